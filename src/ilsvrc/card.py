@@ -1,0 +1,49 @@
+"""What a data set says of itself, and where its pictures' bytes lie: the contract of `data/<name>.py`.
+
+A data set's module has `CARD: Card` and two functions::
+
+    acquire(raw: Path, options: Mapping) -> None       fetch what is missing into `raw`, checked
+    samples(raw: Path, options: Mapping) -> Iterator[Sample]     every picture, in the order it is packed in
+
+`options` is the `data:` section of params.yaml as a mapping. Module imports stay light (the standard library
+and this one): the dry run reads the card.
+"""
+
+from dataclasses import dataclass, field
+
+SPLITS = ("train", "val")
+
+
+@dataclass(frozen=True)
+class Card:
+    """A data set, as its owners and the papers describe it.
+
+    `counts` holds the images of each split where they are known beforehand (checked), `archives` the files that
+    `acquire` leaves in the raw folder (outputs of the rule). The last five are the form that it is packed in unless
+    params.yaml says otherwise: `short_side_px` None keeps the size, `upscale` lets small pictures grow to it;
+    `crop_px` None leaves the input size to the architecture.
+    """
+
+    title: str
+    licence: str
+    address: str
+    classes: int | None = None
+    counts: dict[str, int] = field(default_factory=dict)
+    archives: tuple[str, ...] = ()
+    short_side_px: int | None = None
+    upscale: bool = False
+    encoding: str = "jpeg"
+    crop_px: int | None = None
+    papers_data: str | None = None  # the name it has in reference/results.csv, where papers report on it
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One encoded picture: `size` bytes at `offset` of `file`, and the class it belongs to."""
+
+    split: str
+    label_name: str
+    name: str
+    file: str  # relative to the raw folder, or absolute
+    offset: int
+    size: int

@@ -1,0 +1,1 @@
+"""Packed data: writing, checking, decoding and batching. The only home of ffcv."""

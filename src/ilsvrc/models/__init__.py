@@ -1,0 +1,1 @@
+"""Architectures, one family a file: each public function builds the network of its name."""

@@ -1,0 +1,1 @@
+"""Test protocols, one a file: the file's name is the protocol's name in params.yaml."""

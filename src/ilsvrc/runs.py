@@ -1,0 +1,144 @@
+"""The runs that params.yaml names: what each depends on, its key and its folder. Never imports torch.
+
+A specification holds exactly what its stage depends on, without values equal to their default, so that an edit
+reruns what it must and a new option changes no existing run.
+"""
+
+import hashlib
+import itertools
+import json
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from ilsvrc import plugins, reference
+from ilsvrc.config import Data, Params, Recipe, Section, parse, resolve_recipe
+
+
+class SourceSpec(Section):
+    """What `acquire` depends on: the data set, where it comes from, and what stands there."""
+
+    dataset: str
+    options: Data = Data()
+    fingerprint: str = ""
+
+
+class FormSpec(Section):
+    """What `pack` depends on: the pictures (by label) and the form that they are stored in."""
+
+    data: str  # the label: the data set's name, or the folder's
+    short_side_px: int | None = None
+    upscale: bool = False
+    encoding: str = "jpeg"
+    jpeg_quality: int = 95
+    exif_orientation: str = "ignore"
+    on_bad_image: str = "stop"
+
+
+class TrainSpec(Section):
+    """What `train` depends on, beside the packed bytes."""
+
+    form: FormSpec
+    architecture: str
+    crop_px: int
+    recipe: Recipe
+    seed: int = 0
+
+
+class Run(Section):
+    """One data set x architecture x recipe x sweep point x seed."""
+
+    recipe_name: str
+    changes: dict[str, Any]  # recipe keys whose value differs from the recipe's
+    swept: dict[str, Any]  # this run's point of the sweep
+    spec: TrainSpec
+
+    @cached_property
+    def name(self) -> str:
+        """The run's folder under results/runs and results/predictions; its end is the specification's key."""
+        changes = "".join(f",{key}={_readable(value)}" for key, value in sorted(self.changes.items()))
+        start = f"{self.spec.form.data}/{self.spec.architecture}/{(self.recipe_name + changes)[:120]}"
+        return f"{start}/seed={self.spec.seed}-{key8(self.spec)}"
+
+
+def specification(spec: BaseModel) -> str:
+    """Canonical JSON: sorted keys, no default values."""
+    return json.dumps(spec.model_dump(mode="json", exclude_defaults=True), sort_keys=True, separators=(",", ":"))
+
+
+def key8(spec: BaseModel) -> str:
+    """Eight hexadecimal digits of the specification's SHA-256."""
+    return hashlib.sha256(specification(spec).encode()).hexdigest()[:8]
+
+
+def parse_specification(model: type[Section], text: str) -> Any:
+    """The specification that `text` (canonical JSON) holds, validated again."""
+    return parse(model, json.loads(text), where=f"--spec ({model.__name__})")
+
+
+def data_label(params: Params) -> str:
+    """The data set's name in paths: its own, or the folder's (the archive's stem)."""
+    if params.data.path is None:
+        return params.dataset
+    return params.data.name or Path(params.data.path).name.split(".")[0]
+
+
+def source_spec(params: Params, fingerprint: str = "") -> SourceSpec:
+    """What acquiring the data set depends on; the options of the packed form are left out."""
+    form = {"short_side_px", "encoding", "jpeg_quality", "exif_orientation", "on_bad_image"}
+    options = Data(**params.data.model_dump(exclude=form, exclude_defaults=True))
+    return SourceSpec(dataset=params.dataset, options=options, fingerprint=fingerprint)
+
+
+def form_spec(params: Params) -> FormSpec:
+    """The packed form: params.yaml's choice, else the data set's card's."""
+    card, data = plugins.load("data", params.dataset).CARD, params.data
+    encoding = data.encoding or card.encoding
+    return FormSpec(
+        data=data_label(params),
+        short_side_px=data.short_side_px or card.short_side_px,
+        upscale=card.upscale,
+        encoding=encoding,
+        jpeg_quality=data.jpeg_quality if encoding == "jpeg" else 95,
+        exif_orientation=data.exif_orientation,
+        on_bad_image=data.on_bad_image,
+    )
+
+
+def form_name(form: FormSpec) -> str:
+    """The packed form's folder, such as `short_side=91,raw-0a1b2c3d`."""
+    size = f"short_side={form.short_side_px}" if form.short_side_px else "original"
+    return f"{size},{form.encoding}-{key8(form)}"
+
+
+def expand(params: Params) -> list[Run]:
+    """Every run that params.yaml names: architectures x sweep points x seeds, in its order."""
+    points = [dict(zip(params.sweep, values, strict=True)) for values in itertools.product(*params.sweep.values())]
+    runs = [
+        _run(params, architecture, point, seed)
+        for architecture, point, seed in itertools.product(params.architectures, points, params.seeds)
+    ]
+    return list({run.name: run for run in runs}.values())
+
+
+def _run(params: Params, architecture: str, point: Mapping[str, Any], seed: int) -> Run:
+    plain = resolve_recipe(params.recipe, architecture, {})
+    recipe = resolve_recipe(params.recipe, architecture, {**params.training, **point})
+    crop_px = recipe.crop_px or plugins.load("data", params.dataset).CARD.crop_px or reference.input_px(architecture)
+    spec = TrainSpec(
+        form=form_spec(params), architecture=architecture, crop_px=crop_px,
+        recipe=recipe.model_copy(update={"crop_px": None}), seed=seed,
+    )
+    return Run(
+        recipe_name=params.recipe,
+        changes={k: v for k, v in recipe.model_dump().items() if v != getattr(plain, k)},
+        swept={key: getattr(recipe, key) for key in point},
+        spec=spec,
+    )
+
+
+def _readable(value: Any) -> str:
+    return "-".join(map(_readable, value)) if isinstance(value, (tuple, list)) else f"{value}"

@@ -1,0 +1,1 @@
+"""Entry points, one a rule: python -m ilsvrc.stages.<name>."""
