@@ -86,7 +86,7 @@ def test_negative_log_likelihood_of_certain_error_is_finite() -> None:
 
 
 def test_calibration_error_weighs_each_bin_by_its_images() -> None:
-    # Two at 0.9, one of them right: |1 - 1.8| = 0.8. Two at 0.6, both right: |2 - 1.2| = 0.8. 1.6 of 4 images: 40 %.
+    # Two at 0.9, one right: |1 - 1.8| = 0.8. Two at 0.6, both right: |2 - 1.2| = 0.8. 1.6 of 4 images: 40 %.
     probabilities = np.array([[0.9, 0.1], [0.9, 0.1], [0.6, 0.4], [0.6, 0.4]])
     error = metrics.expected_calibration_error_percent(probabilities, np.array([0, 1, 0, 0]))
     assert error == pytest.approx(40)

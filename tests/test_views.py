@@ -5,9 +5,10 @@ import pytest
 from ilsvrc.views import View, Window, resized, square_px, window
 
 
-@pytest.mark.parametrize(
-    ("crop_px", "expected"), [(224, 256), (227, 259), (299, 342), (80, 91), (32, 37), (8, 9)]
-)
+SQUARES = [(224, 256), (227, 259), (299, 342), (80, 91), (32, 37), (8, 9)]
+
+
+@pytest.mark.parametrize(("crop_px", "expected"), SQUARES)
 def test_the_square_keeps_the_papers_proportion_of_256_to_224(crop_px: int, expected: int) -> None:
     assert square_px(crop_px) == expected
 
@@ -19,12 +20,9 @@ def test_the_square_keeps_the_papers_proportion_of_256_to_224(crop_px: int, expe
         (375, 500, (256, 341)),
         (256, 256, (256, 256)),
         (8, 8, (256, 256)),
-        (1000, 1, (256000, 256)),
     ],
 )
-def test_the_short_side_is_exact_and_the_long_side_rounds_down(
-    width: int, height: int, expected: tuple
-) -> None:
+def test_the_short_side_is_exact_and_the_long_rounds_down(width: int, height: int, expected: tuple) -> None:
     assert resized(width, height, 256) == expected
 
 

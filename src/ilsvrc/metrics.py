@@ -74,12 +74,10 @@ def expected_calibration_error_percent(probabilities: Probabilities, labels: Lab
 def _check(probabilities: Probabilities, labels: Labels) -> None:
     """Stops at what would otherwise count as a good result: no images, NaN, labels out of range."""
     if probabilities.ndim != 2 or labels.shape != (len(probabilities),) or not len(labels):
-        raise ValueError(
-            f"probabilities {list(probabilities.shape)}, labels {list(labels.shape)}: not [N, K], [N] with N > 0"
-        )
+        shapes = f"probabilities {list(probabilities.shape)}, labels {list(labels.shape)}"
+        raise ValueError(f"{shapes}: not [N, K] and [N] with N > 0")
     if not np.isfinite(probabilities).all():
         raise ValueError("probabilities hold NaN or infinity: the training diverged or the file is damaged")
     if labels.min() < 0 or labels.max() >= probabilities.shape[1]:
-        raise ValueError(
-            f"labels of {labels.min()} to {labels.max()} do not fit predictions of {probabilities.shape[1]} classes"
-        )
+        given = f"labels of {labels.min()} to {labels.max()}"
+        raise ValueError(f"{given} do not fit {probabilities.shape[1]} classes of the predictions")
