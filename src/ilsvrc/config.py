@@ -1,5 +1,6 @@
 """params.yaml, typed: what may be asked for, checked before anything runs. Never imports torch."""
 
+import itertools
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -91,6 +92,11 @@ class Params(Section):
     protocols: Annotated[tuple[str, ...], Field(min_length=1)]
     sweep: dict[str, Annotated[list[Any], Field(min_length=1)]] = {}
 
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_line_is_no_line(cls, given: Any) -> Any:
+        return {k: v for k, v in given.items() if v is not None} if isinstance(given, dict) else given
+
     @field_validator("dataset")
     @classmethod
     def _dataset_exists(cls, name: str) -> str:
@@ -122,13 +128,21 @@ class Params(Section):
     def _every_recipe_is_valid(self) -> "Params":
         for key in (*self.training, *self.sweep):
             if key not in Recipe.model_fields or key == "revision":
-                raise ValueError(f"training and sweep take a recipe's keys, not {key!r}{_did_you_mean(key, Recipe)}")
+                raise ValueError(
+                    f"training and sweep take a recipe's keys, not {key!r}{_did_you_mean(key, Recipe)}"
+                )
         twice = set(self.training) & set(self.sweep)
         if twice:
             raise ValueError(f"{', '.join(sorted(twice))}: name it in training or in sweep, not in both")
-        for architecture in self.architectures:
-            resolve_recipe(self.recipe, architecture, self.training | {k: v[0] for k, v in self.sweep.items()})
+        for architecture, point in itertools.product(self.architectures, self.sweep_points()):
+            resolve_recipe(self.recipe, architecture, self.training | point)
         return self
+
+    def sweep_points(self) -> list[dict[str, Any]]:
+        """Every combination of the swept values; one empty point where nothing is swept."""
+        return [
+            dict(zip(self.sweep, values, strict=True)) for values in itertools.product(*self.sweep.values())
+        ]
 
 
 def resolve_recipe(name: str, architecture: str, changes: Mapping[str, Any]) -> Recipe:

@@ -66,7 +66,9 @@ class Run(Section):
 
 def specification(spec: BaseModel) -> str:
     """Canonical JSON: sorted keys, no default values."""
-    return json.dumps(spec.model_dump(mode="json", exclude_defaults=True), sort_keys=True, separators=(",", ":"))
+    return json.dumps(
+        spec.model_dump(mode="json", exclude_defaults=True), sort_keys=True, separators=(",", ":")
+    )
 
 
 def key8(spec: BaseModel) -> str:
@@ -116,21 +118,25 @@ def form_name(form: FormSpec) -> str:
 
 def expand(params: Params) -> list[Run]:
     """Every run that params.yaml names: architectures x sweep points x seeds, in its order."""
-    points = [dict(zip(params.sweep, values, strict=True)) for values in itertools.product(*params.sweep.values())]
-    runs = [
-        _run(params, architecture, point, seed)
-        for architecture, point, seed in itertools.product(params.architectures, points, params.seeds)
-    ]
+    product = itertools.product(params.architectures, params.sweep_points(), params.seeds)
+    runs = [_run(params, architecture, point, seed) for architecture, point, seed in product]
     return list({run.name: run for run in runs}.values())
 
 
 def _run(params: Params, architecture: str, point: Mapping[str, Any], seed: int) -> Run:
     plain = resolve_recipe(params.recipe, architecture, {})
     recipe = resolve_recipe(params.recipe, architecture, {**params.training, **point})
-    crop_px = recipe.crop_px or plugins.load("data", params.dataset).CARD.crop_px or reference.input_px(architecture)
+    crop_px = (
+        recipe.crop_px
+        or plugins.load("data", params.dataset).CARD.crop_px
+        or reference.input_px(architecture)
+    )
     spec = TrainSpec(
-        form=form_spec(params), architecture=architecture, crop_px=crop_px,
-        recipe=recipe.model_copy(update={"crop_px": None}), seed=seed,
+        form=form_spec(params),
+        architecture=architecture,
+        crop_px=crop_px,
+        recipe=recipe.model_copy(update={"crop_px": None}),
+        seed=seed,
     )
     return Run(
         recipe_name=params.recipe,

@@ -1,0 +1,47 @@
+# The two commands: `make reproduce` and `make test`. Both set up what is missing first.
+SHELL := /bin/bash
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+CORES ?= all
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: reproduce test check setup report pull format lock help
+
+reproduce: setup  ## Set up, then run the whole pipeline on params.yaml.
+	snakemake --cores $(CORES)
+
+test: setup  ## Set up, then run the tests.
+	pytest
+
+check: setup  ## Linters, formats and types.
+	ruff check .
+	ruff format --check .
+	snakefmt --check Snakefile workflow
+	snakemake --lint
+	mypy
+
+setup: $(VENV)/installed  ## What is missing: system packages for FFCV, .venv from requirements.lock, the package.
+
+$(VENV)/installed: requirements.lock pyproject.toml setup/install.sh
+	bash setup/install.sh "$(PYTHON)" "$(VENV)"
+	touch $@
+
+report: setup  ## Scores and report of the runs that are complete, whatever the others do.
+	python -m ilsvrc.stages.partial_report
+
+pull: setup  ## In a clone: data, models and results from the DVC remote, checked, so that nothing is done again.
+	dvc pull
+	python -m ilsvrc.stages.verify
+	snakemake --cores 1 --touch --forceall
+
+format: setup  ## Format the code.
+	ruff check --fix .
+	ruff format .
+	snakefmt Snakefile workflow
+
+lock: setup  ## Remake requirements.lock from pyproject.toml (needs pip-tools).
+	bash setup/lock.sh
+
+help:  ## This list.
+	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 12

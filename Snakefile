@@ -1,0 +1,36 @@
+"""From the raw archive to the paper's own table: edit params.yaml, type `snakemake --cores all`."""
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+if not workflow.overwrite_configfiles:
+
+    configfile: "params.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/predict.smk"
+include: "workflow/rules/report.smk"
+
+
+report: "workflow/report/workflow.rst"
+
+
+localrules:
+    all,
+    data,
+    models,
+
+
+rule all:
+    default_target: True
+    input:
+        "results/report.html",
+        "work/recorded.json",
+
+
+onsuccess:
+    print_results()

@@ -1,0 +1,91 @@
+"""What the Snakefile wires: the paths, parameters and groups that one params.yaml leads to. Never imports torch."""
+
+import json
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+from ilsvrc import plugins, runs
+from ilsvrc.config import Params
+
+GROUPS_FILE = Path("work/prediction_groups.json")
+
+
+class Pipeline:
+    """Names every file and every rule's parameters for a validated params.yaml."""
+
+    def __init__(self, params: Params) -> None:
+        self.params = params
+        self.runs = {run.name: run for run in runs.expand(params)}
+        form = runs.form_spec(params)
+        self.raw = f"data/raw/{form.data}"
+        self.packed = f"data/packed/{form.data}/{runs.form_name(form)}"
+        self.pack_spec = runs.specification(form)
+
+    @cached_property
+    def source_spec(self) -> str:
+        """What acquiring depends on, a cheap look at the user's own pictures included."""
+        data_set = plugins.load("data", self.params.dataset)
+        fingerprint = data_set.fingerprint(self.params.data.model_dump())
+        return runs.specification(runs.source_spec(self.params, fingerprint))
+
+    @property
+    def archives(self) -> list[str]:
+        """The archives that acquiring leaves in the raw folder."""
+        return [f"{self.raw}/{name}" for name in plugins.load("data", self.params.dataset).CARD.archives]
+
+    @property
+    def results_spec(self) -> str:
+        """What scores and report depend on: the runs, the protocols and the swept keys."""
+        return json.dumps(
+            {
+                "runs": list(self.runs),
+                "protocols": list(self.params.protocols),
+                "swept": list(self.params.sweep),
+            }
+        )
+
+    @property
+    def whole_spec(self) -> str:
+        """The whole configuration: what the record depends on."""
+        return self.params.model_dump_json(exclude_defaults=True)
+
+    def of_runs(self, pattern: str) -> list[str]:
+        """`pattern` for each run, `{run}` in it replaced by the run's name."""
+        return [pattern.replace("{run}", name) for name in self.runs]
+
+    def predictions(self) -> list[str]:
+        """The predictions of every run by every protocol."""
+        return [_prediction(run, protocol) for run in self.runs for protocol in self.params.protocols]
+
+    def prediction_groups(self, is_main_process: bool = True) -> dict[tuple[str, ...], list[str]]:
+        """Protocols that one job predicts together -> the runs for which it does.
+
+        A run's missing protocols go together (one decode, one forward pass), apart from those that are there, so that
+        a protocol added later runs alone. A job that a cluster starts must see the groups as the main process saw
+        them, while files come and go: it reads them from a file.
+        """
+        if not is_main_process and GROUPS_FILE.exists():
+            return {tuple(group["protocols"]): group["runs"] for group in json.loads(GROUPS_FILE.read_text())}
+        groups: dict[tuple[str, ...], list[str]] = {}
+        for run in self.runs:
+            there = [p for p in self.params.protocols if Path(_prediction(run, p)).exists()]
+            missing = [p for p in self.params.protocols if p not in there]
+            for protocols in filter(None, (tuple(there), tuple(missing))):
+                groups.setdefault(protocols, []).append(run)
+        return groups
+
+
+def keep_groups(groups: dict[tuple[str, ...], list[str]]) -> None:
+    """Writes the groups down for the jobs that a cluster starts."""
+    GROUPS_FILE.parent.mkdir(exist_ok=True)
+    GROUPS_FILE.write_text(json.dumps([{"protocols": p, "runs": names} for p, names in groups.items()]))
+
+
+def rule_name(protocols: Sequence[str], all_protocols: Sequence[str]) -> str:
+    """`predict`, with the protocols' names where it predicts only some of them."""
+    return "_".join(("predict", *([] if tuple(protocols) == tuple(all_protocols) else protocols)))
+
+
+def _prediction(run: str, protocol: str) -> str:
+    return f"results/predictions/{run}/{protocol}.npz"

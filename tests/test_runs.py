@@ -1,0 +1,85 @@
+"""Runs, their specifications and their keys."""
+
+import json
+
+import pytest
+
+from ilsvrc import runs
+from ilsvrc.config import Params
+
+BOOK = {
+    "dataset": "digits",
+    "architectures": ["alexnet", "resnet18"],
+    "recipe": "quick",
+    "protocols": ["single_crop"],
+}
+
+
+def names(**changes) -> list[str]:
+    return [run.name for run in runs.expand(Params(**{**BOOK, **changes}))]
+
+
+def test_runs_are_architectures_times_sweep_points_times_seeds():
+    assert len(names()) == 2
+    assert len(names(seeds=[0, 1, 2], sweep={"epochs": [2, 3], "flip": [True, False]})) == 2 * 3 * 4
+
+
+def test_a_runs_folder_tells_what_differs_from_the_recipe():
+    (name,) = names(architectures=["alexnet"], training={"epochs": 2, "learning_rate": 0.5}, seeds=[7])
+    assert name.startswith("digits/alexnet/quick,epochs=2,learning_rate=0.5/seed=7-")
+
+
+@pytest.mark.parametrize("spelling", ["1e-4", "1.0e-4", "0.0001", 0.0001])
+def test_spellings_of_a_number_are_one_run(spelling):
+    assert names(training={"learning_rate": spelling}) == names(training={"learning_rate": 1e-4})
+
+
+def test_stating_the_recipes_own_value_changes_no_run():
+    epochs = runs.resolve_recipe("quick", "resnet18", {}).epochs
+    assert names(architectures=["resnet18"], training={"epochs": epochs}) == names(architectures=["resnet18"])
+
+
+def test_sweeping_over_the_present_value_keeps_its_run():
+    assert set(names()) <= set(names(sweep={"label_smoothing": [0, 0.1]}))
+
+
+def test_protocols_and_other_runs_change_no_key():
+    assert set(names(protocols=["ten_crop"], architectures=["alexnet"], seeds=[0, 1])) > set(
+        names(architectures=["alexnet"])
+    )
+
+
+def test_specification_leaves_out_defaults_and_survives_a_round_trip():
+    spec = runs.expand(Params(**BOOK))[0].spec
+    text = runs.specification(spec)
+    assert "label_smoothing" not in text
+    assert runs.parse_specification(runs.TrainSpec, text) == spec
+    assert json.loads(text)["crop_px"] == 80
+
+
+def test_crop_is_the_recipes_else_the_cards_else_the_papers():
+    def crop(**changes):
+        return runs.expand(Params(**{**BOOK, "architectures": ["alexnet"], **changes}))[0].spec.crop_px
+
+    assert crop(training={"crop_px": 96}) == 96
+    assert crop() == 80
+    assert crop(dataset="folder", data={"path": "somewhere/flowers.tar"}) == 227
+
+
+def test_a_folder_is_named_by_its_archive_unless_the_user_names_it():
+    def label(**data):
+        return runs.data_label(Params(**{**BOOK, "dataset": "folder", "data": data}))
+
+    assert label(path="/somewhere/flowers17.tar") == "flowers17"
+    assert label(path="/somewhere/pictures/") == "pictures"
+    assert label(path="/somewhere/flowers17.tar", name="flowers") == "flowers"
+
+
+def test_moving_the_pictures_changes_no_run():
+    here = names(dataset="folder", data={"path": "here/flowers17.tar"})
+    assert here == names(dataset="folder", data={"path": "there/flowers17.tar"})
+
+
+def test_packed_form_is_named_readably():
+    form = runs.form_spec(Params(**BOOK))
+    assert runs.form_name(form).startswith("short_side=91,raw-")

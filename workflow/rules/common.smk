@@ -1,0 +1,84 @@
+import fcntl
+import os
+import re
+import sys
+from pathlib import Path
+
+from ilsvrc import hardware, pipeline, runs
+from ilsvrc.config import Params, parse
+
+if workflow.overwrite_configfiles:
+    BOOK = " and ".join(os.path.relpath(path) for path in workflow.overwrite_configfiles)
+else:
+    BOOK = "params.yaml"
+try:
+    PIPELINE = pipeline.Pipeline(parse(Params, config, where=BOOK))
+except ValueError as error:
+    raise WorkflowError(str(error)) from None
+
+# Jobs find this environment's programs, whether or not a person activated it.
+os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+
+# Plain `snakemake --cores all` must not start more jobs than there are GPUs; a profile's or --resources' limit wins.
+GPUS = hardware.num_gpus()
+workflow.global_resources.setdefault("gpu", GPUS)
+
+
+wildcard_constraints:
+    run=r"[^/]+/[^/]+/[^/]+/seed=\d+-[0-9a-f]{8}",
+    split="train|val",
+
+
+def is_real_run():
+    """A run that writes: the main process, not a dry run."""
+    return workflow.is_main_process and not workflow.dryrun
+
+
+def hold_the_lock():
+    """One pipeline at a time in a folder. The kernel lets go of the lock however this process ends."""
+    Path("work").mkdir(exist_ok=True)
+    lock = open("work/snakemake.lock", "a+")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.seek(0)
+        raise WorkflowError(
+            f"another snakemake (process {lock.read()}) works in this folder; wait for it or stop it"
+        )
+    lock.truncate(0)
+    lock.write(str(os.getpid()))
+    lock.flush()
+    return lock
+
+
+def training_threads():
+    """Cores of one training: runs that go side by side share them."""
+    side_by_side = max(1, min(GPUS or workflow.cores, len(PIPELINE.runs)))
+    return max(1, workflow.cores // side_by_side)
+
+
+def train_spec(wildcards):
+    """The specification of the run that a job is about."""
+    return runs.specification(PIPELINE.runs[wildcards.run].spec)
+
+
+def work_folder(wildcards):
+    """Where a run's checkpoints lie, outside every rule's outputs: Snakemake deletes those of a failed job."""
+    return f"work/{wildcards.run.rsplit('-', 1)[1]}"
+
+
+def not_recorded():
+    """Why DVC cannot record this run, or nothing: it reads params.yaml, not the command line."""
+    changed = workflow.overwrite_configfiles or workflow.config_settings.config
+    return "the configuration came from the command line, not from params.yaml" if changed else ""
+
+
+def print_results():
+    """Where to look, as the last lines of a run."""
+    if is_real_run() and Path("results/report.html").exists():
+        print(f"\nReport: {Path('results/report.html').absolute()}", file=sys.stderr)
+        print("Runs:   mlflow ui", file=sys.stderr)
+
+
+if is_real_run():
+    LOCK = hold_the_lock()

@@ -1,0 +1,45 @@
+rule acquire:
+    output:
+        source=f"{PIPELINE.raw}/source.json",
+        index=f"{PIPELINE.raw}/index.csv",
+        archives=PIPELINE.archives,
+    log:
+        "logs/acquire.log",
+    benchmark:
+        "logs/benchmarks/acquire.tsv"
+    conda:
+        "../../environment.yml"
+    params:
+        spec=PIPELINE.source_spec,
+    shell:
+        "exec python -m ilsvrc.stages.acquire --spec {params.spec:q}"
+        " --source {output.source:q} --index {output.index:q} --log {log:q}"
+
+
+rule pack:
+    input:
+        source=rules.acquire.output.source,
+        index=ancient(rules.acquire.output.index),
+        archives=ancient(rules.acquire.output.archives),
+    output:
+        beton=f"{PIPELINE.packed}/{{split}}.beton",
+        manifest=f"{PIPELINE.packed}/{{split}}.manifest.json",
+        images=f"{PIPELINE.packed}/{{split}}.images.csv",
+    log:
+        "logs/pack/{split}.log",
+    benchmark:
+        "logs/benchmarks/pack/{split}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: workflow.cores
+    params:
+        spec=PIPELINE.pack_spec,
+    shell:
+        "exec python -m ilsvrc.stages.pack --spec {params.spec:q} --split {wildcards.split}"
+        " --source {input.source:q} --index {input.index:q} --beton {output.beton:q}"
+        " --manifest {output.manifest:q} --images {output.images:q} --workers {threads} --log {log:q}"
+
+
+rule data:
+    input:
+        expand(rules.pack.output.manifest, split=["train", "val"]),
