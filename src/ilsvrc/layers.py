@@ -1,18 +1,86 @@
 """What architectures share: the base class, and the papers' layers that no library has."""
 
+from typing import Any
+
+import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 
 class Classifier(nn.Module):
     """Images `[N, 3, H, W]` to class scores (logits) `[N, K]`.
 
-    A network with auxiliary heads overrides `outputs`; every network offers its paper's initialisation.
+    A network with auxiliary heads overrides `outputs` and `auxiliary_heads`; every network offers its paper's
+    initialisation.
     """
 
     def outputs(self, images: Tensor) -> list[tuple[float, Tensor]]:
         """What training sees: (weight of its loss, logits `[N, K]`) for each head, the main one first."""
         return [(1.0, self(images))]
 
+    def auxiliary_heads(self) -> list[nn.Module]:
+        """The heads that only training sees."""
+        return []
+
     def initialize_as_paper(self) -> None:
         """Sets weights and biases as the paper did, from torch's global generator."""
         raise NotImplementedError
+
+
+class LocalResponseNorm(nn.Module):
+    """Divides each value by (k + alpha * sum of the squares of n adjacent channels) ** beta.
+
+    Krizhevsky et al. 2012, section 3.3, whose constants are the defaults. `alpha` multiplies the plain sum,
+    where `nn.LocalResponseNorm` and Caffe divide it by n first. The sums are float32 in every lower
+    precision. It is written out because torch's, an average pooling in 3-D, takes several times as long on a
+    CPU.
+    """
+
+    def __init__(self, size: int = 5, alpha: float = 1e-4, beta: float = 0.75, k: float = 2.0) -> None:
+        super().__init__()
+        self.size, self.alpha, self.beta, self.k = size, alpha, beta, k
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`[N, C, H, W]` to the same shape and precision."""
+        normalized: Tensor = _LocalResponseNorm.apply(x, self.size, self.alpha, self.beta, self.k)
+        return normalized
+
+    def extra_repr(self) -> str:
+        """The constants, for `print`."""
+        return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
+
+
+class _LocalResponseNorm(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, size: int, alpha: float, beta: float, k: float) -> Tensor:
+        wide = x.to(torch.promote_types(x.dtype, torch.float32))
+        scale = _channel_sums(wide.square(), size).mul_(alpha).add_(k)
+        ctx.save_for_backward(x, scale)
+        ctx.size, ctx.alpha, ctx.beta = size, alpha, beta
+        return (wide * scale.pow(-beta)).to(x.dtype)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> Any:
+        x, scale = ctx.saved_tensors
+        direct = grad.to(scale.dtype) * scale.pow(-ctx.beta)
+        through_sums = _channel_sums(direct * x / scale, ctx.size).mul_(x).mul_(2 * ctx.alpha * ctx.beta)
+        return (direct - through_sums).to(x.dtype), None, None, None, None
+
+
+def _channel_sums(x: Tensor, size: int) -> Tensor:
+    """Sums over `size` adjacent channels (odd), fewer at the ends: `[N, C, H, W]` to the same shape."""
+    sums = x.clone()
+    for shift in range(1, size // 2 + 1):
+        sums[:, shift:] += x[:, :-shift]
+        sums[:, :-shift] += x[:, shift:]
+    return sums
+
+
+def check_input_px(title: str, input_px: int, smallest: int) -> None:
+    """Raises a ValueError where the network's feature map would vanish."""
+    if input_px < smallest:
+        raise ValueError(
+            f"{title} takes pictures of {smallest} px or more, not {input_px}: its feature map would vanish; "
+            f"set crop_px: {smallest} or more in params.yaml (training:)"
+        )
