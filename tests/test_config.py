@@ -19,9 +19,7 @@ def message(**changes) -> str:
 
 
 def test_unknown_key_is_named_with_the_keys_there_are():
-    assert "params.yaml: architecture is not a key; did you mean architectures?" in message(
-        architecture=["alexnet"]
-    )
+    assert "params.yaml: architecture is not a key; did you mean architectures?" in message(architecture=["alexnet"])
 
 
 def test_unknown_key_of_a_section_is_named_with_its_place():

@@ -128,9 +128,7 @@ class Params(Section):
     def _every_recipe_is_valid(self) -> "Params":
         for key in (*self.training, *self.sweep):
             if key not in Recipe.model_fields or key == "revision":
-                raise ValueError(
-                    f"training and sweep take a recipe's keys, not {key!r}{_did_you_mean(key, Recipe)}"
-                )
+                raise ValueError(f"training and sweep take a recipe's keys, not {key!r}{_did_you_mean(key, Recipe)}")
         twice = set(self.training) & set(self.sweep)
         if twice:
             raise ValueError(f"{', '.join(sorted(twice))}: name it in training or in sweep, not in both")
@@ -140,9 +138,7 @@ class Params(Section):
 
     def sweep_points(self) -> list[dict[str, Any]]:
         """Every combination of the swept values; one empty point where nothing is swept."""
-        return [
-            dict(zip(self.sweep, values, strict=True)) for values in itertools.product(*self.sweep.values())
-        ]
+        return [dict(zip(self.sweep, values, strict=True)) for values in itertools.product(*self.sweep.values())]
 
 
 def resolve_recipe(name: str, architecture: str, changes: Mapping[str, Any]) -> Recipe:

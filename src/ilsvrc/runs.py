@@ -66,9 +66,7 @@ class Run(Section):
 
 def specification(spec: BaseModel) -> str:
     """Canonical JSON: sorted keys, no default values."""
-    return json.dumps(
-        spec.model_dump(mode="json", exclude_defaults=True), sort_keys=True, separators=(",", ":")
-    )
+    return json.dumps(spec.model_dump(mode="json", exclude_defaults=True), sort_keys=True, separators=(",", ":"))
 
 
 def key8(spec: BaseModel) -> str:
@@ -126,11 +124,7 @@ def expand(params: Params) -> list[Run]:
 def _run(params: Params, architecture: str, point: Mapping[str, Any], seed: int) -> Run:
     plain = resolve_recipe(params.recipe, architecture, {})
     recipe = resolve_recipe(params.recipe, architecture, {**params.training, **point})
-    crop_px = (
-        recipe.crop_px
-        or plugins.load("data", params.dataset).CARD.crop_px
-        or reference.input_px(architecture)
-    )
+    crop_px = recipe.crop_px or plugins.load("data", params.dataset).CARD.crop_px or reference.input_px(architecture)
     spec = TrainSpec(
         form=form_spec(params),
         architecture=architecture,

@@ -27,9 +27,7 @@ def main(arguments: argparse.Namespace) -> None:
 
 def prepare() -> None:
     """Makes the folder one that DVC works in: with git and without."""
-    in_git = (
-        subprocess.run(["git", "rev-parse"], capture_output=True).returncode == 0 if _has("git") else False
-    )
+    in_git = subprocess.run(["git", "rev-parse"], capture_output=True).returncode == 0 if _has("git") else False
     if not Path(".dvc").is_dir():
         dvc("init", "--quiet", *([] if in_git else ["--no-scm"]))
     local = Path(".dvc/config.local")
@@ -49,11 +47,7 @@ def dvc(*words: str) -> None:
 
 
 def _left_to_dvc() -> str:
-    return (
-        "this is a stage of `dvc repro` or `dvc exp run`, which records it"
-        if os.environ.get("DVC_STAGE")
-        else ""
-    )
+    return "this is a stage of `dvc repro` or `dvc exp run`, which records it" if os.environ.get("DVC_STAGE") else ""
 
 
 def _has(program: str) -> bool:
