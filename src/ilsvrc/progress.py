@@ -1,4 +1,4 @@
-"""Progress that a person can follow: a bar with rate and remaining time on a terminal, a line now and then elsewhere."""
+"""Progress with rate and remaining time: a bar on a terminal, a line now and then elsewhere."""
 
 import fcntl
 import sys
@@ -26,12 +26,21 @@ def track(items: Iterable[Item], title: str, total: int | None = None, unit: str
 def bar(title: str, total: int | None = None, unit: str = "images") -> "Iterator[tqdm[object]]":
     """A progress bar to `update(n)` by hand; jobs that run side by side get a row each."""
     on_terminal = sys.stderr.isatty()
+    pause = 0.2 if on_terminal else SECONDS_BETWEEN_LINES
     with _row() as row:
         progress: tqdm[object] = tqdm(
-            desc=title, total=total, unit=f" {unit}", file=sys.stderr, position=row if on_terminal else 0,
-            leave=False, dynamic_ncols=on_terminal, ascii=not on_terminal, unit_scale=unit == "B",
-            mininterval=0.2 if on_terminal else SECONDS_BETWEEN_LINES, delay=0 if on_terminal else SECONDS_BETWEEN_LINES,
-        )  # fmt: skip
+            desc=title,
+            total=total,
+            unit=f" {unit}",
+            unit_scale=unit == "B",
+            position=row if on_terminal else 0,
+            leave=False,
+            dynamic_ncols=on_terminal,
+            ascii=not on_terminal,
+            mininterval=pause,
+            delay=pause,
+            file=sys.stderr,
+        )
         with progress:
             yield progress
 

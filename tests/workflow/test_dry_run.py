@@ -1,0 +1,96 @@
+"""What a plain dry run lists and refuses, before any job."""
+
+import fcntl
+import subprocess
+import sys
+
+from ilsvrc import pipeline
+from ilsvrc.config import load
+
+FRESH = {"acquire": 1, "pack": 2, "train": 3, "predict": 3, "score": 1, "report": 1, "record": 1}
+
+NO_TORCH = """
+import sys
+from snakemake.cli import main
+try:
+    main(["--cores", "all", "--dry-run"])
+except SystemExit as end:
+    assert not end.code
+assert not {"torch", "ffcv", "mlflow", "sklearn", "numba"} & set(sys.modules), "a dry run imports what it does not need"
+"""
+
+
+def test_default_book_lists_every_job_once(checkout):
+    assert checkout.jobs() == FRESH
+
+
+def test_dry_run_imports_neither_torch_nor_anything_heavy(checkout):
+    done = subprocess.run([sys.executable, "-c", NO_TORCH], cwd=checkout.folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_sweeps_seeds_and_architectures_multiply_runs(checkout):
+    checkout.edit(architectures=["resnet18"], sweep={"learning_rate": [0.1, 0.2]}, seeds=[0, 1, 2])
+    assert checkout.jobs() == FRESH | {"train": 6, "predict": 6}
+
+
+def test_unknown_key_stops_before_any_job_and_is_named(checkout):
+    checkout.edit(architecture=["alexnet"])
+    done = checkout.snakemake(check=False)
+    assert done.returncode == 1
+    assert "params.yaml: architecture is not a key; did you mean architectures?" in done.stderr
+    assert not (checkout.folder / "data").exists()
+
+
+def test_missing_folder_of_pictures_is_named(checkout):
+    checkout.edit(dataset="folder", data={"path": "no/such/pictures"})
+    done = checkout.snakemake(check=False)
+    assert done.returncode == 1
+    assert "no/such/pictures" in done.stderr
+
+
+def test_configfile_replaces_the_book_and_is_not_recorded(checkout):
+    checkout.write("other.yaml", dataset="digits", architectures=["vgg_a"], recipe="quick", protocols=["ten_crop"])
+    assert checkout.jobs("--configfile", "other.yaml") == FRESH | {"train": 1, "predict": 1}
+
+
+def test_protocols_that_are_missing_are_predicted_together_apart_from_those_that_are_there(
+    tmp_path, monkeypatch, checkout
+):
+    monkeypatch.chdir(checkout.folder)
+    flow = pipeline.Pipeline(load())
+    both = ("single_crop", "ten_crop")
+    assert flow.prediction_groups() == {both: list(flow.runs)}
+    first = next(iter(flow.runs))
+    there = checkout.folder / "results/predictions" / first / "single_crop.npz"
+    there.parent.mkdir(parents=True)
+    there.touch()
+    assert flow.prediction_groups() == {
+        ("single_crop",): [first],
+        ("ten_crop",): [first],
+        both: list(flow.runs)[1:],
+    }
+
+
+def test_jobs_that_a_cluster_starts_see_the_groups_of_the_main_process(monkeypatch, checkout):
+    monkeypatch.chdir(checkout.folder)
+    flow = pipeline.Pipeline(load())
+    groups = flow.prediction_groups()
+    pipeline.keep_groups(groups)
+    first = next(iter(flow.runs))
+    (checkout.folder / "results/predictions" / first).mkdir(parents=True)
+    (checkout.folder / "results/predictions" / first / "ten_crop.npz").touch()
+    assert flow.prediction_groups(is_main_process=False) == groups
+    assert flow.prediction_groups() != groups
+
+
+def test_one_pipeline_at_a_time_in_a_folder(checkout):
+    (checkout.folder / "work").mkdir()
+    with (checkout.folder / "work/snakemake.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        lock.write("4242")
+        lock.flush()
+        done = checkout.snakemake(check=False)
+        assert done.returncode == 1
+        assert "another snakemake (process 4242) works in this folder" in done.stderr
+        assert checkout.jobs() == FRESH  # a dry run needs no lock
