@@ -1,12 +1,16 @@
 """What a data set says of itself, and where its pictures' bytes lie: the contract of `data/<name>.py`.
 
-A data set's module has `CARD: Card` and two functions::
+A data set's module has `CARD: Card` and three functions::
 
     acquire(raw: Path, options: Mapping) -> None       fetch what is missing into `raw`, checked
     samples(raw: Path, options: Mapping) -> Iterator[Sample]     every picture, in the order it is packed in
+    fingerprint(options: Mapping) -> str     what stands at a place of the user's ("" where there is none)
 
-`options` is the `data:` section of params.yaml as a mapping. Module imports stay light (the standard library
-and this one): the dry run reads the card.
+`options` is the `data:` section of params.yaml as a mapping, where a key that is not there has its default. Module
+imports stay light (the standard library and this one): the dry run reads the card and the fingerprint. `samples`
+yields the splits of `SPLITS` only, each picture once, by split, class and name; a class's index is its place in the
+sorted names of all classes. `fingerprint` says "missing" where nothing stands, and depends on content and names
+alone, never on modification times or on where the folder is.
 """
 
 from dataclasses import dataclass, field
