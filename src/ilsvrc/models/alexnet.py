@@ -38,13 +38,13 @@ class AlexNet(Classifier):
 
     def forward(self, images: Tensor) -> Tensor:
         """`[N, 3, H, W]` to logits `[N, K]`; shapes are those of the paper's input."""
-        x = F.relu(self.conv1(images))  # N x 96 x 55 x 55
+        x = F.relu(self.conv1(images), inplace=True)  # N x 96 x 55 x 55
         x = self.pool(self.norm(x))  # N x 96 x 27 x 27
-        x = F.relu(self.conv2(x))  # N x 256 x 27 x 27
+        x = F.relu(self.conv2(x), inplace=True)  # N x 256 x 27 x 27
         x = self.pool(self.norm(x))  # N x 256 x 13 x 13
-        x = F.relu(self.conv3(x))  # N x 384 x 13 x 13
-        x = F.relu(self.conv4(x))  # N x 384 x 13 x 13
-        x = self.pool(F.relu(self.conv5(x)))  # N x 256 x 6 x 6
+        x = F.relu(self.conv3(x), inplace=True)  # N x 384 x 13 x 13
+        x = F.relu(self.conv4(x), inplace=True)  # N x 384 x 13 x 13
+        x = self.pool(F.relu(self.conv5(x), inplace=True))  # N x 256 x 6 x 6
         x = self.dropout(F.relu(self.fc6(x.flatten(1))))  # N x 4096
         x = self.dropout(F.relu(self.fc7(x)))  # N x 4096
         return self.fc8(x)  # N x K

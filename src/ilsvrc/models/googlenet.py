@@ -48,7 +48,7 @@ class GoogLeNet(Classifier):
         self.conv1 = ConvReLU(3, 64, 7, stride=2, padding=3)
         self.conv2_reduce = ConvReLU(64, 64, 1)
         self.conv2 = ConvReLU(64, 192, 3, padding=1)
-        self.norm = LocalResponseNorm(size=5, alpha=1e-4 / 5, beta=0.75, k=1.0)  # BVLC's, as a plain sum
+        self.norm = LocalResponseNorm(size=5, alpha=1e-4 / 5, k=1.0)  # BVLC's, as a plain sum
         self.pool = nn.MaxPool2d(3, stride=2, ceil_mode=True)
         self.inception = nn.ModuleDict()
         channels = 192
@@ -121,9 +121,7 @@ class ConvReLU(nn.Conv2d):
 class Inception(nn.Module):
     """Figure 2 (b): 1x1; 1x1, 3x3; 1x1, 5x5; pooling, 1x1; concatenated."""
 
-    def __init__(
-        self, channels: int, one: int, reduce3: int, three: int, reduce5: int, five: int, pooled: int
-    ) -> None:
+    def __init__(self, channels: int, one: int, reduce3: int, three: int, reduce5: int, five: int, pooled: int) -> None:
         super().__init__()
         self.branch1 = ConvReLU(channels, one, 1)
         self.branch3 = nn.Sequential(ConvReLU(channels, reduce3, 1), ConvReLU(reduce3, three, 3, padding=1))

@@ -34,9 +34,7 @@ def resnet18_b(num_classes: int = 1000, input_px: int = 224) -> "ResNet":
 class ResNet(Classifier):
     """7x7 convolution, BN, ReLU, 3x3 pooling; four stages of basic blocks; global average pooling, linear."""
 
-    def __init__(
-        self, depths: tuple[int, ...], shortcut: type[nn.Module], num_classes: int, input_px: int
-    ) -> None:
+    def __init__(self, depths: tuple[int, ...], shortcut: type[nn.Module], num_classes: int, input_px: int) -> None:
         super().__init__()
         check_input_px("ResNet", input_px, smallest=32)
         self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)

@@ -27,9 +27,7 @@ def vgg_a(num_classes: int = 1000, input_px: int = 224, dropout: float = 0.5) ->
 class VGG(Classifier):
     """Stages of 3 x 3 convolutions with ReLU, each ended by 2 x 2 pooling; three linear layers."""
 
-    def __init__(
-        self, stages: tuple[tuple[int, ...], ...], num_classes: int, input_px: int, dropout: float
-    ) -> None:
+    def __init__(self, stages: tuple[tuple[int, ...], ...], num_classes: int, input_px: int, dropout: float) -> None:
         super().__init__()
         check_input_px("VGG", input_px, smallest=2 ** len(stages))
         self.features = _features(stages)
