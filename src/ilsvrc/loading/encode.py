@@ -1,0 +1,128 @@
+"""One picture -> the bytes that are packed: its own where they will do, else re-encoded RGB.
+
+Alpha is dropped, 16 bits are scaled (not clipped) to 8, palettes, grey, 1 bit, CMYK and YCCK become RGB as Pillow
+does it.
+"""
+
+import io
+import warnings
+from typing import Literal, NamedTuple
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from ilsvrc import views
+from ilsvrc.loading import jpeg, layout
+from ilsvrc.runs import FormSpec
+
+ORIENTATION = 0x0112  # EXIF's tag
+SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N", "I")
+How = Literal["passed_through", "encoded", "raw"]
+
+
+class Stored(NamedTuple):
+    """A picture as it is packed, with exact sums over its pixels.
+
+    `sums` int64 `[2, 3]`: per channel the sum of the values (0 to 255) and of their squares.
+    """
+
+    mode: int
+    width: int
+    height: int
+    payload: bytes
+    how: How
+    sums: np.ndarray
+
+
+def store(content: bytes, form: FormSpec) -> Stored:
+    """The packed form of an encoded picture.
+
+    Raises:
+        ValueError: it is broken or no picture; the message is the reason, without the picture's name.
+    """
+    if not content:
+        raise ValueError("empty file")
+    frame = jpeg.frame(content)
+    pixels = None
+    if frame is not None:
+        content = jpeg.whole(content)
+        pixels = _strict(content, frame)
+    if frame is not None and pixels is not None and _passes_through(content, frame, form):
+        return Stored(layout.JPEG, frame.width, frame.height, content, "passed_through", sums(pixels))
+    picture = _picture(content, form)
+    return _raw(picture) if form.encoding == "raw" else _jpeg(picture, form.jpeg_quality)
+
+
+def sums(pixels: np.ndarray) -> np.ndarray:
+    """Sum and sum of squares per channel of uint8 `[height, width, 3]`, exact, int64 `[2, 3]`."""
+    rows = pixels.reshape(len(pixels), -1)  # 65535 rows of 255 ** 2 fit 32 bits
+    totals = (rows.sum(axis=0, dtype=np.uint32), np.square(rows, dtype=np.uint16).sum(axis=0, dtype=np.uint32))
+    return np.stack([total.reshape(-1, 3).sum(axis=0, dtype=np.int64) for total in totals])
+
+
+def _strict(content: bytes, frame: jpeg.Frame) -> np.ndarray | None:
+    """Pixels of a plain JPEG, checked for damage; None where its kind is not plain."""
+    return jpeg.decode(content, frame.width, frame.height) if frame.plain else None
+
+
+def _passes_through(content: bytes, frame: jpeg.Frame, form: FormSpec) -> bool:
+    if form.encoding == "raw":
+        return False
+    if _new_size(frame.width, frame.height, form) != (frame.width, frame.height):
+        return False
+    return form.exif_orientation == "ignore" or _orientation(Image.open(io.BytesIO(content))) == 1
+
+
+def _picture(content: bytes, form: FormSpec) -> Image.Image:
+    """The decoded picture in RGB, upright where asked for, at its packed size."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's remarks on EXIF, palettes and size
+            with Image.open(io.BytesIO(content)) as opened:
+                opened.load()
+                upright = ImageOps.exif_transpose(opened) if form.exif_orientation == "apply" else opened
+                picture = _rgb(upright)
+    except UnidentifiedImageError:
+        raise ValueError(f"not a picture (it begins with {content[:12]!r})") from None
+    except (OSError, SyntaxError, Image.DecompressionBombError, EOFError) as error:
+        raise ValueError(f"{error}") from None
+    size = _new_size(*picture.size, form)
+    if max(size) > layout.MAX_SIDE_PX:
+        raise ValueError(f"{size[0]} x {size[1]} pixels; no side may exceed {layout.MAX_SIDE_PX}")
+    return picture if size == picture.size else picture.resize(size, Image.Resampling.BILINEAR)
+
+
+def _rgb(picture: Image.Image) -> Image.Image:
+    if picture.mode in SIXTEEN_BIT:
+        values = np.asarray(picture).astype(np.int64)
+        if values.min() < 0 or values.max() > 65535:
+            raise ValueError(f"its values span {values.min()} to {values.max()}; 16 bits are the most")
+        return Image.fromarray(((values + 128) // 257).astype(np.uint8)).convert("RGB")
+    if picture.mode == "F":
+        raise ValueError("floating point values; store 8 or 16 bits a channel")
+    return picture.convert("RGB")
+
+
+def _new_size(width: int, height: int, form: FormSpec) -> tuple[int, int]:
+    """Width and height that a picture is packed with."""
+    target = form.short_side_px
+    if target is None or min(width, height) == target or (min(width, height) < target and not form.upscale):
+        return width, height
+    return views.resized(width, height, target)
+
+
+def _orientation(picture: Image.Image) -> int:
+    return picture.getexif().get(ORIENTATION, 1)
+
+
+def _raw(picture: Image.Image) -> Stored:
+    pixels = np.asarray(picture)
+    return Stored(layout.RAW, *picture.size, pixels.tobytes(), "raw", sums(pixels))
+
+
+def _jpeg(picture: Image.Image, quality: int) -> Stored:
+    """Re-encoded by Pillow (4:2:0), and decoded again: the sums are of the pixels that training will see."""
+    encoded = io.BytesIO()
+    picture.save(encoded, "JPEG", quality=quality)
+    payload = encoded.getvalue()
+    return Stored(layout.JPEG, *picture.size, payload, "encoded", sums(jpeg.decode(payload, *picture.size)))

@@ -1,0 +1,111 @@
+"""JPEG files as they are: what their markers say, and a strict decoder (libjpeg-turbo) that reports any damage.
+
+Pillow decodes a picture with a damaged middle without a word; libjpeg-turbo's return code tells. Where there is no
+libturbojpeg, Pillow must do.
+"""
+
+import ctypes
+import ctypes.util
+import importlib.util
+import io
+import sys
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+START, END = b"\xff\xd8", b"\xff\xd9"
+FRAMES = {0xC0, 0xC1, 0xC2}  # baseline, extended, progressive: Huffman coded
+OTHER_FRAMES = {0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF}
+STANDALONE = {0x01, *range(0xD0, 0xD9)}
+ADOBE, START_OF_SCAN, RGB_PIXELS = 0xEE, 0xDA, 0
+
+
+class Frame(NamedTuple):
+    """A JPEG's size and whether every decoder gives the same RGB pixels: 8 bits, grey or YCbCr, Huffman coded."""
+
+    width: int
+    height: int
+    plain: bool
+
+
+def frame(content: bytes) -> Frame | None:
+    """What the markers before the first scan say, None where they are no JPEG's or are broken."""
+    if not content.startswith(START):
+        return None
+    position, adobe_rgb, found = 2, False, None
+    while position + 4 <= len(content) and content[position] == 0xFF:
+        marker = content[position + 1]
+        if marker == 0xFF or marker in STANDALONE:
+            position += 1 if marker == 0xFF else 2
+            continue
+        segment = content[position + 4 : position + 2 + int.from_bytes(content[position + 2 : position + 4], "big")]
+        if marker == START_OF_SCAN:
+            return found and found._replace(plain=found.plain and not adobe_rgb)
+        if marker in FRAMES | OTHER_FRAMES and len(segment) >= 6:
+            found = _frame(marker, segment)
+        adobe_rgb |= marker == ADOBE and segment.startswith(b"Adobe") and segment[11:12] == b"\0"
+        position += 4 + len(segment)
+    return None
+
+
+def whole(content: bytes) -> bytes:
+    """The file up to its last end-of-image marker: what some cameras and tools append is left out."""
+    end = content.rfind(END)
+    return content[: end + 2] if end >= 0 else content
+
+
+def decode(content: bytes, width: int, height: int) -> np.ndarray:
+    """Pixels `[height, width, 3]`, uint8, RGB: those of Pillow (accurate DCT, fancy upsampling).
+
+    Raises:
+        ValueError: the file is truncated or damaged; the message is libjpeg-turbo's.
+        OSError: the same, from Pillow.
+    """
+    library = turbojpeg()
+    if library is None:
+        return np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
+    pixels = np.empty((height, width, 3), np.uint8)
+    handle = ctypes.c_void_p(library.tjInitDecompress())
+    try:
+        status = library.tjDecompress2(
+            handle, content, ctypes.c_ulong(len(content)), pixels.ctypes.data_as(ctypes.c_void_p),
+            width, 0, height, RGB_PIXELS, 0,
+        )  # fmt: skip
+        if status != 0:
+            raise ValueError(f"damaged JPEG ({library.tjGetErrorStr2(handle).decode(errors='replace')})")
+    finally:
+        library.tjDestroy(handle)
+    return pixels
+
+
+@cache
+def turbojpeg() -> ctypes.CDLL | None:
+    """libturbojpeg: the one that FFCV is linked with, else the system's, None where there is none."""
+    for name in _libraries():
+        try:
+            library = ctypes.CDLL(name)
+            library.tjInitDecompress.restype = ctypes.c_void_p
+            library.tjGetErrorStr2.restype = ctypes.c_char_p
+            library.tjDecompress2.restype = ctypes.c_int
+        except (OSError, AttributeError):
+            continue
+        return library
+    return None
+
+
+def _libraries() -> list[str]:
+    ffcv = importlib.util.find_spec("ffcv")
+    folders = ffcv.submodule_search_locations if ffcv else None
+    ours = [str(path) for folder in folders or () for path in Path(folder).glob("_libffcv*.so")]
+    found = ctypes.util.find_library("turbojpeg")
+    conda = [str(path) for path in (Path(sys.prefix) / "lib").glob("libturbojpeg.so*")]
+    return [*ours, *conda, "libturbojpeg.so.0", *([found] if found else [])]
+
+
+def _frame(marker: int, segment: bytes) -> Frame:
+    height, width = int.from_bytes(segment[1:3], "big"), int.from_bytes(segment[3:5], "big")
+    plain = marker in FRAMES and segment[0] == 8 and segment[5] in (1, 3) and width > 0 and height > 0
+    return Frame(width, height, plain)

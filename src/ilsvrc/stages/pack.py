@@ -1,0 +1,108 @@
+"""Packs one split of a data set into a .beton, with its manifest and the list of its images."""
+
+import argparse
+import csv
+import json
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ilsvrc.card import SPLITS, Sample
+from ilsvrc.loading import jpeg
+from ilsvrc.loading.writer import Packing, pack, summary
+from ilsvrc.runs import FormSpec, parse_specification
+from ilsvrc.stages._stage import parser, run, say
+
+COLUMNS = ("index", "name", "label", "label_name", "width", "height")
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Writes `--beton`, then `--images`, then `--manifest`."""
+    form = parse_specification(FormSpec, arguments.spec)
+    classes = json.loads(arguments.source.read_text())["classes"]
+    samples = read_index(arguments.index, arguments.split)
+    labels = {name: label for label, name in enumerate(classes)}
+    if jpeg.turbojpeg() is None:
+        say("libturbojpeg is not on this machine: damage in the middle of a JPEG goes unseen")
+    started = time.perf_counter()
+    packing = pack(samples, labels, arguments.index.parent, form, arguments.beton, arguments.workers)
+    seconds = time.perf_counter() - started
+    _write_images(arguments.images, packing, samples)
+    manifest = describe(form, arguments.split, classes, packing, samples)
+    _write(arguments.manifest, json.dumps(manifest, indent=1) + "\n")
+    say(_closing_line(arguments.split, packing, seconds))
+
+
+def describe(
+    form: FormSpec, split: str, classes: Sequence[str], packing: Packing, samples: Sequence[Sample]
+) -> dict[str, Any]:
+    """The manifest: the same for the same pictures and form, whenever, wherever and by however many workers."""
+    found = Counter(samples[place].label_name for place in packing.kept)
+    return {
+        "spec": form.model_dump(mode="json", exclude_defaults=True),
+        "split": split,
+        "classes": list(classes),
+        "counts": {name: found[name] for name in classes},
+        **summary(packing),
+        "bad_images": {samples[place].name: reason for place, reason in packing.bad.items()},
+    }
+
+
+def read_index(path: Path, split: str) -> list[Sample]:
+    """The pictures of `split` that acquire listed."""
+    with path.open(newline="", errors="surrogateescape") as file:
+        rows = [row for row in csv.DictReader(file) if row["split"] == split]
+    if not rows:
+        raise ValueError(f"{path} lists no pictures of the split {split!r}")
+    return [_sample(row) for row in rows]
+
+
+def _sample(row: Mapping[str, str]) -> Sample:
+    text = {key: row[key] for key in ("split", "label_name", "name", "file")}
+    return Sample(**text, offset=int(row["offset"]), size=int(row["size"]))
+
+
+def _write_images(path: Path, packing: Packing, samples: Sequence[Sample]) -> None:
+    unfinished = path.with_name(f"{path.name}.tmp")
+    with unfinished.open("w", newline="", errors="surrogateescape") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(COLUMNS)
+        for index, (place, record) in enumerate(zip(packing.kept, packing.records, strict=True)):
+            (_, width, height, _), label = record
+            rows.writerow((index, samples[place].name, label, samples[place].label_name, width, height))
+    unfinished.replace(path)
+
+
+def _write(path: Path, text: str) -> None:
+    unfinished = path.with_name(f"{path.name}.tmp")
+    unfinished.write_text(text)
+    unfinished.replace(path)
+
+
+def _closing_line(split: str, packing: Packing, seconds: float) -> str:
+    stored = ", ".join(f"{count} {how.replace('_', ' ')}" for how, count in sorted(packing.how.items()))
+    skipped = f", {len(packing.bad)} left out as broken" if packing.bad else ""
+    return (
+        f"packed {split}: {len(packing.kept)} images, {len(packing.kept) / seconds:.0f} images/s,"
+        f" {sum(packing.sizes) / 1e6:.1f} MB ({stored}{skipped})"
+    )
+
+
+def arguments() -> argparse.ArgumentParser:
+    """The stage's options."""
+    options = parser(__doc__)
+    options.add_argument("--spec", required=True, help="runs.FormSpec as JSON")
+    options.add_argument("--source", required=True, type=Path, help="source.json of acquire")
+    options.add_argument("--index", required=True, type=Path, help="index.csv of acquire")
+    options.add_argument("--split", required=True, choices=SPLITS)
+    options.add_argument("--beton", required=True, type=Path)
+    options.add_argument("--manifest", required=True, type=Path)
+    options.add_argument("--images", required=True, type=Path)
+    options.add_argument("--workers", type=int, default=1)
+    return options
+
+
+if __name__ == "__main__":
+    run(main, arguments())
