@@ -1,0 +1,72 @@
+"""What the architectures are and cost: one JSON object a line, or a table of each one's layers."""
+
+import argparse
+import json
+from dataclasses import asdict
+from typing import Any
+
+import torch
+
+from ilsvrc import complexity, plugins, reference
+from ilsvrc.layers import Classifier
+from ilsvrc.stages import _stage
+
+
+def main(given: argparse.Namespace) -> None:
+    """Prints each of `given.names`, or all architectures."""
+    for name in [plugins.check("models", name) for name in given.names] or plugins.names("models"):
+        print(table(name) if given.layers else json.dumps(summary(name), ensure_ascii=False))
+
+
+def summary(name: str) -> dict[str, Any]:
+    """The network at its paper's input with 1000 classes: source, counts, and what papers report on it."""
+    row, input_px = reference.architectures().get(name, {}), reference.input_px(name)
+    paper = {"name": name, "paper": row.get("paper"), "year": int(row["year"]) if row else None}
+    counts = asdict(complexity.count(_build(name), input_px))
+    return {**paper, "input_px": input_px, **counts, "published": reference.published(name)}
+
+
+def table(name: str) -> str:
+    """A line a layer of the network at its paper's input with 1000 classes, totals at the foot."""
+    input_px, model = reference.input_px(name), _build(name)
+    found, total = complexity.layers(model, input_px), complexity.count(model, input_px)
+    foot = ("total", "", "", total.parameters, total.multiply_adds, total.activations)
+    rows = [("layer", "kind", "output", "parameters", "multiply-adds", "activations"), *map(_cells, found), foot]
+    width = max(len(row[0]) for row in rows)
+    title = f"{name}, one picture of {input_px} x {input_px} px, at test"
+    return "\n".join([title, *(_line(width, *row) for row in rows), *_heads(total), ""])
+
+
+def _cells(layer: complexity.Layer) -> tuple[Any, ...]:
+    shape = " x ".join(map(str, layer.output_shape))
+    return layer.name, layer.kind, shape, layer.parameters, layer.multiply_adds, layer.activations
+
+
+def _line(width: int, name: str, kind: str, shape: str, *counts: int | str) -> str:
+    numbers = (f"{number:,}" if isinstance(number, int) else number for number in counts)
+    return f"{name:{width}}  {kind:18}  {shape:>15}" + "".join(f"{number:>15}" for number in numbers)
+
+
+def _heads(total: complexity.Complexity) -> list[str]:
+    """A line on the auxiliary heads, where there are any."""
+    extra = total.parameters_with_auxiliary_heads - total.parameters
+    return [f"and {extra:,} parameters of auxiliary heads, in training"] if extra else []
+
+
+def _build(name: str) -> Classifier:
+    """The paper's network without weights: meta tensors, nothing allocated."""
+    with torch.device("meta"):
+        model: Classifier = plugins.architecture(name)()
+    return model
+
+
+def arguments() -> argparse.ArgumentParser:
+    """The stage's options."""
+    options = _stage.parser(__doc__)
+    options.add_argument("names", nargs="*", metavar="NAME", help="architectures; none: all")
+    options.add_argument("--layers", action="store_true", help="a table of each network's layers")
+    return options
+
+
+if __name__ == "__main__":
+    _stage.run(main, arguments())
