@@ -206,7 +206,9 @@ def _store_one(sample: Sample, raw: Path, form: FormSpec) -> Stored | str:
         file.seek(sample.offset)
         content = file.read(sample.size)
     if len(content) != sample.size:
-        raise OSError(errno.EIO, f"{sample.name} has {len(content)} of {sample.size} bytes: run acquire again", file.name)
+        raise OSError(
+            errno.EIO, f"{sample.name} has {len(content)} of {sample.size} bytes: run acquire again", file.name
+        )
     try:
         return store(content, form)
     except ValueError as error:
@@ -250,7 +252,9 @@ def _check_space(samples: Sequence[Sample], form: FormSpec, beton: Path) -> None
 
 def _doubled(page_bytes: int) -> int:
     if 2 * page_bytes > layout.MAX_PAGE_BYTES:
-        raise ValueError(f"a picture is larger than {layout.MAX_PAGE_BYTES} bytes; set data.short_side_px in params.yaml")
+        raise ValueError(
+            f"a picture is larger than {layout.MAX_PAGE_BYTES} bytes; set data.short_side_px in params.yaml"
+        )
     return 2 * page_bytes
 
 

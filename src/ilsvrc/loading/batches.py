@@ -1,0 +1,202 @@
+"""Batches of a packed file, for training and for testing: one contract, three loaders.
+
+Training batches are a function of (seed, epoch, image) alone: global batch k of an epoch is the same set of images at
+any number of processes, which take contiguous slices of it by rank. Testing shows every image exactly once.
+"""
+
+import importlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+
+from ilsvrc import views
+from ilsvrc.loading import geometry, keyed
+from ilsvrc.loading.packed import Packed, open_packed
+
+LOADERS = {"ffcv": "ffcv_loader", "pillow": "pillow_loader", "synthetic": "synthetic_loader"}
+
+
+class Batch(NamedTuple):
+    """Images and what they are. The tensors are the batch's own: nothing overwrites them."""
+
+    images: torch.Tensor  # uint8 [N, H, W, 3]; testing: [N, V, H, W, 3]
+    labels: torch.Tensor  # int64 [N]
+    indices: torch.Tensor  # int64 [N]: places in the packed file
+
+
+Regions = Callable[[np.ndarray], geometry.Regions]  # indices [N] -> what to show of them
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a loader is asked for: windows of `crop_px`, `num_views` of each image."""
+
+    packed: Packed
+    crop_px: int
+    num_views: int
+    batch_size: int  # of this process
+    workers: int
+
+
+class Source(Protocol):
+    """A loader: reads the images `order` in batches, each shown as `regions` says."""
+
+    def __call__(self, order: np.ndarray, regions: Regions) -> Iterator[Batch]:
+        """Batches of `[N, V, H, W, 3]` until `order` is used up."""
+
+    def close(self) -> None:
+        """Ends threads and processes."""
+
+
+def open_training(
+    loader: str, beton: Path, *, crop: geometry.Crop, crop_px: int, flip: bool, batch_size: int, seed: int,
+    rank: int = 0, world_size: int = 1, workers: int = 1, subset: np.ndarray | None = None,
+) -> "TrainingBatches":  # fmt: skip
+    """Batches to train on.
+
+    Args:
+        loader: `ffcv`, `pillow` (the same pixels without FFCV) or `synthetic` (noise, the same at every step).
+        beton: the packed file.
+        crop: `patch`, `area_aspect` or `center`; see `geometry.training`.
+        crop_px: side of the square that the network sees.
+        flip: mirror half of the images.
+        batch_size: images a step over all processes.
+        seed: what order, crops and mirroring depend on.
+        rank: this process.
+        world_size: how many processes share a batch.
+        workers: threads (`ffcv`) or processes (`pillow`) that decode.
+        subset: the images to use, places in the file; None for all.
+
+    Raises:
+        ValueError: the file is damaged, the loader is not there, or the images do not fill one batch.
+    """
+    packed = open_packed(Path(beton))
+    chosen = _chosen(packed, subset)
+    if not world_size <= batch_size <= len(chosen):
+        raise ValueError(
+            f"batch_size = {batch_size} must lie between the number of processes ({world_size}) and the number of"
+            f" training images ({len(chosen)} in {beton}); set it by training: {{batch_size: ...}} in params.yaml"
+        )
+    share = slice(rank * batch_size // world_size, (rank + 1) * batch_size // world_size)
+    request = Request(packed, crop_px, 1, share.stop - share.start, workers)
+    return TrainingBatches(_source(loader, request), packed, chosen, batch_size, share, seed, (crop, crop_px, flip))
+
+
+def open_testing(
+    loader: str, beton: Path, *, views: Sequence[views.View], batch_size: int, rank: int = 0, world_size: int = 1,
+    workers: int = 1, subset: np.ndarray | None = None,
+) -> "TestingBatches":  # fmt: skip
+    """Batches to test on: every image once over all processes, each in every view of `views`.
+
+    Args:
+        loader: as in `open_training`.
+        beton: the packed file.
+        views: unmirrored windows of one `crop_px`.
+        batch_size: images a step of this process.
+        rank: this process.
+        world_size: how many processes share the images.
+        workers: threads or processes that decode.
+        subset: the images to use, places in the file; None for all.
+
+    Raises:
+        ValueError: the file is damaged, the loader is not there, or the views differ in `crop_px`.
+    """
+    sides = {view.crop_px for view in views}
+    if len(sides) != 1:
+        raise ValueError(f"views of one crop_px make a batch; these have {sorted(sides) or 'none'}")
+    packed = open_packed(Path(beton))
+    mine = _chosen(packed, subset)[rank::world_size]
+    request = Request(packed, sides.pop(), len(views), min(batch_size, max(1, len(mine))), workers)
+    return TestingBatches(_source(loader, request), packed, mine, request.batch_size, tuple(views))
+
+
+@dataclass
+class TrainingBatches:
+    """Steps of an epoch: random order, random windows, whole global batches only."""
+
+    source: Source
+    packed: Packed
+    chosen: np.ndarray
+    batch_size: int  # over all processes
+    share: slice  # of a global batch, for this process
+    seed: int
+    look: tuple[geometry.Crop, int, bool]
+
+    @property
+    def num_images(self) -> int:
+        """Images that an epoch draws from."""
+        return len(self.chosen)
+
+    def __len__(self) -> int:
+        """Steps an epoch."""
+        return len(self.chosen) // self.batch_size
+
+    def epoch(self, epoch: int, start_step: int = 0) -> Iterator[Batch]:
+        """This process's batches `[N, H, W, 3]` of an epoch, from `start_step` on."""
+        order = keyed.permutation(self.seed, epoch, self.chosen)[: len(self) * self.batch_size]
+        mine = order.reshape(len(self), self.batch_size)[start_step:, self.share].reshape(-1)
+        batches = self.source(mine, lambda indices: self._regions(epoch, indices))
+        return (batch._replace(images=batch.images[:, 0]) for batch in batches)
+
+    def close(self) -> None:
+        """Ends threads and processes."""
+        self.source.close()
+
+    def _regions(self, epoch: int, indices: np.ndarray) -> geometry.Regions:
+        crop, crop_px, flip = self.look
+        widths, heights = self.packed.widths[indices], self.packed.heights[indices]
+        return geometry.training(crop, crop_px, flip, self.seed, epoch, indices, widths, heights)
+
+
+@dataclass
+class TestingBatches:
+    """Every image of this process once, in the file's order; the last batch may be smaller."""
+
+    __test__ = False  # no test class of pytest
+
+    source: Source
+    packed: Packed
+    mine: np.ndarray
+    batch_size: int
+    views: tuple[views.View, ...]
+
+    @property
+    def num_images(self) -> int:
+        """Images of this process."""
+        return len(self.mine)
+
+    def __len__(self) -> int:
+        """Batches."""
+        return -(-len(self.mine) // self.batch_size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Batches `[N, V, H, W, 3]`."""
+        return self.source(self.mine, self._regions)
+
+    def close(self) -> None:
+        """Ends threads and processes."""
+        self.source.close()
+
+    def _regions(self, indices: np.ndarray) -> geometry.Regions:
+        return geometry.testing(self.views, self.packed.widths[indices], self.packed.heights[indices])
+
+
+def _source(loader: str, request: Request) -> Source:
+    if loader not in LOADERS:
+        raise ValueError(f"there is no loader {loader!r}, only {', '.join(LOADERS)}; the profile's resources name it")
+    source: Source = importlib.import_module(f"ilsvrc.loading.{LOADERS[loader]}").open_source(request)
+    return source
+
+
+def _chosen(packed: Packed, subset: np.ndarray | None) -> np.ndarray:
+    everything = np.arange(packed.num_images, dtype=np.int64)
+    if subset is None:
+        return everything
+    chosen = np.asarray(subset, np.int64)
+    if len(np.unique(chosen)) != len(chosen) or not np.isin(chosen, everything).all():
+        raise ValueError(f"a subset names each image once, 0 to {packed.num_images - 1}; this one does not")
+    return chosen

@@ -1,0 +1,210 @@
+"""FFCV's Loader with decoders of our own. The only module that imports ffcv.
+
+What FFCV gives: the format, threads that work ahead, slots, streams. What is ours: decoders whose pixels are Pillow's
+and whose crops are keyed, the order of an epoch, errors that reach the caller (stock: the program waits for ever), and
+iterators that end.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from queue import Empty, Full
+from typing import Any
+
+import numba
+import numpy as np
+import torch
+
+from ilsvrc.loading.batches import Batch, Regions, Request
+from ilsvrc.loading.compiled import num_threads
+
+try:
+    from ilsvrc.loading.decode import show_all
+
+    threads_of_torch = torch.get_num_threads()
+    import ffcv
+    from ffcv.loader.epoch_iterator import EpochIterator
+    from ffcv.pipeline.compiler import Compiler
+    from ffcv.pipeline.operation import Operation
+    from ffcv.pipeline.pipeline_spec import PipelineSpec
+except (ImportError, OSError, AttributeError) as error:
+    raise ValueError(
+        f"loader ffcv cannot be used: {error}. Build FFCV with `make setup`, or read the same files without it:"
+        " `--set-resources train:loader=pillow predict:loader=pillow`"
+    ) from error
+finally:
+    torch.set_num_threads(threads_of_torch)  # importing ffcv sets it to 1
+
+BATCHES_AHEAD = 2
+
+
+def open_source(request: Request) -> "FfcvSource":
+    """Decodes in `request.workers` threads."""
+    return FfcvSource(request)
+
+
+class FfcvSource:
+    """One FFCV Loader; one iterator at a time, the next one ends the one before."""
+
+    def __init__(self, request: Request) -> None:
+        self.decoder = _ViewsDecoder(request)
+        self.running: _Iterator | None = None
+        with _stock_side_effects_undone():
+            self.loader = ffcv.Loader(
+                str(request.packed.path),
+                batch_size=request.batch_size,
+                num_workers=num_threads(request.workers),
+                drop_last=False,
+                batches_ahead=BATCHES_AHEAD,
+                seed=0,  # the order is ours
+                pipelines={
+                    "image": PipelineSpec("image", decoder=self.decoder),
+                    "label": PipelineSpec("label", decoder=_Gather(request.packed.labels)),
+                    "index": PipelineSpec("label", decoder=_Gather(np.arange(request.packed.num_images))),
+                },
+            )
+        _forget_page_sets(self.loader)
+
+    def __call__(self, order: np.ndarray, regions: Regions) -> Iterator[Batch]:
+        """Batches `[N, V, H, W, 3]`."""
+        self.close()
+        self.decoder.regions = regions
+        self.running = running = _Iterator(self.loader, order)
+        return _batches(running)
+
+    def close(self) -> None:
+        """Ends the thread that works ahead."""
+        if self.running is not None:
+            self.running.close()
+            self.running = None
+
+
+def _batches(running: "_Iterator") -> Iterator[Batch]:
+    try:
+        for batch in running:
+            yield Batch(*batch)
+    finally:
+        running.close()
+
+
+class _Iterator(EpochIterator):
+    """FFCV's thread of an epoch, which hands on what goes wrong in it and ends when it is told to."""
+
+    failure: BaseException | None = None
+
+    def run(self) -> None:
+        """Works ahead until the order is used up, an error, or close()."""
+        try:
+            numba.set_num_threads(self.loader.num_workers)
+            for step, indices in enumerate(self.iter_ixes):
+                slot = step % (self.loader.batches_ahead + 2)
+                if not self._hand_over((slot, self.run_pipeline(step, indices, slot, None))):
+                    return
+        except BaseException as error:  # goes to the caller's thread
+            self.failure = error
+        self._hand_over(None)
+
+    def __next__(self) -> tuple[torch.Tensor, ...]:
+        """Images, labels, indices of the next batch."""
+        if self.closed:
+            raise StopIteration
+        try:
+            batch: tuple[torch.Tensor, ...] = super().__next__()
+        except StopIteration:
+            if self.failure is not None:
+                raise self.failure from None
+            raise
+        return batch
+
+    def close(self) -> None:
+        """Ends the thread, whatever it is at."""
+        self.terminate_event.set()
+        while self.is_alive():
+            try:
+                self.output_queue.get_nowait()
+            except Empty:
+                self.join(0.01)
+        self.closed = True
+
+    def _hand_over(self, item: Any) -> bool:
+        while not self.terminate_event.is_set():
+            try:
+                self.output_queue.put(item, timeout=0.1)
+            except Full:
+                continue
+            return True
+        return False
+
+
+class _ViewsDecoder(Operation):
+    """Decodes once and shows V windows, into memory that belongs to the batch."""
+
+    def __init__(self, request: Request) -> None:
+        super().__init__()
+        self.request = request
+        self.regions: Regions | None = None
+        self.pinned = torch.cuda.is_available()
+
+    def declare_state_and_memory(self, previous_state: Any) -> tuple[Any, None]:
+        """No slots of FFCV's: a batch must not be overwritten while someone holds it."""
+        return previous_state, None
+
+    def generate_code(self) -> Any:
+        """What FFCV's thread calls with (indices, memory, metadata, storage state)."""
+        return self.decode
+
+    def decode(self, indices: np.ndarray, memory: None, metadata: np.ndarray, state: tuple[Any, ...]) -> torch.Tensor:
+        """Images uint8 `[N, V, H, W, 3]`.
+
+        Raises:
+            ValueError: an image is damaged.
+        """
+        request, packed = self.request, self.request.packed
+        shape = (len(indices), request.num_views, request.crop_px, request.crop_px, 3)
+        shown = torch.empty(shape, dtype=torch.uint8, pin_memory=self.pinned)
+        columns = [c[indices] for c in (packed.modes, packed.widths, packed.heights, packed.offsets, packed.sizes)]
+        boxes, windows = self.regions(indices)
+        status = show_all(state[0].view(np.ndarray), *columns, boxes, windows, shown.numpy())
+        if status.any():
+            _refuse_damaged(request, indices[status != 0])
+        return shown
+
+
+class _Gather(Operation):
+    """A column of the packed file."""
+
+    def __init__(self, column: np.ndarray) -> None:
+        super().__init__()
+        self.column = column
+
+    def declare_state_and_memory(self, previous_state: Any) -> tuple[Any, None]:
+        """No slots of FFCV's."""
+        return previous_state, None
+
+    def generate_code(self) -> Any:
+        """What FFCV's thread calls with (indices, memory, metadata, storage state)."""
+        return lambda indices, *_: torch.from_numpy(self.column[indices])
+
+
+def _refuse_damaged(request: Request, indices: np.ndarray) -> None:
+    named = ", ".join(map(str, indices[:10]))
+    raise ValueError(
+        f"{request.packed.path}: image {named} is damaged (libjpeg-turbo); remove the file and run again to pack it anew"
+    )
+
+
+def _forget_page_sets(loader: ffcv.Loader) -> None:
+    """Sets and dictionaries of every image (0.5 GB for ImageNet) that only FFCV's process cache looks at."""
+    manager = loader.memory_manager
+    manager.ptr_to_size, manager.sample_to_pages, manager.page_to_samples = {}, {}, {}
+
+
+@contextmanager
+def _stock_side_effects_undone() -> Iterator[None]:
+    """FFCV compiles anew in each process what is cached here, and sets torch's threads to its own."""
+    threads = torch.get_num_threads()
+    Compiler.set_enabled(False)
+    try:
+        yield
+    finally:
+        Compiler.set_enabled(True)
+        torch.set_num_threads(threads)

@@ -1,0 +1,103 @@
+"""The packed file read by torch's DataLoader with Pillow: the reference, and the way out where FFCV is missing."""
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+from torch.utils.data import DataLoader, Dataset
+
+from ilsvrc.loading import layout
+from ilsvrc.loading.batches import Batch, Regions, Request
+from ilsvrc.loading.packed import Packed
+
+
+def open_source(request: Request) -> "PillowSource":
+    """Decodes in `request.workers` processes, or in this one where that is 1."""
+    return PillowSource(request)
+
+
+class PillowSource:
+    """DataLoader over whole batches."""
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+
+    def __call__(self, order: np.ndarray, regions: Regions) -> Iterator[Batch]:
+        """Batches `[N, V, H, W, 3]`."""
+        request = self.request
+        batches = [order[i : i + request.batch_size] for i in range(0, len(order), request.batch_size)]
+        loader = DataLoader(
+            _Batches(request.packed, request.crop_px, regions, batches),
+            batch_size=None,
+            num_workers=request.workers if request.workers > 1 else 0,
+            pin_memory=torch.cuda.is_available(),
+            generator=torch.Generator(),  # its own: the training's random numbers do not depend on the loader
+        )
+        return (Batch(*batch) for batch in loader)
+
+    def close(self) -> None:
+        """Each iterator ends its own processes."""
+
+
+@dataclass
+class _Batches(Dataset[tuple[torch.Tensor, ...]]):
+    packed: Packed
+    crop_px: int
+    regions: Regions
+    batches: list[np.ndarray]
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __getitem__(self, step: int) -> tuple[torch.Tensor, ...]:
+        indices = self.batches[step]
+        content = self.packed.mapped()
+        boxes, windows = self.regions(indices)
+        images = [
+            show(decode(self.packed, content, index), box, rows, self.crop_px)
+            for index, box, rows in zip(indices, boxes, windows, strict=True)
+        ]
+        arrays = (np.stack(images), self.packed.labels[indices], indices.copy())
+        return tuple(torch.from_numpy(array) for array in arrays)
+
+
+def decode(packed: Packed, content: np.ndarray, index: int) -> Image.Image:
+    """A stored image in RGB.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    payload = packed.bytes_of(content, index).tobytes()
+    size = int(packed.widths[index]), int(packed.heights[index])
+    if packed.modes[index] == layout.RAW:
+        return Image.frombytes("RGB", size, payload)
+    try:
+        picture = Image.open(io.BytesIO(payload)).convert("RGB")
+    except (OSError, SyntaxError) as error:
+        raise damaged(packed, index, str(error)) from None
+    if picture.size != size:
+        raise damaged(packed, index, f"{picture.size} pixels instead of {size}")
+    return picture
+
+
+def show(picture: Image.Image, box: np.ndarray, windows: np.ndarray, crop_px: int) -> np.ndarray:
+    """Windows `[V, crop_px, crop_px, 3]` of a picture; see `geometry`."""
+    left, top, width, height = box.tolist()
+    part = picture.crop((left, top, left + width, top + height))
+    resized: dict[tuple[int, int], np.ndarray] = {}
+    shown = np.empty((len(windows), crop_px, crop_px, 3), np.uint8)
+    for view, (new_width, new_height, x, y, mirrored) in zip(shown, windows.tolist(), strict=True):
+        size = (new_width, new_height)
+        if size not in resized:
+            resized[size] = np.asarray(part.resize(size, Image.Resampling.BILINEAR))
+        window = resized[size][y : y + crop_px, x : x + crop_px]
+        view[:] = window[:, ::-1] if mirrored else window
+    return shown
+
+
+def damaged(packed: Packed, index: int, why: str) -> ValueError:
+    """The error for an image that cannot be decoded."""
+    return ValueError(f"{packed.path}: image {index} is damaged ({why}); remove the file and run again to pack it anew")
