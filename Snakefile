@@ -16,9 +16,6 @@ include: "workflow/rules/predict.smk"
 include: "workflow/rules/report.smk"
 
 
-report: "workflow/report/workflow.rst"
-
-
 localrules:
     all,
     data,
@@ -30,6 +27,11 @@ rule all:
     input:
         "results/report.html",
         "work/recorded.json",
+
+
+onstart:
+    pipeline.hold_the_lock()
+    pipeline.keep_groups(PREDICTION_GROUPS)
 
 
 onsuccess:

@@ -1,14 +1,20 @@
 """What the Snakefile wires: the paths, parameters and groups that one params.yaml leads to. Never imports torch."""
 
+import fcntl
 import json
+import os
+import sys
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import IO, Any
 
 from ilsvrc import plugins, runs
-from ilsvrc.config import Params
+from ilsvrc.config import Params, parse
 
 GROUPS_FILE = Path("work/prediction_groups.json")
+LOCK_FILE = Path("work/snakemake.lock")
+_HELD: list[IO[str]] = []  # locks live as long as their files are open
 
 
 class Pipeline:
@@ -74,6 +80,41 @@ class Pipeline:
             for protocols in filter(None, (tuple(there), tuple(missing))):
                 groups.setdefault(protocols, []).append(run)
         return groups
+
+
+def read(values: Any, where: str) -> Pipeline:
+    """The pipeline of the values that a configuration file holds.
+
+    Raises:
+        ValueError: a key is unknown or a value is not allowed.
+    """
+    return Pipeline(parse(Params, values, where=where))
+
+
+def find_own_programs() -> None:
+    """Lets jobs find this environment's programs, whether or not a person activated it."""
+    own = str(Path(sys.executable).parent)
+    os.environ["PATH"] = os.pathsep.join((own, os.environ.get("PATH", os.defpath)))
+
+
+def hold_the_lock() -> None:
+    """One pipeline at a time in a folder; the kernel lets go of the lock however this process ends.
+
+    Raises:
+        BlockingIOError: another one holds it; the message names its process.
+    """
+    LOCK_FILE.parent.mkdir(exist_ok=True)
+    lock = LOCK_FILE.open("a+")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.seek(0)
+        holder = f"another snakemake (process {lock.read()}) works in this folder; wait for it or stop it"
+        raise BlockingIOError(holder) from None
+    lock.truncate(0)
+    lock.write(str(os.getpid()))
+    lock.flush()
+    _HELD.append(lock)
 
 
 def keep_groups(groups: dict[tuple[str, ...], list[str]]) -> None:

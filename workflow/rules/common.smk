@@ -1,23 +1,19 @@
-import fcntl
 import os
 import re
 import sys
 from pathlib import Path
 
 from ilsvrc import hardware, pipeline, runs
-from ilsvrc.config import Params, parse
 
 if workflow.overwrite_configfiles:
     BOOK = " and ".join(os.path.relpath(path) for path in workflow.overwrite_configfiles)
 else:
     BOOK = "params.yaml"
 try:
-    PIPELINE = pipeline.Pipeline(parse(Params, config, where=BOOK))
+    PIPELINE = pipeline.read(config, where=BOOK)
 except ValueError as error:
     raise WorkflowError(str(error)) from None
-
-# Jobs find this environment's programs, whether or not a person activated it.
-os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+pipeline.find_own_programs()
 
 # Plain `snakemake --cores all` must not start more jobs than there are GPUs; a profile's or --resources' limit wins.
 GPUS = hardware.num_gpus()
@@ -42,9 +38,7 @@ def hold_the_lock():
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         lock.seek(0)
-        raise WorkflowError(
-            f"another snakemake (process {lock.read()}) works in this folder; wait for it or stop it"
-        )
+        raise WorkflowError(f"another snakemake (process {lock.read()}) works in this folder; wait for it or stop it")
     lock.truncate(0)
     lock.write(str(os.getpid()))
     lock.flush()
@@ -75,10 +69,6 @@ def not_recorded():
 
 def print_results():
     """Where to look, as the last lines of a run."""
-    if is_real_run() and Path("results/report.html").exists():
+    if Path("results/report.html").exists():
         print(f"\nReport: {Path('results/report.html').absolute()}", file=sys.stderr)
         print("Runs:   mlflow ui", file=sys.stderr)
-
-
-if is_real_run():
-    LOCK = hold_the_lock()

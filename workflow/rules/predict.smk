@@ -1,6 +1,4 @@
 PREDICTION_GROUPS = PIPELINE.prediction_groups(workflow.is_main_process)
-if is_real_run():
-    pipeline.keep_groups(PREDICTION_GROUPS)
 
 
 # One rule for each set of protocols that one job predicts together: nearly always one rule, all protocols.

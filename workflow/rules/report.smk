@@ -1,3 +1,6 @@
+report: "../report/workflow.rst"
+
+
 rule score:
     input:
         predictions=ancient(PIPELINE.predictions()),
