@@ -1,0 +1,27 @@
+"""Scores and report of the runs that are complete, whatever the others do: `make report`."""
+
+import argparse
+from pathlib import Path
+
+from ilsvrc import config, pipeline
+from ilsvrc.stages import _stage, report, score
+
+RESULTS = Path("results")
+
+
+def main(given: argparse.Namespace) -> None:
+    """Writes what the rules `score` and `report` would, of the runs that there are."""
+    spec = pipeline.Pipeline(config.load(given.book)).results_spec
+    tables = ["--scores", RESULTS / "scores.csv", "--curves", RESULTS / "curves.csv"]
+    pages = ["--report", RESULTS / "report.html", "--table", RESULTS / "tables/errors.csv"]
+    figure = ["--figure", RESULTS / "figures/learning_curves.svg"]
+    metrics = ["--metrics", RESULTS / "metrics.json"]
+    common = ["--spec", spec, "--partial", *tables]
+    score.main(score.arguments().parse_args([str(word) for word in (*common, *metrics)]))
+    report.main(report.arguments().parse_args([str(word) for word in (*common, *pages, *figure)]))
+
+
+if __name__ == "__main__":
+    parser = _stage.parser(__doc__)
+    parser.add_argument("--book", default="params.yaml", help="the experiment book (params.yaml)")
+    _stage.run(main, parser)
