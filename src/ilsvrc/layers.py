@@ -81,9 +81,13 @@ def _channel_sums(x: Tensor, size: int) -> Tensor:
 
 
 def check_input_px(title: str, input_px: int, smallest: int) -> None:
-    """Raises a ValueError where the network's feature map would vanish."""
+    """Refuses pictures of which the network's strides would leave nothing.
+
+    Raises:
+        ValueError: `input_px` is below `smallest`.
+    """
     if input_px < smallest:
         raise ValueError(
-            f"{title} takes pictures of {smallest} px or more, not {input_px}: its feature map would vanish; "
-            f"set crop_px: {smallest} or more in params.yaml (training:)"
+            f"{title} takes pictures of {smallest} px or more, not {input_px}: its strides leave no full pixel of a "
+            f"smaller one; set crop_px: {smallest} or more in params.yaml (training:)"
         )

@@ -8,15 +8,16 @@ how far a row was checked: exact (read in the source), derived (100 - accuracy),
 """
 
 import csv
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TypedDict
 
 FOLDER = Path(__file__).parent
 DEFAULT_INPUT_PX = 224
 
 
-class Result(TypedDict):
+@dataclass(frozen=True)
+class Result:
     """A row of results.csv; None where the source does not say."""
 
     architecture: str | None
@@ -32,6 +33,11 @@ class Result(TypedDict):
     top5_error_percent: float | None
     source: str
     confidence: str  # exact | derived | from memory
+
+    @property
+    def citation(self) -> str:
+        """Who reports it, and where."""
+        return f"{self.paper}, {self.source}"
 
 
 @cache
@@ -57,8 +63,7 @@ def results() -> tuple[Result, ...]:
 def published(architecture: str) -> list[Result]:
     """What papers report on `architecture`, its own paper's rows first."""
     own = architectures().get(architecture, {}).get("paper")
-    rows = [row for row in results() if row["architecture"] == architecture]
-    return sorted(rows, key=lambda row: row["paper"] != own)
+    return sorted((row for row in results() if row.architecture == architecture), key=lambda row: row.paper != own)
 
 
 def published_error(architecture: str, papers_data: str | None, protocol: str) -> Result | None:
@@ -66,9 +71,9 @@ def published_error(architecture: str, papers_data: str | None, protocol: str) -
 
     Its own paper's where that has it; `paper` in the row says whose it is.
     """
-    asked = {"kind": "error", "dataset": papers_data, "protocol": protocol, "models": 1}
+    asked = ("error", papers_data, protocol, 1)
     rows = published(architecture)
-    return next((row for row in rows if all(row.get(key) == value for key, value in asked.items())), None)
+    return next((row for row in rows if (row.kind, row.dataset, row.protocol, row.models) == asked), None)
 
 
 def _parse(row: dict[str, str]) -> Result:

@@ -23,7 +23,7 @@ def summary(name: str) -> dict[str, Any]:
     row, input_px = reference.architectures().get(name, {}), reference.input_px(name)
     paper = {"name": name, "paper": row.get("paper"), "year": int(row["year"]) if row else None}
     counts = asdict(complexity.count(_build(name), input_px))
-    return {**paper, "input_px": input_px, **counts, "published": reference.published(name)}
+    return {**paper, "input_px": input_px, **counts, "published": [asdict(row) for row in reference.published(name)]}
 
 
 def table(name: str) -> str:

@@ -1,0 +1,121 @@
+"""The tables of published numbers: their schema, and a few of their numbers."""
+
+import csv
+import subprocess
+import sys
+
+import pytest
+
+from ilsvrc import plugins, reference
+
+ROWS = reference.results()
+
+
+def test_no_result_is_lost():
+    assert len(ROWS) == 505
+
+
+def test_kinds_and_confidences_are_the_known_ones():
+    assert {row.kind for row in ROWS} == {"error", "ablation_delta"}
+    assert {row.confidence for row in ROWS} == {"exact", "derived", "from memory"}
+
+
+def test_every_row_reports_a_number_and_says_of_what_and_where():
+    for row in ROWS:
+        assert row.top1_error_percent is not None or row.top5_error_percent is not None
+        assert all([row.title, row.paper, row.dataset, row.protocol, row.source])
+
+
+def test_errors_lie_between_0_and_100_and_top_5_below_top_1():
+    for row in (row for row in ROWS if row.kind == "error"):
+        numbers = [n for n in (row.top5_error_percent, row.top1_error_percent) if n is not None]
+        assert all(0 < n < 100 for n in numbers)
+        assert numbers == sorted(numbers)
+
+
+def test_signed_changes_are_kept_apart_from_errors():
+    deltas = [row for row in ROWS if row.kind == "ablation_delta"]
+    assert len(deltas) == 8
+    assert all(abs(row.top1_error_percent) < 10 for row in deltas)
+    assert all("change in" in row.protocol for row in deltas)
+    assert not any("change in" in row.protocol for row in ROWS if row.kind == "error")
+
+
+def test_years_models_and_crops_are_plausible():
+    assert all(2012 <= row.year <= 2022 for row in ROWS)
+    assert all(row.models is None or 1 <= row.models <= 7 for row in ROWS)
+
+
+def test_architectures_are_ours():
+    assert {row.architecture for row in ROWS} - {None} <= set(plugins.names("models"))
+
+
+def test_a_protocols_name_has_the_form_of_one_only_where_it_is_ours():
+    named = {row.protocol for row in ROWS if row.protocol.isidentifier()}
+    assert named - {"ensemble"} <= set(plugins.names("protocols"))
+
+
+def test_cells_hold_no_stray_white_space():
+    with (reference.FOLDER / "results.csv").open(newline="") as file:
+        assert not [row for row in csv.DictReader(file) for cell in row.values() if cell != cell.strip()]
+
+
+def test_architectures_rows_are_complete_and_in_numbers():
+    for name, row in reference.architectures().items():
+        assert all(row.values()), name
+        numbers = "year input_px parameters parameters_with_auxiliary_heads multiply_adds published_multiply_adds"
+        assert all(int(row[key]) > 0 for key in numbers.split())
+
+
+@pytest.mark.parametrize(
+    ("asked", "top1", "top5", "paper"),
+    [
+        (("alexnet", "ILSVRC-2012 val", "ten_crop"), 40.7, 18.2, "Krizhevsky et al. 2012"),
+        (("alexnet", "ILSVRC-2010 test", "ten_crop"), 37.5, 17.0, "Krizhevsky et al. 2012"),
+        (("googlenet", "ILSVRC-2012 val", "single_crop"), None, 10.07, "Szegedy et al. 2014"),
+        (("googlenet", "ILSVRC-2012 val", "ten_crop"), None, 9.15, "Szegedy et al. 2014"),
+        (("resnet18", "ILSVRC-2012 val", "ten_crop"), 27.88, None, "He et al. 2015"),
+        (("resnet18_b", "ILSVRC-2012 val", "single_crop"), 30.43, 10.76, "Gross & Wilber 2016 (fb.resnet.torch)"),
+    ],
+)
+def test_published_errors_are_the_papers(asked, top1, top5, paper):
+    row = reference.published_error(*asked)
+    assert (row.top1_error_percent, row.top5_error_percent, row.paper) == (top1, top5, paper)
+    assert row.citation.startswith(f"{paper}, ")
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        ("alexnet", None, "ten_crop"),
+        ("alexnet", "CIFAR-10 (no augmentation)", "ten_crop"),
+        ("resnet18_b", "ILSVRC-2012 val", "ten_crop"),  # published for ten crops of the whole rectangle only
+        ("a network of one's own", "ILSVRC-2012 val", "ten_crop"),
+    ],
+)
+def test_what_nobody_reports_has_no_published_error(asked):
+    assert reference.published_error(*asked) is None
+
+
+def test_an_ensemble_is_not_taken_for_one_model():
+    assert [row.models for row in reference.published("alexnet") if row.protocol == "ten_crop"] == [1, 5, 5, 1]
+    assert reference.published_error("alexnet", "ILSVRC-2012 test", "ten_crop") is None
+
+
+def test_a_networks_own_paper_comes_first():
+    papers = [row.paper for row in reference.published("googlenet")]
+    assert papers[0] == "Szegedy et al. 2014"
+    assert papers == sorted(papers, key=lambda paper: paper != "Szegedy et al. 2014")
+
+
+def test_a_network_without_a_row_takes_224_px():
+    assert (reference.input_px("alexnet"), reference.input_px("resnet18"), reference.input_px("mine")) == (
+        227,
+        224,
+        224,
+    )
+
+
+def test_the_tables_are_read_without_torch():
+    code = "import sys; from ilsvrc import reference; reference.results(); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

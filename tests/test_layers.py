@@ -1,0 +1,101 @@
+"""Local response normalisation by hand, its gradient and its precision."""
+
+import pytest
+import torch
+from torch import nn
+
+from ilsvrc.layers import Classifier, LocalResponseNorm, check_input_px
+
+
+def by_hand(values, size, alpha, k):
+    """Section 3.3 of Krizhevsky et al. 2012, one pixel: a loop over its channels."""
+    reach = size // 2
+    normalized = []
+    for i, value in enumerate(values):
+        total = sum(other**2 for other in values[max(0, i - reach) : i + reach + 1])
+        normalized.append(value / (k + alpha * total) ** 0.75)
+    return normalized
+
+
+def test_three_channels_of_ones_give_the_papers_formula():
+    # Size 3, alpha 1, k 1: sums of squares 2, 3, 2, so 3 ** -0.75 and 4 ** -0.75.
+    norm = LocalResponseNorm(size=3, alpha=1.0, k=1.0)
+    assert norm(torch.ones(1, 3, 1, 1)).flatten().tolist() == pytest.approx([0.438691, 0.353553, 0.438691], abs=1e-6)
+
+
+@pytest.mark.parametrize("size", [1, 3, 5, 7])
+def test_normalisation_equals_a_loop_over_channels(size):
+    torch.manual_seed(0)
+    x = torch.randn(2, 6, 3, 2, dtype=torch.float64) * 30
+    y = LocalResponseNorm(size=size, alpha=1e-2, k=2.0)(x)
+    for n in range(2):
+        for row in range(3):
+            for column in range(2):
+                expected = by_hand(x[n, :, row, column].tolist(), size, 1e-2, 2.0)
+                assert y[n, :, row, column].tolist() == pytest.approx(expected, rel=1e-12)
+
+
+def test_torchs_normalisation_is_ours_with_alpha_over_n():
+    x = torch.randn(2, 96, 5, 5) * 20
+    theirs = nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2.0)(x)
+    assert torch.allclose(LocalResponseNorm()(x), theirs, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_the_gradient_is_that_of_the_function(layout):
+    torch.manual_seed(0)
+    x = torch.randn(2, 7, 3, 3, dtype=torch.float64).contiguous(memory_format=layout).requires_grad_()
+    assert torch.autograd.gradcheck(LocalResponseNorm(size=5, alpha=0.3, k=2.0), x)
+
+
+def test_the_input_and_the_gradient_that_comes_in_stay_as_they_were():
+    x = torch.randn(1, 8, 2, 2, requires_grad=True)
+    grad = torch.randn(1, 8, 2, 2)
+    before = x.detach().clone(), grad.clone()
+    LocalResponseNorm()(x).backward(grad)
+    assert torch.equal(x.detach(), before[0])
+    assert torch.equal(grad, before[1])
+
+
+def test_sums_are_float32_under_bfloat16_autocast():
+    # 1000 ** 2 + 1 ** 2 ... : in bfloat16 the small squares would vanish beside the large one.
+    x = torch.tensor([256.0, 16.0, 16.0]).reshape(1, 3, 1, 1)
+    norm = LocalResponseNorm(size=3, alpha=1.0, k=0.0)
+    expected = torch.tensor(by_hand([256.0, 16.0, 16.0], 3, 1.0, 0.0)).to(torch.bfloat16)
+    with torch.autocast("cpu", torch.bfloat16):
+        y = norm(x.to(torch.bfloat16))
+    assert y.dtype == torch.bfloat16
+    assert torch.equal(y.flatten(), expected)
+
+
+def test_bfloat16_gradients_are_those_of_float32_rounded_once():
+    torch.manual_seed(0)
+    x = (torch.randn(2, 32, 4, 4) * 30).to(torch.bfloat16)
+    grad = torch.randn(2, 32, 4, 4).to(torch.bfloat16)
+    norm = LocalResponseNorm(alpha=1e-2)
+    wide, narrow = x.float().requires_grad_(), x.clone().requires_grad_()
+    norm(wide).backward(grad.float())
+    norm(narrow).backward(grad)
+    assert torch.equal(narrow.grad, wide.grad.to(torch.bfloat16))
+
+
+def test_channels_last_stays_channels_last():
+    x = torch.randn(2, 16, 4, 4).contiguous(memory_format=torch.channels_last)
+    assert LocalResponseNorm()(x).is_contiguous(memory_format=torch.channels_last)
+
+
+def test_a_classifier_trains_on_its_logits_alone_unless_it_says_otherwise():
+    class Means(Classifier):
+        def forward(self, images):
+            return images.mean(dim=(2, 3))
+
+    images = torch.ones(2, 3, 4, 4)
+    [(weight, logits)] = Means().outputs(images)
+    assert weight == 1.0
+    assert logits.tolist() == [[1.0] * 3] * 2
+    assert Means().auxiliary_heads() == []
+
+
+def test_a_size_too_small_names_the_smallest_and_the_key_to_change():
+    with pytest.raises(ValueError, match=r"GoogLeNet takes pictures of 79 px or more, not 64: .*crop_px: 79 or more"):
+        check_input_px("GoogLeNet", 64, smallest=79)
