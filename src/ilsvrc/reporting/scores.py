@@ -1,0 +1,120 @@
+"""Scores: a row a run and protocol, learning curves, and the lines that a person sees. No torch, no plotting."""
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ilsvrc import metrics
+from ilsvrc.results import Info, Prediction
+
+COLUMNS = (
+    "run", "dataset", "architecture", "recipe", "seed", "protocol", "members", "num_images",
+    "top1_error_percent", "top5_error_percent", "parameters", "multiply_adds", "train_seconds", "images_per_second",
+)  # fmt: skip
+CURVE_COLUMNS = ("run", "dataset", "architecture", "recipe", "seed", "epoch")
+
+Row = dict[str, Any]
+
+
+def score(run: Info, protocol: str, prediction: Prediction, counts: Mapping[str, int], swept: Sequence[str]) -> Row:
+    """A row of scores.csv. `run` is run.json's content, `counts` the network's parameters and multiply_adds."""
+    probabilities, labels = prediction.probabilities, prediction.labels
+    return {
+        **_identity(run),
+        "protocol": protocol,
+        "members": 1,
+        "num_images": len(labels),
+        "top1_error_percent": metrics.top_k_error_percent(probabilities, labels, 1),
+        "top5_error_percent": metrics.top_k_error_percent(probabilities, labels, 5),
+        "parameters": counts["parameters"],
+        "multiply_adds": counts["multiply_adds"],
+        "train_seconds": run["train_seconds"],
+        "images_per_second": run["images_per_second"],
+        **{key: run["swept"].get(key) for key in swept},
+    }
+
+
+def calibration(prediction: Prediction) -> dict[str, float]:
+    """What tracking keeps beside a row's errors."""
+    given = prediction.probabilities, prediction.labels
+    return {
+        "negative_log_likelihood": metrics.negative_log_likelihood(*given),
+        "expected_calibration_error_percent": metrics.expected_calibration_error_percent(*given),
+    }
+
+
+def curve(run: Info, history: Path) -> list[Row]:
+    """The run's learning curve, a row an epoch: history.csv's columns behind the run's identity."""
+    with history.open(newline="") as file:
+        return [{**_identity(run), **row} for row in csv.DictReader(file)]
+
+
+def as_csv(rows: Iterable[Row], columns: Sequence[str]) -> str:
+    """CSV text; numbers as Python writes them, so that they read back the same; empty where nothing was measured."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({key: _cell(value) for key, value in row.items()} for row in rows)
+    return text.getvalue()
+
+
+def tree(rows: Iterable[Row], swept: Sequence[str]) -> dict[str, Any]:
+    """metrics.json: data set -> run's short name -> protocol -> error in percent. Without keys that change by hash,
+    so that DVC compares a run with the same run under other parameters."""
+    found: dict[str, Any] = {}
+    for row in rows:
+        errors = {k: row[k] for k in ("top1_error_percent", "top5_error_percent") if not math.isnan(row[k])}
+        found.setdefault(row["dataset"], {}).setdefault(short_name(row, swept), {})[row["protocol"]] = errors
+    return found
+
+
+def short_name(row: Mapping[str, Any], swept: Sequence[str]) -> str:
+    """What tells a run apart from the others of its data set: `resnet18,learning_rate=0.05,seed=0`."""
+    return ",".join([str(row["architecture"]), *(f"{key}={row[key]}" for key in swept), f"seed={row['seed']}"])
+
+
+def result_lines(rows: Sequence[Row], swept: Sequence[str]) -> list[str]:
+    """One aligned line a row: what, which protocol, errors with their 95 % intervals, n."""
+    several_seeds = len({row["seed"] for row in rows}) > 1
+    cells = [
+        [
+            row["dataset"],
+            row["architecture"],
+            *(f"{key}={row[key]}" for key in swept),
+            *([f"seed={row['seed']}"] if several_seeds else []),
+            row["protocol"],
+            f"top-1 {error_with_interval(row['top1_error_percent'], row['num_images'])}",
+            f"top-5 {error_with_interval(row['top5_error_percent'], row['num_images'])}",
+            f"n = {row['num_images']}",
+        ]
+        for row in rows
+    ]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
+
+
+def error_with_interval(error_percent: float, num_images: int) -> str:
+    """`0.8 % [0.3, 2.4]`, or a dash where nothing was measured."""
+    if math.isnan(error_percent):
+        return "-"
+    interval = metrics.wilson_interval_percent(error_percent, num_images)
+    return f"{error_percent:4.1f} % [{interval.low:.1f}, {interval.high:.1f}]"
+
+
+def _identity(run: Info) -> Row:
+    return {
+        "run": run["run"],
+        "dataset": run["dataset"],
+        "architecture": run["architecture"],
+        "recipe": run["recipe_name"],
+        "seed": run["seed"],
+    }
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, float) and math.isnan(value):
+        return ""
+    return "-".join(map(str, value)) if isinstance(value, (list, tuple)) else value

@@ -1,0 +1,50 @@
+"""The published tables: every measured error with its interval and its paper's figure, and means over seeds."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from ilsvrc import metrics
+
+
+class Published(NamedTuple):
+    """What a paper reports for an architecture, and whether data set, split and protocol are the ones measured here.
+
+    Errors in percent, None where the paper gives none. `why` says what differs where it is not comparable.
+    """
+
+    top1_error_percent: float | None
+    top5_error_percent: float | None
+    citation: str
+    comparable: bool
+    why: str = ""
+
+
+def errors(scores: pd.DataFrame, published: Callable[[Mapping[str, Any]], Published | None]) -> pd.DataFrame:
+    """`scores` with the 95 % intervals behind their errors and the papers' figures as the last columns."""
+    table = scores.copy()
+    for top in ("top1", "top5"):
+        pairs = zip(scores[f"{top}_error_percent"], scores["num_images"], strict=True)
+        intervals = [metrics.wilson_interval_percent(error, n) for error, n in pairs]
+        after = table.columns.get_loc(f"{top}_error_percent") + 1
+        table.insert(after, f"{top}_low_percent", [round(i.low, 4) for i in intervals])
+        table.insert(after + 1, f"{top}_high_percent", [round(i.high, 4) for i in intervals])
+    found = [published(row) for row in scores.to_dict("records")]
+    for name in Published._fields:
+        table[f"paper_{name}"] = [getattr(paper, name) if paper else None for paper in found]
+    return table
+
+
+def over_seeds(scores: pd.DataFrame, swept: Sequence[str]) -> pd.DataFrame:
+    """Mean and standard deviation (of a sample, n - 1) over seeds, a row where a run has two seeds or more."""
+    same = ["dataset", "architecture", "recipe", *swept, "protocol"]
+    groups = scores.groupby(same, sort=False, dropna=False)
+    table = groups.agg(
+        seeds=("seed", "count"),
+        top1_mean_percent=("top1_error_percent", "mean"),
+        top1_deviation_percent=("top1_error_percent", "std"),
+        top5_mean_percent=("top5_error_percent", "mean"),
+        top5_deviation_percent=("top5_error_percent", "std"),
+    ).reset_index()
+    return table[table["seeds"] > 1].reset_index(drop=True)

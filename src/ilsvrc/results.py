@@ -1,0 +1,158 @@
+"""The files under results/: where they lie, how predictions are stored, and whether each is what its name says.
+
+A run's folder ends with the key of its specification, and every file repeats the specification that it was made
+from, so that a file that was moved, pulled or left behind under other parameters is found out. Never imports torch.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ilsvrc import plugins, runs
+
+RUNS = Path("results/runs")
+PREDICTIONS = Path("results/predictions")
+PACKED = Path("data/packed")
+RUN_FILES = ("weights.safetensors", "weights.json", "history.csv", "run.json")
+
+Info = dict[str, Any]
+
+
+class Prediction(NamedTuple):
+    """What one protocol says of every image of the test split.
+
+    `probabilities` float32 `[N, K]`, `labels` int64 `[N]`, `images` `[N]` names; `spec` says what made them: run
+    key, protocol, revision, weights_sha256, manifest_sha256.
+    """
+
+    probabilities: np.ndarray
+    labels: np.ndarray
+    images: np.ndarray
+    spec: Info
+
+
+def prediction_file(run: str, protocol: str) -> Path:
+    """Where a run's predictions by a protocol lie."""
+    return PREDICTIONS / run / f"{protocol}.npz"
+
+
+def write_prediction(path: Path, prediction: Prediction) -> None:
+    """Writes beside `path`, then renames: a reader never sees half a file. The same content is the same bytes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_suffix(".npz.part")
+    fields = prediction._replace(spec=np.array(canonical(prediction.spec)))._asdict()
+    with beside.open("wb") as file:
+        np.savez(file, **fields)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
+
+
+def read_prediction(path: Path) -> Prediction:
+    """The predictions at `path`.
+
+    Raises:
+        ValueError: the file is damaged or no prediction.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            fields = {name: file[name] for name in Prediction._fields}
+        return Prediction(**{**fields, "spec": json.loads(str(fields["spec"]))})
+    except FileNotFoundError:
+        raise
+    except Exception as error:
+        raise ValueError(f"{path} is no complete prediction ({error}); remove it and run snakemake again") from error
+
+
+def read_json(path: Path) -> Info:
+    """The mapping that `path` holds."""
+    try:
+        content: Info = json.loads(path.read_text())
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} is damaged ({error}); remove it and run snakemake again") from None
+    return content
+
+
+def canonical(spec: Mapping[str, Any]) -> str:
+    """The JSON that a specification's key is the hash of."""
+    return json.dumps(spec, sort_keys=True, separators=(",", ":"))
+
+
+def run_key(run: str) -> str:
+    """The end of a run's name: its specification's key."""
+    return run.rsplit("-", 1)[-1]
+
+
+def check_key(run: str, info: Mapping[str, Any], path: Path) -> None:
+    """Stops where `info` (run.json or weights.json) was made from another specification than the run's name says.
+
+    Raises:
+        ValueError: names the run, the file and both keys.
+    """
+    made_from = hashlib.sha256(canonical(info.get("spec", {})).encode()).hexdigest()[:8]
+    for found, what in ((made_from, "specification"), (info.get("key"), "key")):
+        if found != run_key(run):
+            raise ValueError(
+                f"{run}: {path} holds the {what} of another run ({found}, not {run_key(run)}); "
+                "remove the run's folder and run snakemake again"
+            )
+
+
+def check_prediction(run: str, protocol: str, found: Prediction, weights: Mapping[str, Any]) -> None:
+    """Stops where predictions were made by another run, protocol, weights or test split than they are kept for.
+
+    `weights` is the run's weights.json.
+
+    Raises:
+        ValueError: names the run, what differs and what to do.
+    """
+    expected = {
+        "run_key": run_key(run),
+        "protocol": protocol,
+        "revision": plugins.load("protocols", protocol).revision,
+        "weights_sha256": weights["weights_sha256"],
+        "manifest_sha256": test_split_sha256(weights["spec"]["form"]) or found.spec.get("manifest_sha256"),
+    }
+    for name, value in expected.items():
+        if found.spec.get(name) != value:
+            raise ValueError(
+                f"{run}: {prediction_file(run, protocol)} was made with {name} = {found.spec.get(name)}, not {value}; "
+                "remove it and run snakemake again"
+            )
+
+
+def test_split_sha256(form: Mapping[str, Any]) -> str | None:
+    """Content hash of the packed test split, None where it is not on this machine."""
+    path = PACKED / form["data"] / runs.form_name(runs.FormSpec(**form)) / "val.manifest.json"
+    return str(read_json(path)["content_sha256"]) if path.exists() else None
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def folders(root: Path) -> list[str]:
+    """Names of the runs under `root`: `<label>/<architecture>/<recipe>/seed=<n>-<key8>`."""
+    return sorted(str(path.relative_to(root)) for path in root.glob("*/*/*/seed=*-*") if path.is_dir())
+
+
+def missing(run: str, protocols: list[str]) -> list[str]:
+    """Files that a complete run would have and this one has not."""
+    files = [RUNS / run / name for name in RUN_FILES[1:]]  # the weights themselves are not needed for scores
+    files += [prediction_file(run, protocol) for protocol in protocols]
+    return [str(path) for path in files if not path.exists()]
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes beside `path`, then renames: a reader never sees half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f"{path.name}.part")
+    beside.write_text(text, encoding="utf-8")
+    beside.replace(path)

@@ -1,0 +1,88 @@
+"""Scores every run and protocol: arithmetic on predictions that carry the specification that was asked for."""
+
+import argparse
+import json
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+from ilsvrc import plugins, results
+from ilsvrc.reporting import scores
+from ilsvrc.stages import _stage
+
+
+def main(given: argparse.Namespace) -> None:
+    """Checks and scores the runs of `--spec`, writes the tables, prints a line for each run and protocol."""
+    spec = json.loads(given.spec)
+    complete = choose_runs(spec["runs"], spec["protocols"], given.partial)
+    rows, curve_rows = [], []
+    for run in complete:
+        info, weights = checked_run(run)
+        counts = count(info, weights)
+        curve_rows += scores.curve(info, results.RUNS / run / "history.csv")
+        for protocol in spec["protocols"]:
+            prediction = results.read_prediction(results.prediction_file(run, protocol))
+            results.check_prediction(run, protocol, prediction, weights)
+            rows.append(scores.score(info, protocol, prediction, counts, spec["swept"]))
+    columns = list(dict.fromkeys([*scores.CURVE_COLUMNS, *(key for row in curve_rows for key in row)]))
+    results.write_text(given.curves, scores.as_csv(curve_rows, columns))
+    results.write_text(given.metrics, json.dumps(scores.tree(rows, spec["swept"]), indent=2) + "\n")
+    results.write_text(given.scores, scores.as_csv(rows, [*scores.COLUMNS, *spec["swept"]]))
+    for line in scores.result_lines(rows, spec["swept"]):
+        _stage.say(line)
+
+
+def choose_runs(runs: list[str], protocols: list[str], partial: bool) -> list[str]:
+    """The runs that are complete; without `partial`, all of them or a ValueError."""
+    missing = {run: files for run in runs if (files := results.missing(run, protocols))}
+    for run, files in missing.items():
+        if not partial:
+            raise ValueError(f"{run} is not complete: {', '.join(files)} missing; run snakemake, or make report")
+        _stage.say(f"left out, not complete: {run}")
+    complete = [run for run in runs if run not in missing]
+    if not complete:
+        raise ValueError(f"none of the {len(runs)} runs of params.yaml is complete yet; run snakemake first")
+    return complete
+
+
+def checked_run(run: str) -> tuple[results.Info, results.Info]:
+    """run.json and weights.json of a run, both made from the specification that its name says."""
+    files = [results.RUNS / run / name for name in ("run.json", "weights.json")]
+    info, weights = map(results.read_json, files)
+    results.check_key(run, info, files[0])
+    results.check_key(run, weights, files[1])
+    return info, weights
+
+
+def count(info: results.Info, weights: results.Info) -> Mapping[str, int]:
+    """Parameters and multiply-adds of a run's network, of run.json where they stand there."""
+    if {"parameters", "multiply_adds"} <= info.keys():
+        return {name: info[name] for name in ("parameters", "multiply_adds")}
+    return _count(info["architecture"], weights["num_classes"], weights["crop_px"])
+
+
+@cache
+def _count(architecture: str, num_classes: int, input_px: int) -> Mapping[str, int]:
+    import torch  # seconds, and not needed where run.json counts
+
+    from ilsvrc import complexity
+
+    with torch.device("meta"):
+        network = plugins.architecture(architecture)(num_classes=num_classes, input_px=input_px)
+    found = complexity.count(network, input_px)
+    return {"parameters": found.parameters, "multiply_adds": found.multiply_adds}
+
+
+def arguments() -> argparse.ArgumentParser:
+    """The stage's arguments."""
+    parser = _stage.parser(__doc__)
+    parser.add_argument("--spec", required=True, help='JSON: {"runs": [...], "protocols": [...], "swept": [...]}')
+    parser.add_argument("--scores", type=Path, required=True, help="CSV to write, a row a run and protocol")
+    parser.add_argument("--metrics", type=Path, required=True, help="JSON to write, for dvc metrics")
+    parser.add_argument("--curves", type=Path, required=True, help="CSV to write, a row a run and epoch")
+    parser.add_argument("--partial", action="store_true", help="leave incomplete runs out and name them")
+    return parser
+
+
+if __name__ == "__main__":
+    _stage.run(main, arguments())

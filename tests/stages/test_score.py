@@ -1,0 +1,182 @@
+"""Scores from predictions whose errors are known."""
+
+import csv
+import json
+from pathlib import Path
+
+import fake_results
+import numpy as np
+import pytest
+
+from ilsvrc import results
+from ilsvrc.stages import score
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def run_score(*members, swept=(), partial: bool = False) -> list[dict[str, str]]:
+    files = fake_results.at(Path.cwd())
+    given = ["--spec", fake_results.data_spec(*members, swept=swept), "--scores", str(files["scores"])]
+    given += ["--metrics", str(files["metrics"]), "--curves", str(files["curves"])]
+    score.main(score.arguments().parse_args([*given, *(["--partial"] if partial else [])]))
+    return read(files["scores"])
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_row_a_run_and_protocol() -> None:
+    run = fake_results.run()
+    fake_results.write_run(run, wrong={"single_crop": [0, 7], "ten_crop": [3]})
+    rows = run_score(run)
+    assert list(rows[0]) == [
+        "run", "dataset", "architecture", "recipe", "seed", "protocol", "members", "num_images",
+        "top1_error_percent", "top5_error_percent", "parameters", "multiply_adds", "train_seconds",
+        "images_per_second",
+    ]  # fmt: skip
+    assert [(row["protocol"], row["top1_error_percent"]) for row in rows] == [
+        ("single_crop", "25.0"),
+        ("ten_crop", "12.5"),
+    ]
+    # The label is the least probable of six classes where it is wrong.
+    assert rows[0]["top5_error_percent"] == "25.0"
+    assert rows[0]["run"] == run.name
+    assert (rows[0]["num_images"], rows[0]["members"], rows[0]["parameters"]) == ("8", "1", "11181642")
+
+
+def test_swept_keys_are_columns() -> None:
+    members = [fake_results.run(swept={"label_smoothing": value}) for value in (0.1, 0.2)]
+    for run in members:
+        fake_results.write_run(run)
+    rows = run_score(*members, swept=["label_smoothing"])
+    assert [row["label_smoothing"] for row in rows] == ["0.1", "0.1", "0.2", "0.2"]
+
+
+def test_metrics_are_numbers_by_data_set_run_and_protocol() -> None:
+    run = fake_results.run(seed=3)
+    fake_results.write_run(run, wrong={"single_crop": [0], "ten_crop": []})
+    run_score(run)
+    assert json.loads(Path("results/metrics.json").read_text()) == {
+        "digits": {
+            "resnet18,seed=3": {
+                "single_crop": {"top1_error_percent": 12.5, "top5_error_percent": 12.5},
+                "ten_crop": {"top1_error_percent": 0.0, "top5_error_percent": 0.0},
+            }
+        }
+    }
+
+
+def test_curves_hold_a_row_a_run_and_epoch() -> None:
+    run = fake_results.run()
+    fake_results.write_run(run)
+    run_score(run)
+    rows = read(Path("results/curves.csv"))
+    assert list(rows[0])[:8] == [
+        "run", "dataset", "architecture", "recipe", "seed", "epoch", "learning_rate", "train_loss",
+    ]  # fmt: skip
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    assert rows[0]["validation_loss"] == ""
+
+
+def test_scoring_twice_gives_the_same_bytes() -> None:
+    run = fake_results.run()
+    fake_results.write_run(run)
+    run_score(run)
+    files = [Path("results") / name for name in ("scores.csv", "metrics.json", "curves.csv")]
+    first = [file.read_bytes() for file in files]
+    run_score(run)
+    assert [file.read_bytes() for file in files] == first
+
+
+def test_a_line_for_a_person_gives_the_interval_and_n(capsys: pytest.CaptureFixture) -> None:
+    members = [fake_results.run(), fake_results.run("alexnet")]
+    for run in members:
+        fake_results.write_run(run, wrong={"single_crop": [0, 1], "ten_crop": []})
+    run_score(*members)
+    # Wilson for 2 of 8: 7.15 to 59.07; for 0 of 8: 0 to 32.44.
+    expected = [
+        "digits  resnet18  single_crop  top-1 25.0 % [7.1, 59.1]  top-5 25.0 % [7.1, 59.1]  n = 8",
+        "digits  resnet18  ten_crop     top-1  0.0 % [0.0, 32.4]  top-5  0.0 % [0.0, 32.4]  n = 8",
+        "digits  alexnet   single_crop  top-1 25.0 % [7.1, 59.1]  top-5 25.0 % [7.1, 59.1]  n = 8",
+        "digits  alexnet   ten_crop     top-1  0.0 % [0.0, 32.4]  top-5  0.0 % [0.0, 32.4]  n = 8",
+    ]
+    assert capsys.readouterr().err.splitlines()[-4:] == expected
+
+
+def test_an_incomplete_run_stops_the_scores_by_name() -> None:
+    done, running = fake_results.run(), fake_results.run("alexnet")
+    fake_results.write_run(done)
+    with pytest.raises(ValueError, match=f"{running.name} is not complete"):
+        run_score(done, running)
+    assert not Path("results/scores.csv").exists()
+
+
+def test_partial_scores_leave_incomplete_runs_out_and_name_them(capsys: pytest.CaptureFixture) -> None:
+    done, running = fake_results.run(), fake_results.run("alexnet")
+    fake_results.write_run(done)
+    rows = run_score(done, running, partial=True)
+    assert {row["run"] for row in rows} == {done.name}
+    assert f"left out, not complete: {running.name}" in capsys.readouterr().err
+
+
+def test_no_complete_run_is_an_error_even_for_partial_scores() -> None:
+    with pytest.raises(ValueError, match="none of the 1 runs"):
+        run_score(fake_results.run(), partial=True)
+
+
+@pytest.mark.parametrize("partial", [False, True])
+@pytest.mark.parametrize("file", ["weights.json", "run.json"])
+def test_a_run_of_another_specification_stops_the_scores_by_name(file: str, partial: bool) -> None:
+    run = fake_results.run()
+    fake_results.write_run(run)
+    path = results.RUNS / run.name / file
+    info = json.loads(path.read_text())
+    info["spec"]["seed"] = 99
+    path.write_text(json.dumps(info))
+    with pytest.raises(ValueError, match=f"{run.name}.*{file}.*of another run"):
+        run_score(run, partial=partial)
+
+
+def test_a_prediction_by_other_weights_stops_the_scores_by_name() -> None:
+    run = fake_results.run()
+    fake_results.write_run(run)
+    fake_results.write_prediction(run, "ten_crop", "0" * 64, fake_results.probabilities())
+    with pytest.raises(ValueError, match=rf"{run.name}.*ten_crop\.npz was made with weights_sha256 = 0"):
+        run_score(run)
+
+
+def test_five_classes_have_no_top_5_error() -> None:
+    run = fake_results.run()
+    fake_results.write_run(run)
+    sha256 = results.read_json(results.RUNS / run.name / "weights.json")["weights_sha256"]
+    for protocol in ("single_crop", "ten_crop"):
+        fake_results.write_prediction(run, protocol, sha256, fake_results.probabilities([0], num_classes=5))
+    rows = run_score(run)
+    assert [row["top5_error_percent"] for row in rows] == ["", ""]
+    found = json.loads(Path("results/metrics.json").read_text())
+    assert found["digits"]["resnet18,seed=0"]["ten_crop"] == {"top1_error_percent": 12.5}
+
+
+def test_networks_are_counted_where_run_json_does_not_say() -> None:
+    run = fake_results.run("alexnet")
+    fake_results.write_run(run)
+    path = results.RUNS / run.name / "run.json"
+    info = {key: value for key, value in json.loads(path.read_text()).items() if key != "parameters"}
+    path.write_text(json.dumps(info))
+    rows = run_score(run)
+    # conv1 to conv5 as at 227 (34,944 + 307,456 + 885,120 + 663,936 + 442,624); fc6 1 x 1 x 256 at 80 px, 6 classes.
+    assert int(rows[0]["parameters"]) == 2334080 + (256 + 1) * 4096 + (4096 + 1) * 4096 + (4096 + 1) * 6
+
+
+def test_nan_probabilities_stop_the_scores() -> None:
+    run = fake_results.run()
+    fake_results.write_run(run)
+    sha256 = results.read_json(results.RUNS / run.name / "weights.json")["weights_sha256"]
+    fake_results.write_prediction(run, "ten_crop", sha256, np.full((8, 6), np.nan, np.float32))
+    with pytest.raises(ValueError, match="NaN"):
+        run_score(run)
