@@ -99,6 +99,14 @@ def test_the_auxiliary_heads_stand_on_4a_and_4d_and_see_4_x_4(at_224):
     assert at_224.auxiliary_4d.hidden.in_features == 128 * 4 * 4
 
 
+def test_79_px_are_the_fewest_that_the_auxiliary_heads_pool():
+    with torch.device("meta"):
+        network = googlenet(input_px=79)
+        assert [logits.shape for _, logits in network.outputs(torch.empty(2, 3, 79, 79))] == [(2, 1000)] * 3
+    with pytest.raises(ValueError, match="GoogLeNet takes pictures of 79 px or more, not 78"):
+        googlenet(input_px=78)
+
+
 def test_dropout_is_40_percent_and_70_in_the_heads(at_224):
     assert at_224.dropout.p == 0.4
     assert [head.dropout.p for head in at_224.auxiliary_heads()] == [0.7, 0.7]

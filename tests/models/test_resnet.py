@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torchvision
 from torch import nn
 
 from ilsvrc import complexity
@@ -52,6 +53,15 @@ def test_stages_have_the_output_sizes_of_table_1():
         (256, 14, 14),
         (512, 7, 7),
     ]
+
+
+def test_option_b_is_torchvisions_resnet18_with_its_weights():
+    torch.manual_seed(0)
+    theirs, ours = torchvision.models.resnet18(num_classes=5).eval(), resnet18_b(num_classes=5).eval()
+    pairs = zip(ours.state_dict(), theirs.state_dict().values(), strict=True)  # both in the order of definition
+    ours.load_state_dict(dict(pairs))
+    images = torch.randn(2, 3, 80, 80)
+    assert torch.allclose(ours(images), theirs(images), atol=1e-5)
 
 
 def test_eighteen_layers_carry_weights():

@@ -81,7 +81,6 @@ def test_architectures_rows_are_complete_and_in_numbers():
 def test_published_errors_are_the_papers(asked, top1, top5, paper):
     row = reference.published_error(*asked)
     assert (row.top1_error_percent, row.top5_error_percent, row.paper) == (top1, top5, paper)
-    assert row.citation.startswith(f"{paper}, ")
 
 
 @pytest.mark.parametrize(

@@ -34,11 +34,6 @@ class Result:
     source: str
     confidence: str  # exact | derived | from memory
 
-    @property
-    def citation(self) -> str:
-        """Who reports it, and where."""
-        return f"{self.paper}, {self.source}"
-
 
 @cache
 def architectures() -> dict[str, dict[str, str]]:
