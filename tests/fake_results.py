@@ -21,7 +21,7 @@ MANIFEST_SHA256 = "5e" * 32
 
 def run(architecture: str = "resnet18", seed: int = 0, swept: Mapping[str, Any] | None = None) -> runs.Run:
     """A run of the recipe `quick` with its true name."""
-    recipe = Recipe(epochs=3, batch_size=8, learning_rate=0.05, **(swept or {}))
+    recipe = Recipe(**{"epochs": 3, "batch_size": 8, "learning_rate": 0.05, **(swept or {})})
     spec = runs.TrainSpec(form=FORM, architecture=architecture, crop_px=80, recipe=recipe, seed=seed)
     return runs.Run(recipe_name="quick", changes=dict(swept or {}), swept=dict(swept or {}), spec=spec)
 

@@ -73,6 +73,10 @@ def test_wilson_interval_is_newcombes(error_percent: float, num_images: int, low
     assert interval.high == pytest.approx(high, abs=0.005)
 
 
+def test_the_interval_of_no_measurement_is_none() -> None:
+    assert all(map(math.isnan, metrics.wilson_interval_percent(float("nan"), 20)))
+
+
 def test_negative_log_likelihood_is_the_mean_of_the_labels_logarithms() -> None:
     expected = -(math.log(0.4) + math.log(0.7) + math.log(0.25)) / 3
     assert metrics.negative_log_likelihood(PROBABILITIES, np.array([2, 0, 1])) == pytest.approx(

@@ -50,7 +50,7 @@ def wilson_interval_percent(error_percent: float, num_images: int) -> Interval:
     centre = p + zz / (2 * n)
     half = Z_95 * (p * (1 - p) / n + zz / (4 * n * n)) ** 0.5
     low, high = (100 * (centre + sign * half) / (1 + zz / n) for sign in (-1, 1))
-    return Interval(max(0.0, low), min(100.0, high))
+    return Interval(*(float(np.clip(end, 0, 100)) for end in (low, high)))  # NaN stays NaN
 
 
 def negative_log_likelihood(probabilities: Probabilities, labels: Labels) -> float:

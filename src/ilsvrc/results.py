@@ -116,7 +116,7 @@ def check_prediction(run: str, protocol: str, found: Prediction, weights: Mappin
         "protocol": protocol,
         "revision": plugins.load("protocols", protocol).revision,
         "weights_sha256": weights["weights_sha256"],
-        "manifest_sha256": test_split_sha256(weights["spec"]["form"]) or found.spec.get("manifest_sha256"),
+        "manifest_sha256": split_sha256(weights["spec"]["form"], "val") or found.spec.get("manifest_sha256"),
     }
     for name, value in expected.items():
         if found.spec.get(name) != value:
@@ -126,9 +126,9 @@ def check_prediction(run: str, protocol: str, found: Prediction, weights: Mappin
             )
 
 
-def test_split_sha256(form: Mapping[str, Any]) -> str | None:
-    """Content hash of the packed test split, None where it is not on this machine."""
-    path = PACKED / form["data"] / runs.form_name(runs.FormSpec(**form)) / "val.manifest.json"
+def split_sha256(form: Mapping[str, Any], split: str) -> str | None:
+    """Content hash of a packed split, None where it is not on this machine."""
+    path = PACKED / form["data"] / runs.form_name(runs.FormSpec(**form)) / f"{split}.manifest.json"
     return str(read_json(path)["content_sha256"]) if path.exists() else None
 
 

@@ -90,7 +90,7 @@ def row_cells(
     marks = ("top1_low_percent", "top1_error_percent", "top1_high_percent")
     low, at, high = (round(100 * row[key] / top, 2) for key in marks)
     return {
-        **row,
+        **{key: value if given(value) else None for key, value in row.items()},
         "place": place,
         "mark": figures.PALETTE.index(drawn[place].colour),
         "whisker": {"low": low, "at": at, "high": high},

@@ -47,10 +47,10 @@ def published(row: Mapping[str, Any]) -> tables.Published | None:
     found = same or nearest(architecture, papers_data, protocol)
     if not found:
         return None
-    differs = {"other data": found["dataset"] != papers_data, "other test protocol": found["protocol"] != protocol}
+    differs = {"other data": found.dataset != papers_data, "other test protocol": found.protocol != protocol}
     return tables.Published(
-        found["top1_error_percent"],
-        found["top5_error_percent"],
+        found.top1_error_percent,
+        found.top5_error_percent,
         citation(found),
         comparable=same is not None,
         why=", ".join(what for what, so in differs.items() if so),
@@ -59,16 +59,16 @@ def published(row: Mapping[str, Any]) -> tables.Published | None:
 
 def nearest(architecture: str, papers_data: str | None, protocol: str) -> reference.Result | None:
     """The row of one model that shares most with what was measured: the data before the protocol."""
-    rows = [row for row in reference.published(architecture) if row["kind"] == "error" and row["models"] == 1]
-    likeness = [(row["dataset"] == papers_data, row["protocol"] == protocol) for row in rows]
+    rows = [row for row in reference.published(architecture) if (row.kind, row.models) == ("error", 1)]
+    likeness = [(row.dataset == papers_data, row.protocol == protocol) for row in rows]
     return rows[likeness.index(max(likeness))] if rows else None
 
 
 def citation(found: reference.Result) -> str:
     """Who reports it, where, on what and how; and a warning where nobody looked it up."""
-    where = f"{found['paper']}, {found['source'].split(';')[0].split(' (')[0]}"
-    how = f"{found['title']}, {found['dataset']}, {found['protocol'].replace('_', ' ')}"
-    return f"{where}: {how}{' (from memory, not looked up)' if found['confidence'] == 'from memory' else ''}"
+    where = f"{found.paper}, {found.source.split(';')[0].split(' (')[0]}"
+    how = f"{found.title}, {found.dataset}, {found.protocol.replace('_', ' ')}"
+    return f"{where}: {how}{' (from memory, not looked up)' if found.confidence == 'from memory' else ''}"
 
 
 def arguments() -> argparse.ArgumentParser:

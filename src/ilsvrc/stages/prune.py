@@ -1,0 +1,88 @@
+"""Lists what params.yaml no longer names: runs, predictions, packed forms and checkpoints; `--remove` removes them.
+
+Nothing is ever removed by a run: going back to earlier parameters finds what is there.
+"""
+
+import argparse
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from ilsvrc import config, results, runs
+from ilsvrc.stages import _stage
+
+WORK = Path("work")
+
+
+def main(given: argparse.Namespace) -> None:
+    """Prints a line for each left-over, and removes them where asked."""
+    params = config.load(given.book)
+    found = {path: size(path) for path in leftovers(params)}
+    for path, num_bytes in found.items():
+        _stage.say(f"{readable(num_bytes):>9}  {path}")
+        if given.remove:
+            remove(path)
+    what = f"{len(found)} left over, {readable(sum(found.values()))}"
+    if not found:
+        _stage.say(f"nothing to prune: {given.book} names everything that is here")
+    elif given.remove:
+        _stage.say(f"removed: {what}")
+    else:
+        _stage.say(f"{what}; --remove removes them (what DVC has recorded stays in its cache: dvc gc)")
+
+
+def leftovers(params: config.Params) -> Iterator[Path]:
+    """Folders and files of runs, protocols and packed forms that `params` does not name, by place."""
+    named = {run.name: run for run in runs.expand(params)}
+    for run in results.folders(results.RUNS):
+        if run not in named:
+            yield results.RUNS / run
+    for run in results.folders(results.PREDICTIONS):
+        folder = results.PREDICTIONS / run
+        if run not in named:
+            yield folder
+        else:
+            yield from (path for path in sorted(folder.iterdir()) if path.stem not in params.protocols)
+    form = runs.form_spec(params)
+    asked = results.PACKED / form.data / runs.form_name(form)
+    yield from (path for path in sorted(results.PACKED.glob("*/*")) if path.is_dir() and path != asked)
+    keys = {results.run_key(name) for name in named}
+    yield from (path for path in sorted(WORK.glob("[0-9a-f]" * 8)) if path.is_dir() and path.name not in keys)
+
+
+def remove(path: Path) -> None:
+    """Removes a file or folder, and the folders above it that it leaves empty."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+    for parent in list(path.parents)[:-2]:  # never the first folder of the path
+        if any(parent.iterdir()):
+            break
+        parent.rmdir()
+
+
+def size(path: Path) -> int:
+    """Bytes of a file, or of a folder's files."""
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())
+
+
+def readable(num_bytes: float) -> str:
+    """1500000 -> 1.5 MB."""
+    for unit, bytes_each in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if num_bytes >= bytes_each:
+            return f"{num_bytes / bytes_each:.1f} {unit}"
+    return f"{num_bytes} B"
+
+
+def arguments() -> argparse.ArgumentParser:
+    """The stage's arguments."""
+    parser = _stage.parser(__doc__)
+    parser.add_argument("--book", type=Path, default=Path("params.yaml"), help="the experiment book (params.yaml)")
+    parser.add_argument("--remove", action="store_true", help="remove what is listed")
+    return parser
+
+
+if __name__ == "__main__":
+    _stage.run(main, arguments())

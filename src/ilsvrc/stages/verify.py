@@ -1,0 +1,127 @@
+"""After `dvc pull`: is each file what params.yaml asks for? Those that are not are removed, and made again.
+
+Times do not travel with git or DVC, so that a clone cannot tell old from new by them. Contents can: every small file
+repeats the specification it was made from and the hash of the large one beside it.
+"""
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+from ilsvrc import config, results, runs
+from ilsvrc.card import SPLITS
+from ilsvrc.progress import track
+from ilsvrc.stages import _stage
+from ilsvrc.stages.prune import remove
+
+
+def main(given: argparse.Namespace) -> None:
+    """Checks packed data, runs and predictions, in this order, since each is checked against those before it."""
+    params = config.load(given.book)
+    form, named = runs.form_spec(params), runs.expand(params)
+    num_removed = sum(discard(*fault) for fault in packed_faults(form))
+    for run in track(named, "verify", unit="runs"):
+        num_removed += sum(discard(*fault) for fault in run_faults(run))
+        num_removed += sum(discard(*fault) for fault in prediction_faults(run, params.protocols))
+    kept = sum((results.RUNS / run.name).is_dir() for run in named)
+    removed = f"{num_removed} removed, snakemake makes them again" if num_removed else "nothing removed"
+    _stage.say(f"verified: {kept} of {len(named)} runs of {given.book} are here and as they should be; {removed}")
+
+
+Fault = tuple[Path, str]
+
+
+def packed_faults(form: runs.FormSpec) -> Iterator[Fault]:
+    """Files of the packed form that another specification made, or that changed since."""
+    folder = results.PACKED / form.data / runs.form_name(form)
+    for split in SPLITS:
+        manifest, beton = folder / f"{split}.manifest.json", folder / f"{split}.beton"
+        if not manifest.exists():
+            continue
+        info, why = _read(manifest)
+        if info and (info.get("spec"), info.get("split")) != (
+            form.model_dump(mode="json", exclude_defaults=True),
+            split,
+        ):
+            why = "made from another specification"
+        elif info and beton.exists() and results.file_sha256(beton) != info["content_sha256"]:
+            why = "the packed file's bytes are not those that the manifest describes"
+        if why:
+            yield from ((path, why) for path in (manifest, beton, folder / f"{split}.images.csv") if path.exists())
+
+
+def run_faults(run: runs.Run) -> Iterator[Fault]:
+    """The run's folder, where one of its files was made from another specification, changed since, or is missing."""
+    folder = results.RUNS / run.name
+    if not folder.is_dir():
+        return
+    why = next((why for name in ("run.json", "weights.json") if (why := _wrong_key(run, folder / name))), "")
+    if not why:
+        weights = results.read_json(folder / "weights.json")
+        absent = [name for name in results.RUN_FILES if not (folder / name).exists()]
+        if absent:
+            why = f"{', '.join(absent)} missing"
+        elif results.file_sha256(folder / "weights.safetensors") != weights["weights_sha256"]:
+            why = "the weights' bytes are not those that weights.json describes"
+        elif _other_data(run, "train", weights["manifest_sha256"]):
+            why = "trained on other data than is packed here"
+    if why:
+        yield folder, why
+
+
+def prediction_faults(run: runs.Run, protocols: tuple[str, ...]) -> Iterator[Fault]:
+    """Predictions that the run's weights did not make on the packed test split, or that are damaged."""
+    weights = results.RUNS / run.name / "weights.json"
+    for protocol in protocols:
+        path = results.prediction_file(run.name, protocol)
+        if not path.exists():
+            continue
+        if not weights.exists():
+            yield path, "the run that made it is not here"
+            continue
+        try:
+            found = results.read_prediction(path)
+            results.check_prediction(run.name, protocol, found, results.read_json(weights))
+        except ValueError as error:
+            yield path, str(error)
+
+
+def discard(path: Path, why: str) -> int:
+    """Removes `path`, says why, and counts 1."""
+    remove(path)
+    _stage.say(f"removed {path}: {why}")
+    return 1
+
+
+def _wrong_key(run: runs.Run, path: Path) -> str:
+    info, why = _read(path)
+    try:
+        results.check_key(run.name, info, path)
+    except ValueError:
+        return why or f"{path.name} was made from another specification"
+    return why
+
+
+def _read(path: Path) -> tuple[results.Info, str]:
+    """A small file's content, and what is wrong with it: empty if nothing."""
+    try:
+        return results.read_json(path), ""
+    except (ValueError, OSError):
+        return {}, f"{path.name} is damaged or missing"
+
+
+def _other_data(run: runs.Run, split: str, sha256: str) -> bool:
+    """The split that is packed here holds other bytes; False where none is."""
+    here = results.split_sha256(run.spec.form.model_dump(), split)
+    return here is not None and here != sha256
+
+
+def arguments() -> argparse.ArgumentParser:
+    """The stage's arguments."""
+    parser = _stage.parser(__doc__)
+    parser.add_argument("--book", type=Path, default=Path("params.yaml"), help="the experiment book (params.yaml)")
+    return parser
+
+
+if __name__ == "__main__":
+    _stage.run(main, arguments())

@@ -1,0 +1,130 @@
+"""After a pull: what is not what params.yaml asks for goes, the rest stays."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import fake_results
+import pytest
+
+from ilsvrc import config, results, runs
+from ilsvrc.stages import verify
+
+BOOK = """
+dataset: digits
+architectures: [alexnet, resnet18]
+recipe: quick
+protocols: [single_crop, ten_crop]
+"""
+BYTES = b"packed"
+
+
+@pytest.fixture
+def named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[runs.Run]:
+    """Two complete runs and the packed data they were trained and tested on."""
+    monkeypatch.chdir(tmp_path)
+    Path("params.yaml").write_text(BOOK)
+    named = runs.expand(config.load())
+    content = hashlib.sha256(BYTES).hexdigest()
+    monkeypatch.setattr(fake_results, "MANIFEST_SHA256", content)
+    for run in named:
+        fake_results.write_run(run)
+        edit(results.RUNS / run.name / "weights.json", manifest_sha256=content)
+    form = named[0].spec.form
+    folder = results.PACKED / "digits" / runs.form_name(form)
+    folder.mkdir(parents=True)
+    for split in ("train", "val"):
+        info = {"spec": json.loads(runs.specification(form)), "split": split, "content_sha256": content}
+        (folder / f"{split}.manifest.json").write_text(json.dumps(info))
+        (folder / f"{split}.beton").write_bytes(BYTES)
+        (folder / f"{split}.images.csv").write_text("index,name\n")
+    return named
+
+
+def edit(path: Path, **changes: object) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def run_verify(capsys: pytest.CaptureFixture) -> list[str]:
+    """Runs it; the lines it says."""
+    verify.main(verify.arguments().parse_args([]))
+    return capsys.readouterr().err.splitlines()
+
+
+def everything() -> set[Path]:
+    return {path for path in Path().rglob("*") if path.is_file() and "work" not in path.parts}
+
+
+def test_what_is_as_it_should_be_stays(named: list, capsys: pytest.CaptureFixture) -> None:
+    before = everything()
+    assert run_verify(capsys)[-1].startswith("verified: 2 of 2 runs of params.yaml are here")
+    assert everything() == before
+
+
+def test_runs_that_were_never_made_are_no_fault(named: list, capsys: pytest.CaptureFixture) -> None:
+    Path("params.yaml").write_text(BOOK.replace("[alexnet, ", "[vgg_a, alexnet, "))
+    assert run_verify(capsys)[-1].startswith("verified: 2 of 3 runs")
+
+
+@pytest.mark.parametrize("file", ["weights.json", "run.json"])
+def test_a_run_of_another_specification_goes_with_its_predictions(
+    file: str, named: list, capsys: pytest.CaptureFixture
+) -> None:
+    folder = results.RUNS / named[0].name
+    edit(folder / file, spec={"seed": 99})
+    lines = run_verify(capsys)
+    assert lines[0] == f"removed {folder}: {file} was made from another specification"
+    assert not folder.exists()
+    assert results.missing(named[0].name, ["single_crop", "ten_crop"])[-2:] == [
+        str(results.prediction_file(named[0].name, protocol)) for protocol in ("single_crop", "ten_crop")
+    ]
+    assert results.missing(named[1].name, ["single_crop", "ten_crop"]) == []
+
+
+def test_weights_with_other_bytes_go(named: list, capsys: pytest.CaptureFixture) -> None:
+    (results.RUNS / named[0].name / "weights.safetensors").write_bytes(b"other")
+    assert "the weights' bytes" in run_verify(capsys)[0]
+    assert not (results.RUNS / named[0].name).exists()
+
+
+@pytest.mark.parametrize("file", results.RUN_FILES)
+def test_a_run_with_a_missing_file_goes(file: str, named: list, capsys: pytest.CaptureFixture) -> None:
+    (results.RUNS / named[0].name / file).unlink()
+    assert f"{file}" in run_verify(capsys)[0]
+    assert not (results.RUNS / named[0].name).exists()
+
+
+def test_a_run_trained_on_other_data_goes(named: list, capsys: pytest.CaptureFixture) -> None:
+    edit(results.RUNS / named[1].name / "weights.json", manifest_sha256="0" * 64)
+    assert "trained on other data" in run_verify(capsys)[0]
+    assert not (results.RUNS / named[1].name).exists()
+
+
+def test_damaged_packed_data_goes_with_its_small_files(named: list, capsys: pytest.CaptureFixture) -> None:
+    folder = results.PACKED / "digits" / runs.form_name(named[0].spec.form)
+    (folder / "train.beton").write_bytes(b"damaged")
+    run_verify(capsys)
+    assert sorted(path.name for path in folder.iterdir()) == ["val.beton", "val.images.csv", "val.manifest.json"]
+    assert (results.RUNS / named[0].name).exists()
+
+
+def test_a_prediction_by_other_weights_goes_alone(named: list, capsys: pytest.CaptureFixture) -> None:
+    fake_results.write_prediction(named[0], "ten_crop", "0" * 64, fake_results.probabilities())
+    before, gone = everything(), results.prediction_file(named[0].name, "ten_crop")
+    assert "weights_sha256" in run_verify(capsys)[0]
+    assert everything() == before - {gone}
+
+
+def test_half_a_prediction_goes(named: list, capsys: pytest.CaptureFixture) -> None:
+    path = results.prediction_file(named[0].name, "ten_crop")
+    path.write_bytes(path.read_bytes()[:300])
+    assert "no complete prediction" in run_verify(capsys)[0]
+    assert not path.exists()
+
+
+def test_what_params_yaml_does_not_name_is_left_alone(named: list, capsys: pytest.CaptureFixture) -> None:
+    other = fake_results.run("googlenet")
+    fake_results.write_run(other)
+    edit(results.RUNS / other.name / "weights.json", spec={})
+    run_verify(capsys)
+    assert (results.RUNS / other.name).exists()
