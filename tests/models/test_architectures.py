@@ -101,6 +101,18 @@ def test_only_auxiliary_heads_stand_beside_the_layers_that_work_at_test(trained)
     assert (counts.parameters < counts.parameters_with_auxiliary_heads) == (len(outputs) > 1)
 
 
+def test_the_papers_initialisation_sets_every_parameter_from_torchs_generator(trained):
+    network, _ = trained
+    drawn = []
+    for fill in (0.0, float("nan")):
+        for parameter in network.parameters():
+            nn.init.constant_(parameter, fill)
+        torch.manual_seed(1)
+        network.initialize_as_paper()
+        drawn.append([parameter.detach().clone() for parameter in network.parameters()])
+    assert all(torch.equal(first, second) for first, second in zip(*drawn, strict=True))
+
+
 @pytest.mark.parametrize(
     "name", [n for n in NAMES if "dropout" in inspect.signature(plugins.architecture(n)).parameters]
 )

@@ -58,9 +58,10 @@ class ResNet(Classifier):
         return self.classifier(x)  # N x K
 
     def initialize_as_paper(self) -> None:
-        """Section 3.4: He et al. 2015's normal (here by fan-out), BN 1 and 0.
+        """Section 3.4: the normal distribution of He et al. 2015 ("Delving Deep"), BN 1 and 0.
 
-        The classifier is unstated; like the authors' later code it has torch's uniform weights, and biases 0.
+        Unstated, and taken from fb.resnet.torch: by fan-out; uniform weights in the classifier (torch's default), its
+        biases 0.
         """
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
