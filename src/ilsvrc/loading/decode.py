@@ -63,7 +63,6 @@ def _decode(payload: np.ndarray, pixels: np.ndarray) -> int:
 @njit()
 def _show(pixels: np.ndarray, box: np.ndarray, windows: np.ndarray, shown: np.ndarray) -> None:
     """Windows `[V, 5]` of the box of one image; those of one size share one resize."""
-    part = pixels[box[1] : box[1] + box[3], box[0] : box[0] + box[2]]
     crop_px = shown.shape[1]
     done = np.zeros(len(windows), np.int32)
     for view in range(len(windows)):
@@ -71,7 +70,8 @@ def _show(pixels: np.ndarray, box: np.ndarray, windows: np.ndarray, shown: np.nd
             continue
         width, height = windows[view, 0], windows[view, 1]
         left, top, right, bottom = _bounds(windows, width, height, crop_px)
-        resized = resized_window(part, width, height, left, top, right - left, bottom - top)
+        place = (left, top, right - left, bottom - top)
+        resized = resized_window(pixels, (box[0], box[1], box[2], box[3]), (width, height), place)
         for other in range(view, len(windows)):
             if windows[other, 0] == width and windows[other, 1] == height:
                 _copy(resized, windows[other, 2] - left, windows[other, 3] - top, windows[other, 4], shown[other])
@@ -92,8 +92,5 @@ def _bounds(windows: np.ndarray, width: int, height: int, crop_px: int) -> tuple
 @njit()
 def _copy(resized: np.ndarray, left: int, top: int, mirrored: int, window: np.ndarray) -> None:
     height, width = window.shape[0], window.shape[1]
-    for y in range(height):
-        for x in range(width):
-            source = left + (width - 1 - x if mirrored else x)
-            for channel in range(3):
-                window[y, x, channel] = resized[top + y, source, channel]
+    part = resized[top : top + height, left : left + width]
+    window[:] = part[:, ::-1] if mirrored else part[:, ::1]

@@ -10,22 +10,22 @@ from contextlib import contextmanager
 from queue import Empty, Full
 from typing import Any
 
-import numba
 import numpy as np
 import torch
 
 from ilsvrc.loading.batches import Batch, Regions, Request
-from ilsvrc.loading.compiled import num_threads
 
+threads_of_torch = torch.get_num_threads()
 try:
-    from ilsvrc.loading.decode import show_all
-
-    threads_of_torch = torch.get_num_threads()
     import ffcv
+    import numba
     from ffcv.loader.epoch_iterator import EpochIterator
     from ffcv.pipeline.compiler import Compiler
     from ffcv.pipeline.operation import Operation
     from ffcv.pipeline.pipeline_spec import PipelineSpec
+
+    from ilsvrc.loading.compiled import num_threads
+    from ilsvrc.loading.decode import show_all
 except (ImportError, OSError, AttributeError) as error:
     raise ValueError(
         f"loader ffcv cannot be used: {error}. Build FFCV with `make setup`, or read the same files without it:"
@@ -95,6 +95,7 @@ class _Iterator(EpochIterator):
         """Works ahead until the order is used up, an error, or close()."""
         try:
             numba.set_num_threads(self.loader.num_workers)
+            numba.set_parallel_chunksize(1)  # images differ in size: whoever is free takes the next
             for step, indices in enumerate(self.iter_ixes):
                 slot = step % (self.loader.batches_ahead + 2)
                 if not self._hand_over((slot, self.run_pipeline(step, indices, slot, None))):
@@ -106,7 +107,7 @@ class _Iterator(EpochIterator):
     def __next__(self) -> tuple[torch.Tensor, ...]:
         """Images, labels, indices of the next batch."""
         if self.closed:
-            raise StopIteration
+            raise RuntimeError("another epoch of these batches was begun, which ended this one")
         try:
             batch: tuple[torch.Tensor, ...] = super().__next__()
         except StopIteration:
@@ -188,7 +189,8 @@ class _Gather(Operation):
 def _refuse_damaged(request: Request, indices: np.ndarray) -> None:
     named = ", ".join(map(str, indices[:10]))
     raise ValueError(
-        f"{request.packed.path}: image {named} is damaged (libjpeg-turbo); remove the file and run again to pack it anew"
+        f"{request.packed.path}: image {named} is damaged (libjpeg-turbo);"
+        " remove the file and run again to pack it anew"
     )
 
 

@@ -36,10 +36,22 @@ class PillowSource:
             pin_memory=torch.cuda.is_available(),
             generator=torch.Generator(),  # its own: the training's random numbers do not depend on the loader
         )
-        return (Batch(*batch) for batch in loader)
+        return _batches(iter(loader))
 
     def close(self) -> None:
         """Each iterator ends its own processes."""
+
+
+def _batches(iterator: Iterator[tuple[torch.Tensor, ...]]) -> Iterator[Batch]:
+    """Hands on batches and a worker's error without its traceback; ends the workers at once."""
+    try:
+        for batch in iterator:
+            yield Batch(*batch)
+    except ValueError as error:
+        raise ValueError(str(error).rpartition("ValueError: ")[2].strip()) from None
+    finally:
+        # left to the garbage collector, it may find its queues gone and wait 5 seconds for each worker
+        getattr(iterator, "_shutdown_workers", bool)()
 
 
 @dataclass

@@ -15,25 +15,35 @@ Table = tuple[np.ndarray, np.ndarray, np.ndarray]  # first source pixel, number 
 
 @njit()
 def resized_window(
-    source: np.ndarray, out_width: int, out_height: int, left: int, top: int, width: int, height: int
+    source: np.ndarray, box: tuple[int, int, int, int], size: tuple[int, int], window: tuple[int, int, int, int]
 ) -> np.ndarray:
-    """The window `[height, width, 3]` at `left`, `top` of `source` resized to `out_width` x `out_height`."""
-    in_height, in_width = source.shape[0], source.shape[1]
-    if in_height == out_height and in_width == out_width:
-        return source[top : top + height, left : left + width].copy()
-    columns = _weights(in_width, out_width, left, width)
-    rows = _weights(in_height, out_height, top, height)
-    shrunk = in_height - out_height
-    if shrunk > 0 and shrunk > 2 * (in_width - out_width):
-        first, last = _span(columns)
-        return _across(_down(source[:, first:last], rows, 0), columns, first)
-    first, last = _span(rows)
-    return _down(_across(source[first:last], columns, 0), rows, first)
+    """A window of a resized box of a picture.
+
+    Args:
+        source: uint8 `[H, W, 3]`, contiguous.
+        box: left, top, width, height in `source`.
+        size: width and height that the box is resized to.
+        window: left, top, width, height in the resized box.
+
+    Returns:
+        uint8 `[window height, window width, 3]`.
+    """
+    if box[2] == size[0] and box[3] == size[1]:
+        left, top = box[0] + window[0], box[1] + window[1]
+        return source[top : top + window[3], left : left + window[2]].copy()
+    columns = _weights(box[0], box[2], size[0], window[0], window[2])
+    rows = _weights(box[1], box[3], size[1], window[1], window[3])
+    shrunk = box[3] - size[1]
+    if shrunk > 0 and shrunk > 2 * (box[2] - size[0]):
+        start, stop = _span(columns)
+        return _across(_down(source, start, stop, rows), 0, window[3], columns)
+    start, stop = _span(rows)
+    return _down(_across(source, start, stop, columns), 0, window[2], rows)
 
 
 @njit()
-def _weights(in_px: int, out_px: int, start: int, count: int) -> Table:
-    """Fixed-point weights of the output pixels `start` to `start + count` along one side."""
+def _weights(origin: int, in_px: int, out_px: int, start: int, count: int) -> Table:
+    """Fixed-point weights of the output pixels `start` to `start + count` along one side of a box at `origin`."""
     scale = in_px / out_px
     support = max(scale, 1.0)
     inverse = 1.0 / support
@@ -50,30 +60,32 @@ def _weights(in_px: int, out_px: int, start: int, count: int) -> Table:
             total += values[tap]
         for tap in range(taps):
             weights[index, tap] = int(0.5 + values[tap] / total * (1 << PRECISION_BITS))
-        first[index], number[index] = low, taps
+        first[index], number[index] = origin + low, taps
     return first, number, weights
 
 
 @njit()
 def _span(table: Table) -> tuple[int, int]:
+    """Source pixels from the first to behind the last that are needed; the table then counts from the first."""
     first, number, _ = table
-    return first[0], first[-1] + number[-1]
+    start, stop = first[0], first[-1] + number[-1]
+    first -= start
+    return start, stop
 
 
 @njit()
-def _across(source: np.ndarray, table: Table, offset: int) -> np.ndarray:
-    """Resizes along x; `offset` is the first source column that is there."""
+def _across(source: np.ndarray, start: int, stop: int, table: Table) -> np.ndarray:
+    """Resizes the rows `start` to `stop` along x."""
     first, number, weights = table
-    result = np.empty((source.shape[0], len(first), 3), np.uint8)
-    for y in range(source.shape[0]):
+    result = np.empty((stop - start, len(first), 3), np.uint8)
+    for y in range(stop - start):
         for x in range(len(first)):
             red = green = blue = np.int32(HALF)
-            start = first[x] - offset
             for tap in range(number[x]):
-                weight = weights[x, tap]
-                red += np.int32(source[y, start + tap, 0]) * weight
-                green += np.int32(source[y, start + tap, 1]) * weight
-                blue += np.int32(source[y, start + tap, 2]) * weight
+                weight, column = weights[x, tap], first[x] + tap
+                red += np.int32(source[start + y, column, 0]) * weight
+                green += np.int32(source[start + y, column, 1]) * weight
+                blue += np.int32(source[start + y, column, 2]) * weight
             result[y, x, 0] = red >> PRECISION_BITS
             result[y, x, 1] = green >> PRECISION_BITS
             result[y, x, 2] = blue >> PRECISION_BITS
@@ -81,21 +93,19 @@ def _across(source: np.ndarray, table: Table, offset: int) -> np.ndarray:
 
 
 @njit()
-def _down(source: np.ndarray, table: Table, offset: int) -> np.ndarray:
-    """Resizes along y; `offset` is the first source row that is there."""
+def _down(source: np.ndarray, start: int, stop: int, table: Table) -> np.ndarray:
+    """Resizes the columns `start` to `stop` along y."""
     first, number, weights = table
-    width = source.shape[1]
-    result = np.empty((len(first), width, 3), np.uint8)
-    sums = np.empty((width, 3), np.int32)
+    lines = source.reshape((source.shape[0], 3 * source.shape[1]))
+    begin, length = 3 * start, 3 * (stop - start)
+    result = np.empty((len(first), length), np.uint8)  # FFCV makes numba take uint8 [n] for read-only
+    sums = np.empty(length, np.int32)
     for y in range(len(first)):
         sums[:] = HALF
         for tap in range(number[y]):
-            weight = weights[y, tap]
-            row = source[first[y] - offset + tap]
-            for x in range(width):
-                for channel in range(3):
-                    sums[x, channel] += np.int32(row[x, channel]) * weight
-        for x in range(width):
-            for channel in range(3):
-                result[y, x, channel] = sums[x, channel] >> PRECISION_BITS
-    return result
+            weight, line = weights[y, tap], first[y] + tap
+            for x in range(length):
+                sums[x] += np.int32(lines[line, begin + x]) * weight
+        for x in range(length):
+            result[y, x] = sums[x] >> PRECISION_BITS
+    return result.reshape((len(first), stop - start, 3))

@@ -54,7 +54,7 @@ class Packing:
         return mean, [value**0.5 for value in variance]
 
 
-class _PageTooSmall(Exception):
+class _PageTooSmallError(Exception):
     """A payload is larger than a page."""
 
 
@@ -90,7 +90,7 @@ def pack(
             try:
                 packing = _attempt(samples, labels, raw, form, unfinished, workers, page_bytes)
                 break
-            except _PageTooSmall:
+            except _PageTooSmallError:
                 page_bytes = _doubled(page_bytes)
         packing.content_sha256 = packed.read_back(unfinished, packing.checksums)
         unfinished.replace(beton)
@@ -115,7 +115,7 @@ def _attempt(
                 packing.bad[place] = outcome
                 continue
             if len(outcome.payload) > page_bytes:
-                raise _PageTooSmall
+                raise _PageTooSmallError
             position = _place(position, len(outcome.payload), first_page, page_bytes)
             file.seek(position)
             file.write(outcome.payload)
@@ -129,8 +129,7 @@ def _attempt(
 def _place(position: int, size: int, first_page: int, page_bytes: int) -> int:
     """Where the next payload goes: here, or at the next page where it would cross the page's end."""
     used = (position - first_page) % page_bytes
-    fits = used + size <= page_bytes and not (used == 0 and position > first_page and size == 0)
-    return position if fits else position + page_bytes - used
+    return position if used + size <= page_bytes else position + page_bytes - used
 
 
 def _note(packing: Packing, place: int, label: int, stored: Stored, position: int) -> None:
@@ -145,7 +144,9 @@ def _note(packing: Packing, place: int, label: int, stored: Stored, position: in
 def _finish(file: IO[bytes], packing: Packing, page_bytes: int, table_at: int) -> None:
     """The table behind the last page, records and header at the start, all of it on the disk."""
     table = np.zeros(len(packing.records), layout.ALLOCATION)
-    records = np.array(packing.records, layout.RECORD)
+    records = np.zeros(len(table), layout.RECORD)  # zeros also between the fields
+    records["f0"] = np.array([image for image, _ in packing.records], layout.IMAGE)
+    records["f1"] = [label for _, label in packing.records]
     table["sample_id"], table["ptr"], table["size"] = range(len(table)), records["f0"]["data_ptr"], packing.sizes
     header = np.array([(layout.VERSION, len(layout.FIELDS), page_bytes, len(records), table_at)], layout.HEADER)
     file.seek(table_at)

@@ -1,0 +1,45 @@
+import numpy as np
+
+from ilsvrc.loading import keyed
+
+IMAGES = np.arange(2000)
+
+
+def test_bits_are_those_of_splitmix64():
+    # the first three outputs of the reference implementation for seed 1234567
+    state, outputs = np.array([1234567], np.uint64), []
+    for _ in range(3):
+        outputs.append(int(keyed._mix(state)[0]))
+        state = state + keyed.GOLDEN
+    assert outputs == [6457827717110365317, 3203168211198807973, 9817491932198370423]
+
+
+def test_numbers_depend_on_seed_epoch_image_and_draw_only():
+    numbers = keyed.uniform(3, 5, IMAGES, 1)
+    assert (numbers[::-1][:100] == keyed.uniform(3, 5, IMAGES[::-1][:100], 1)).all()
+    for other in ((4, 5, 1), (3, 6, 1), (3, 5, 2), (5, 3, 1)):
+        assert (keyed.uniform(other[0], other[1], IMAGES, other[2]) != numbers).all()
+
+
+def test_numbers_are_uniform():
+    numbers = keyed.uniform(0, 0, np.arange(100_000), 0)
+    counts = np.histogram(numbers, 10, (0, 1))[0]
+    assert numbers.min() >= 0
+    assert numbers.max() < 1
+    assert np.abs(counts - 10_000).max() < 500
+
+
+def test_whole_numbers_reach_both_ends():
+    numbers = keyed.below(0, 0, IMAGES, 0, np.full(len(IMAGES), 33))
+    assert (numbers.min(), numbers.max()) == (0, 32)
+
+
+def test_epochs_are_permutations_that_differ():
+    first, second = keyed.permutation(0, 0, IMAGES), keyed.permutation(0, 1, IMAGES)
+    assert sorted(first) == sorted(second) == IMAGES.tolist()
+    assert (first == second).sum() < 10
+    assert (first == keyed.permutation(0, 0, IMAGES)).all()
+
+
+def test_the_next_seed_is_not_the_next_epoch():
+    assert (keyed.permutation(0, 1, IMAGES) == keyed.permutation(1, 0, IMAGES)).sum() < 10
