@@ -34,7 +34,7 @@ class LocalResponseNorm(nn.Module):
     `nn.LocalResponseNorm` and Caffe divide it by n first. The sums are float32 in every lower precision.
     """
 
-    # Written out because torch's (an average pooling in 3-D, and a power) takes 8 times as long on a CPU. The
+    # Written out because torch's (an average pooling in 3-D, and a power) takes 7 to 8 times as long on a CPU. The
     # exponent, the same in every paper, is fixed: s ** -0.75 is r * sqrt(r) with r = 1 / sqrt(s).
 
     def __init__(self, size: int = 5, alpha: float = 1e-4, k: float = 2.0) -> None:
