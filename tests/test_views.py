@@ -4,7 +4,6 @@ import pytest
 
 from ilsvrc.views import View, Window, resized, square_px, window
 
-
 SQUARES = [(224, 256), (227, 259), (299, 342), (80, 91), (32, 37), (8, 9)]
 
 

@@ -173,6 +173,21 @@ def test_networks_are_counted_where_run_json_does_not_say() -> None:
     assert int(rows[0]["parameters"]) == 2334080 + (256 + 1) * 4096 + (4096 + 1) * 4096 + (4096 + 1) * 6
 
 
+def test_each_protocol_is_logged_under_its_trainings_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    logged = []
+    monkeypatch.setattr(score.tracking, "log_protocol", lambda *given: logged.append(given))
+    run = fake_results.run()
+    fake_results.write_run(run, wrong={"single_crop": [0], "ten_crop": []})
+    id_file = Path("work") / results.run_key(run.name) / "mlflow_run"
+    id_file.parent.mkdir(parents=True)
+    id_file.write_text("abc\n")
+    run_score(run)
+    assert [(parent, protocol) for parent, protocol, _, _ in logged] == [("abc", "single_crop"), ("abc", "ten_crop")]
+    # Seven at 0.7, one at 0.01: -ln; confidences of 0.7 (but one), right seven times of eight.
+    assert logged[0][2]["negative_log_likelihood"] == pytest.approx(0.8877373, rel=1e-5)
+    assert logged[0][2]["top1_error_percent"] == 12.5
+
+
 def test_nan_probabilities_stop_the_scores() -> None:
     run = fake_results.run()
     fake_results.write_run(run)

@@ -122,6 +122,20 @@ def test_half_a_prediction_goes(named: list, capsys: pytest.CaptureFixture) -> N
     assert not path.exists()
 
 
+@pytest.mark.parametrize("same", [True, False])
+def test_scores_of_other_runs_go_with_all_that_is_made_from_them(
+    same: bool, named: list, capsys: pytest.CaptureFixture
+) -> None:
+    scored = [f"{run.name},{protocol}" for run in named for protocol in ("single_crop", "ten_crop")]
+    Path("results/scores.csv").write_text("\n".join(["run,protocol", *(scored if same else scored[:-1]), ""]))
+    Path("results/report.html").write_text("report")
+    Path("results/tables").mkdir()
+    Path("results/tables/errors.csv").write_text("table")
+    run_verify(capsys)
+    made = [Path("results") / name for name in ("scores.csv", "report.html", "tables/errors.csv")]
+    assert [path.exists() for path in made] == [same] * 3
+
+
 def test_what_params_yaml_does_not_name_is_left_alone(named: list, capsys: pytest.CaptureFixture) -> None:
     other = fake_results.run("googlenet")
     fake_results.write_run(other)

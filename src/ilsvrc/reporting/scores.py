@@ -19,8 +19,11 @@ CURVE_COLUMNS = ("run", "dataset", "architecture", "recipe", "seed", "epoch")
 Row = dict[str, Any]
 
 
-def score(run: Info, protocol: str, prediction: Prediction, counts: Mapping[str, int], swept: Sequence[str]) -> Row:
-    """A row of scores.csv. `run` is run.json's content, `counts` the network's parameters and multiply_adds."""
+def score(run: Info, protocol: str, prediction: Prediction, counts: Mapping[str, int]) -> Row:
+    """A row of scores.csv, less its swept values.
+
+    `run` is run.json's content, `counts` the network's parameters and multiply_adds.
+    """
     probabilities, labels = prediction.probabilities, prediction.labels
     return {
         **_identity(run),
@@ -33,7 +36,6 @@ def score(run: Info, protocol: str, prediction: Prediction, counts: Mapping[str,
         "multiply_adds": counts["multiply_adds"],
         "train_seconds": run["train_seconds"],
         "images_per_second": run["images_per_second"],
-        **{key: run["swept"].get(key) for key in swept},
     }
 
 
@@ -49,7 +51,8 @@ def calibration(prediction: Prediction) -> dict[str, float]:
 def curve(run: Info, history: Path) -> list[Row]:
     """The run's learning curve, a row an epoch: history.csv's columns behind the run's identity."""
     with history.open(newline="") as file:
-        return [{**_identity(run), **row} for row in csv.DictReader(file)]
+        rows = csv.DictReader(file)
+        return [{**_identity(run), **{k: "" if v == "nan" else v for k, v in row.items()}} for row in rows]
 
 
 def as_csv(rows: Iterable[Row], columns: Sequence[str]) -> str:

@@ -2,11 +2,13 @@
 
 import argparse
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
-from ilsvrc import plugins, results
+from ilsvrc import plugins, results, runs, tracking
 from ilsvrc.reporting import scores
 from ilsvrc.stages import _stage
 
@@ -23,7 +25,8 @@ def main(given: argparse.Namespace) -> None:
         for protocol in spec["protocols"]:
             prediction = results.read_prediction(results.prediction_file(run, protocol))
             results.check_prediction(run, protocol, prediction, weights)
-            rows.append(scores.score(info, protocol, prediction, counts, spec["swept"]))
+            rows.append(scores.score(info, protocol, prediction, counts) | swept_values(weights, spec["swept"]))
+            track(info, rows[-1], scores.calibration(prediction))
     columns = list(dict.fromkeys([*scores.CURVE_COLUMNS, *(key for row in curve_rows for key in row)]))
     results.write_text(given.curves, scores.as_csv(curve_rows, columns))
     results.write_text(given.metrics, json.dumps(scores.tree(rows, spec["swept"]), indent=2) + "\n")
@@ -52,6 +55,21 @@ def checked_run(run: str) -> tuple[results.Info, results.Info]:
     results.check_key(run, info, files[0])
     results.check_key(run, weights, files[1])
     return info, weights
+
+
+def swept_values(weights: results.Info, swept: Sequence[str]) -> dict[str, Any]:
+    """The run's point of the sweep, out of its specification."""
+    spec = runs.TrainSpec.model_validate(weights["spec"])
+    return {key: spec.crop_px if key == "crop_px" else getattr(spec.recipe, key) for key in swept}
+
+
+def track(info: results.Info, row: scores.Row, calibration: Mapping[str, float]) -> None:
+    """Logs a row as a protocol of the training's run in MLflow."""
+    run_id = Path("work") / info["key"] / "mlflow_run"
+    parent = run_id.read_text().strip() if run_id.exists() else None
+    measured = {key: row[key] for key in ("top1_error_percent", "top5_error_percent")} | calibration
+    known = {key: value for key, value in measured.items() if not math.isnan(value)}
+    tracking.log_protocol(parent, row["protocol"], known, {"num_images": str(row["num_images"])})
 
 
 def count(info: results.Info, weights: results.Info) -> Mapping[str, int]:

@@ -5,6 +5,7 @@ repeats the specification it was made from and the hash of the large one beside 
 """
 
 import argparse
+import csv
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,12 +24,14 @@ def main(given: argparse.Namespace) -> None:
     for run in track(named, "verify", unit="runs"):
         num_removed += sum(discard(*fault) for fault in run_faults(run))
         num_removed += sum(discard(*fault) for fault in prediction_faults(run, params.protocols))
+    num_removed += sum(discard(*fault) for fault in summary_faults(named, params.protocols))
     kept = sum((results.RUNS / run.name).is_dir() for run in named)
     removed = f"{num_removed} removed, snakemake makes them again" if num_removed else "nothing removed"
     _stage.say(f"verified: {kept} of {len(named)} runs of {given.book} are here and as they should be; {removed}")
 
 
 Fault = tuple[Path, str]
+SUMMARIES = ("scores.csv", "metrics.json", "curves.csv", "report.html", "tables", "figures")
 
 
 def packed_faults(form: runs.FormSpec) -> Iterator[Fault]:
@@ -84,6 +87,18 @@ def prediction_faults(run: runs.Run, protocols: tuple[str, ...]) -> Iterator[Fau
             results.check_prediction(run.name, protocol, found, results.read_json(weights))
         except ValueError as error:
             yield path, str(error)
+
+
+def summary_faults(named: list[runs.Run], protocols: tuple[str, ...]) -> Iterator[Fault]:
+    """Scores and what is made from them, where they are not of the runs and protocols that params.yaml names."""
+    scores = results.RUNS.parent / "scores.csv"
+    if not scores.exists():
+        return
+    with scores.open(newline="") as file:
+        scored = [(row["run"], row["protocol"]) for row in csv.DictReader(file)]
+    if scored != [(run.name, protocol) for run in named for protocol in protocols]:
+        made = [scores.parent / name for name in SUMMARIES]
+        yield from ((path, "made of other runs than params.yaml names") for path in made if path.exists())
 
 
 def discard(path: Path, why: str) -> int:

@@ -1,0 +1,133 @@
+"""What a trained network sees in pictures: `python -m ilsvrc.stages.classify alexnet some_flower.jpg`.
+
+A picture goes the way of a test image: packed form, windows of the protocol, normalisation.
+"""
+
+import argparse
+import io
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from ilsvrc import config, plugins, prediction, results, runs
+from ilsvrc.loading import encode, geometry, layout, pillow_loader
+from ilsvrc.prediction import Predictor
+from ilsvrc.stages import _network, _stage
+from ilsvrc.views import View
+
+NUM_GUESSES = 5
+
+
+def main(given: argparse.Namespace) -> None:
+    """Prints the guesses for each picture; broken ones are named at the end."""
+    run = find_run(given.run)
+    folder = results.RUNS / run
+    weights = results.read_json(folder / "weights.json")
+    results.check_key(run, weights, folder / "weights.json")
+    predictor = _network.predictor(weights, folder / "weights.safetensors", torch.device("cpu"), "float32")
+    found, broken = {}, []
+    for path in given.pictures:
+        try:
+            found[str(path)] = guesses(predictor, weights, path, given.protocol)
+        except (ValueError, OSError) as error:
+            broken.append(f"{path}: {error.strerror if isinstance(error, OSError) else error}")
+    show = as_json if given.json else as_text
+    sys.stdout.write(show(run, given.protocol, found))
+    if broken:
+        raise ValueError("\n".join(broken))
+
+
+def guesses(predictor: Predictor, weights: results.Info, path: Path, protocol_name: str) -> list[tuple[str, float]]:
+    """The most probable classes of a picture with their probabilities, the first five at most."""
+    protocol = plugins.load("protocols", protocol_name)
+    steps = prediction.plan({protocol_name: protocol.views(weights["crop_px"])})
+    shown = decoded(path.read_bytes(), runs.FormSpec(**weights["spec"]["form"]), steps.windows)
+    logits = predictor.logits(torch.from_numpy(shown)[None], steps.passes, steps.windows)
+    probabilities = prediction.average(logits[:, steps.members[protocol_name]], protocol.AVERAGE)[0].cpu().numpy()
+    best = np.argsort(-probabilities, kind="stable")[:NUM_GUESSES]
+    return [(weights["classes"][place], float(probabilities[place])) for place in best]
+
+
+def decoded(content: bytes, form: runs.FormSpec, windows: Sequence[View]) -> np.ndarray:
+    """Windows uint8 `[V, H, W, 3]` of an encoded picture, by way of the form that test images are packed in."""
+    stored = encode.store(content, form)
+    if stored.mode == layout.RAW:
+        picture = Image.frombytes("RGB", (stored.width, stored.height), stored.payload)
+    else:
+        picture = Image.open(io.BytesIO(stored.payload)).convert("RGB")
+    regions = geometry.testing(windows, np.array([stored.width]), np.array([stored.height]))
+    return pillow_loader.show(picture, regions.boxes[0], regions.windows[0], windows[0].crop_px)
+
+
+def find_run(given: str, book: Path = Path("params.yaml")) -> str:
+    """The run whose folder or name is `given`, or that alone has `given` in its name.
+
+    A whole part of the name (`resnet18`) goes before a piece of one (`resnet18_b`), and what params.yaml names now
+    before what it named once.
+
+    Raises:
+        ValueError: none or several; the message lists them.
+    """
+    there = results.folders(results.RUNS)
+    name = given.removeprefix(f"{results.RUNS}/").strip("/")
+    for matching in ([run for run in there if name in (run, *run.split("/"))], [run for run in there if name in run]):
+        for among in (set(there), named_now(book)):
+            chosen = [run for run in matching if run in among]
+            if len(chosen) == 1:
+                return chosen[0]
+        if matching:
+            raise ValueError(f"{given!r} is part of several runs' names; say more of:\n" + "\n".join(matching))
+    listed = "there are:\n" + "\n".join(there) if there else f"{results.RUNS} holds none; run snakemake first"
+    raise ValueError(f"no run is called {given!r}; {listed}")
+
+
+def named_now(book: Path) -> set[str]:
+    """The runs that params.yaml names, none where there is no such file."""
+    return {run.name for run in runs.expand(config.load(book))} if book.exists() else set()
+
+
+def as_text(run: str, protocol: str, found: Mapping[str, Sequence[tuple[str, float]]]) -> str:
+    """A small table for each picture."""
+    lines = [f"{run}, {protocol}"] if found else []
+    for picture, listed in found.items():
+        width = max(len(name) for name, _ in listed)
+        lines += [
+            "",
+            picture,
+            *(f"  {name:{width}}  {100 * p:5.1f} %  {'▇' * round(30 * p)}".rstrip() for name, p in listed),
+        ]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def as_json(run: str, protocol: str, found: Mapping[str, Sequence[tuple[str, float]]]) -> str:
+    """A list with an object for each picture."""
+    content: list[dict[str, Any]] = [
+        {
+            "picture": picture,
+            "run": run,
+            "protocol": protocol,
+            "guesses": [{"class": name, "probability": p} for name, p in listed],
+        }
+        for picture, listed in found.items()
+    ]
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+
+
+def arguments() -> argparse.ArgumentParser:
+    """The stage's arguments."""
+    parser = _stage.parser(__doc__)
+    parser.add_argument("run", metavar="RUN", help="a run's folder, its name, or a part that no other run has")
+    parser.add_argument("pictures", metavar="PICTURE", type=Path, nargs="+", help="a file in any format of Pillow's")
+    parser.add_argument("--protocol", choices=plugins.names("protocols"), default="single_crop", help="test protocol")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    return parser
+
+
+if __name__ == "__main__":
+    _stage.run(main, arguments())

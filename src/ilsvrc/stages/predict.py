@@ -1,0 +1,125 @@
+"""Class probabilities of every test image, for any number of protocols at once: one decode, no view passed twice.
+
+A protocol's name is its output's: `results/predictions/<run>/ten_crop.npz` is made by protocols/ten_crop.py.
+"""
+
+import argparse
+import csv
+import os
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ilsvrc import hardware, plugins, prediction, results, runs
+from ilsvrc.loading import batches
+from ilsvrc.prediction import Predictor
+from ilsvrc.results import Info, Prediction
+from ilsvrc.stages import _network, _stage
+from ilsvrc.training import precision
+
+
+def main(given: argparse.Namespace) -> None:
+    """Writes one file of predictions for each `--output`."""
+    torch.set_num_threads(given.threads)
+    weights, manifest = results.read_json(given.weights_info), results.read_json(given.val_manifest)
+    check(given, weights, manifest)
+    protocols = {path.stem: plugins.load("protocols", path.stem) for path in given.output}
+    steps = prediction.plan({name: protocol.views(weights["crop_px"]) for name, protocol in protocols.items()})
+    with hardware.claimed_gpus(given.gpus) as gpus:
+        device = chosen_device(gpus)
+        number_format = precision.choose(asked_precision(weights, given.precision), device)
+        predictor = _network.predictor(weights, given.weights, device, number_format)
+        started = time.perf_counter()
+        found, labels = forward(given, predictor, steps, protocols, weights["num_classes"])
+        seconds = time.perf_counter() - started
+    names = image_names(given.images)
+    for path, protocol in zip(given.output, protocols, strict=True):
+        spec = specification(given.run, protocol, protocols[protocol].revision, weights, manifest)
+        results.write_prediction(path, Prediction(found[protocol], labels, names, spec))
+    _stage.say(
+        f"predicted {given.run} by {', '.join(protocols)}: {len(labels)} images of {len(steps.passes)} views, "
+        f"{len(labels) / seconds:.0f} images/s, {number_format} on {device}"
+    )
+
+
+def chosen_device(gpus: Sequence[str]) -> torch.device:
+    """The first of the GPUs that are this job's, else the CPU; CUDA sees no other."""
+    if not gpus:
+        return torch.device("cpu")
+    os.environ["CUDA_VISIBLE_DEVICES"] = gpus[0]
+    return torch.device("cuda")
+
+
+def asked_precision(weights: Info, machines: str) -> str:
+    """The recipe's precision, for a network is tested as it was trained; where it leaves the choice, the machine's."""
+    recipes = str(runs.TrainSpec.model_validate(weights["spec"]).recipe.precision)
+    return machines if recipes == "auto" else recipes
+
+
+def forward(
+    given: argparse.Namespace,
+    predictor: Predictor,
+    steps: prediction.Plan,
+    protocols: Mapping[str, prediction.Averaging],
+    num_classes: int,
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Probabilities by protocol, and labels, in the packed file's order."""
+    testing = batches.open_testing(
+        given.loader, given.val, views=steps.windows, batch_size=steps.batch_size, workers=given.threads
+    )
+    with closing(testing):
+        return prediction.predict(predictor, testing, steps, protocols, num_classes)
+
+
+def check(given: argparse.Namespace, weights: Info, manifest: Info) -> None:
+    """Stops where the weights are not the run's, or the test split is packed in another form than they saw.
+
+    Raises:
+        ValueError: names what does not belong together.
+    """
+    results.check_key(given.run, weights, given.weights_info)
+    for name, value in (("spec", weights["spec"]["form"]), ("split", "val"), ("classes", weights["classes"])):
+        if manifest[name] != value:
+            raise ValueError(f"{given.run}: {name} of {given.val_manifest} is not what the run was trained for")
+
+
+def specification(run: str, protocol: str, revision: int, weights: Info, manifest: Info) -> Info:
+    """What a file of predictions says of itself; `results.check_prediction` reads it."""
+    return {
+        "run_key": results.run_key(run),
+        "protocol": protocol,
+        "revision": revision,
+        "weights_sha256": weights["weights_sha256"],
+        "manifest_sha256": manifest["content_sha256"],
+    }
+
+
+def image_names(path: Path) -> np.ndarray:
+    """Names of the test images `[N]`, in the packed file's order."""
+    with path.open(newline="", errors="surrogateescape") as file:
+        return np.array([row["name"].encode("utf-8", "replace").decode() for row in csv.DictReader(file)])
+
+
+def arguments() -> argparse.ArgumentParser:
+    """The stage's arguments."""
+    parser = _stage.parser(__doc__)
+    parser.add_argument("--run", required=True, help="name of the run: its folder under results/runs")
+    parser.add_argument("--weights", type=Path, required=True, help="weights.safetensors")
+    parser.add_argument("--weights-info", type=Path, required=True, help="weights.json")
+    parser.add_argument("--val", type=Path, required=True, help="packed test split")
+    parser.add_argument("--val-manifest", type=Path, required=True, help="its manifest")
+    parser.add_argument("--images", type=Path, required=True, help="its list of images")
+    parser.add_argument("--output", type=Path, nargs="+", required=True, help="NPZ to write, <protocol>.npz each")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
+    parser.add_argument("--gpus", type=int, default=0, help="0 or 1")
+    parser.add_argument("--precision", default="auto", help="auto, float32, bfloat16 or float64")
+    parser.add_argument("--loader", default="ffcv", help="ffcv, pillow or synthetic")
+    return parser
+
+
+if __name__ == "__main__":
+    _stage.run(main, arguments())
