@@ -41,7 +41,7 @@ class Card:
     papers_data: str | None = None  # the name it has in reference/results.csv, where papers report on it
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Sample:
     """One encoded picture: `size` bytes at `offset` of `file`, and the class it belongs to."""
 

@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 pytest.importorskip("numba")
-from ilsvrc.loading.resample import resized_window  # noqa: E402
+from ilsvrc.loading.resample import resized_window
 
 CASES = [  # picture, box, size that it is resized to
     ((500, 375), (0, 0, 500, 375), (341, 256)),

@@ -13,7 +13,8 @@ import pytest
 from pictures import jpeg_bytes, photo
 from PIL import Image
 
-from ilsvrc.loading import layout, writer
+from ilsvrc.card import Sample
+from ilsvrc.loading import layout, workers, writer
 from ilsvrc.loading.packed import open_packed
 
 
@@ -94,7 +95,7 @@ def test_a_killed_worker_is_an_error_and_no_hang(packer, photos, monkeypatch):
     def dies(content, form):
         os.kill(os.getpid(), signal.SIGKILL)
 
-    monkeypatch.setattr(writer, "store", dies)
+    monkeypatch.setattr(workers, "store", dies)
     with pytest.raises(OSError, match="a worker was killed"):
         packer(photos, workers=2)
 
@@ -127,7 +128,7 @@ def test_an_old_file_stays_until_the_new_one_is_complete(tmp_path):
     beton = tmp_path / "train.beton"
     beton.write_bytes(b"old")
     (tmp_path / "bad").write_bytes(b"")
-    sample = writer.Sample("train", "a", "bad", "bad", 0, 0)
+    sample = Sample("train", "a", "bad", "bad", 0, 0)
     with pytest.raises(ValueError, match="empty file"):
         writer.pack([sample], {"a": 0}, tmp_path, writer.FormSpec(data="t"), beton)
     assert beton.read_bytes() == b"old"
@@ -136,26 +137,27 @@ def test_an_old_file_stays_until_the_new_one_is_complete(tmp_path):
 PARENT = """
 import os, sys, time
 from pathlib import Path
-from ilsvrc.loading import writer
+from ilsvrc.card import Sample
+from ilsvrc.loading import workers, writer
 
 def slow(content, form):
     Path(sys.argv[1], f"worker-{os.getpid()}").touch()
     time.sleep(60)
 
-writer.store = slow
+workers.store = slow
 folder = Path(sys.argv[1])
 (folder / "a").write_bytes(b"x")
-samples = [writer.Sample("train", "a", "a", "a", 0, 1)] * 64
+samples = [Sample("train", "a", "a", "a", 0, 1)] * 64
 writer.pack(samples, {"a": 0}, folder, writer.FormSpec(data="t"), folder / "b.beton", workers=2)
 """
 
 
 def test_workers_die_with_their_parent(tmp_path):
     parent = subprocess.Popen([sys.executable, "-c", PARENT, str(tmp_path)], cwd=tmp_path)
-    workers = _wait_for(lambda: [int(p.name[7:]) for p in tmp_path.glob("worker-*")], lambda found: len(found) == 2)
+    children = _wait_for(lambda: [int(p.name[7:]) for p in tmp_path.glob("worker-*")], lambda found: len(found) == 2)
     parent.kill()
     parent.wait()
-    _wait_for(lambda: [_running(pid) for pid in workers], lambda alive: not any(alive))
+    _wait_for(lambda: [_running(pid) for pid in children], lambda alive: not any(alive))
 
 
 def _wait_for(look, holds, seconds: float = 20.0):

@@ -17,7 +17,8 @@ def _cache_folder() -> Path:
     sources = sorted(Path(__file__).parent.glob("*.py"))
     digest = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:12]
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    for folder in (home / "ilsvrc", Path(tempfile.gettempdir()) / f"ilsvrc-{os.getuid()}"):
+    chosen = Path(os.environ.get("NUMBA_CACHE_DIR") or home / "ilsvrc")
+    for folder in (chosen, Path(tempfile.gettempdir()) / f"ilsvrc-{os.getuid()}"):
         try:
             (folder / digest).mkdir(parents=True, exist_ok=True)
         except OSError:
@@ -27,8 +28,7 @@ def _cache_folder() -> Path:
     return Path(tempfile.mkdtemp(prefix="ilsvrc-"))
 
 
-if "NUMBA_CACHE_DIR" not in os.environ:
-    numba.config.CACHE_DIR = str(_cache_folder())
+numba.config.CACHE_DIR = str(_cache_folder())
 # tbb or omp: numba's own pool, workqueue, aborts the process where two loaders run at once
 numba.config.THREADING_LAYER = "threadsafe"
 

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from sys import intern
 from typing import Any
 
 from ilsvrc.card import SPLITS, Sample
@@ -60,8 +61,8 @@ def read_index(path: Path, split: str) -> list[Sample]:
 
 
 def _sample(row: Mapping[str, str]) -> Sample:
-    text = {key: row[key] for key in ("split", "label_name", "name", "file")}
-    return Sample(**text, offset=int(row["offset"]), size=int(row["size"]))
+    split, label_name, file = (intern(row[key]) for key in ("split", "label_name", "file"))  # few, of a million
+    return Sample(split, label_name, row["name"], file, offset=int(row["offset"]), size=int(row["size"]))
 
 
 def _write_images(path: Path, packing: Packing, samples: Sequence[Sample]) -> None:
@@ -70,8 +71,8 @@ def _write_images(path: Path, packing: Packing, samples: Sequence[Sample]) -> No
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(COLUMNS)
         for index, (place, record) in enumerate(zip(packing.kept, packing.records, strict=True)):
-            (_, width, height, _), label = record
-            rows.writerow((index, samples[place].name, label, samples[place].label_name, width, height))
+            image, sample = record["f0"], samples[place]
+            rows.writerow((index, sample.name, record["f1"], sample.label_name, image["width"], image["height"]))
     unfinished.replace(path)
 
 
@@ -86,7 +87,7 @@ def _closing_line(split: str, packing: Packing, seconds: float) -> str:
     skipped = f", {len(packing.bad)} left out as broken" if packing.bad else ""
     return (
         f"packed {split}: {len(packing.kept)} images, {len(packing.kept) / seconds:.0f} images/s,"
-        f" {sum(packing.sizes) / 1e6:.1f} MB ({stored}{skipped})"
+        f" {packing.sizes.sum() / 1e6:.1f} MB ({stored}{skipped})"
     )
 
 

@@ -1,0 +1,111 @@
+"""Images a second: our FFCV loader beside torchvision's ImageFolder and DataLoader, in one run on one machine.
+
+Every variant decodes the same photographs, crops 8 to 100 % of the area to 224 pixels, mirrors half of them and
+makes batches of 128. Rounds alternate between the variants and their medians are compared, so that a machine that
+slows down slows all of them. The page cache is warm.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import tarfile
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import torch
+from torch.utils.data import DataLoader
+from torchvision import datasets, transforms
+
+from ilsvrc.data import folder
+from ilsvrc.loading import writer
+from ilsvrc.loading.batches import open_training
+from ilsvrc.runs import FormSpec
+
+CROP_PX, BATCH = 224, 128
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+Epoch = Callable[[int], Iterable[object]]
+
+
+def main() -> None:
+    options = arguments()
+    with tempfile.TemporaryDirectory() as scratch:
+        variants = {
+            "ilsvrc, FFCV": ours(options.archive, Path(scratch), options.workers, "ffcv"),
+            "ilsvrc, Pillow": ours(options.archive, Path(scratch), options.workers, "pillow"),
+            "torchvision, float32": torchvision(options.archive, Path(scratch), options.workers, floats=True),
+            "torchvision, uint8": torchvision(options.archive, Path(scratch), options.workers, floats=False),
+        }
+        rates = measure(variants, options.rounds, options.epochs)
+    report(rates, options)
+
+
+def arguments() -> argparse.Namespace:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("archive", type=Path, help="a tar of <split>/<class>/<image>, such as flowers17.tar")
+    options.add_argument("--workers", type=int, default=2)
+    options.add_argument("--rounds", type=int, default=5)
+    options.add_argument("--epochs", type=int, default=3, help="epochs in a round")
+    options.add_argument("--json", type=Path, help="file for every round's rate")
+    return options.parse_args()
+
+
+def ours(archive: Path, scratch: Path, workers: int, loader: str) -> Epoch:
+    beton = scratch / "train.beton"
+    if not beton.exists():
+        samples = [sample for sample in folder.samples(scratch, {"path": str(archive)}) if sample.split == "train"]
+        labels = {name: label for label, name in enumerate(sorted({sample.label_name for sample in samples}))}
+        writer.pack(samples, labels, scratch, FormSpec(data="benchmark"), beton, workers)
+    return open_training(
+        loader, beton, crop="area_aspect", crop_px=CROP_PX, flip=True, batch_size=BATCH, seed=0, workers=workers
+    ).epoch
+
+
+def torchvision(archive: Path, scratch: Path, workers: int, floats: bool) -> Epoch:
+    if not (scratch / "pictures").exists():
+        with tarfile.open(archive) as tar:
+            tar.extractall(scratch / "pictures", filter="data")
+    train = next(path for path in sorted((scratch / "pictures").rglob("train")) if path.is_dir())
+    steps = [transforms.RandomResizedCrop(CROP_PX), transforms.RandomHorizontalFlip()]
+    last = [transforms.ToTensor(), transforms.Normalize(MEAN, STD)] if floats else [transforms.PILToTensor()]
+    loader = DataLoader(
+        datasets.ImageFolder(str(train), transforms.Compose(steps + last)),
+        batch_size=BATCH, shuffle=True, drop_last=True, num_workers=workers, persistent_workers=True,
+    )  # fmt: skip
+    return lambda epoch: loader
+
+
+def measure(variants: dict[str, Epoch], rounds: int, epochs: int) -> dict[str, list[float]]:
+    """Images a second of each round; a first, unmeasured epoch warms caches, workers and compilers."""
+    for epoch in variants.values():
+        count_images(epoch(0))
+    rates: dict[str, list[float]] = {name: [] for name in variants}
+    for number in range(rounds):
+        for name, epoch in variants.items():
+            started = time.perf_counter()
+            images = sum(count_images(epoch(1 + number * epochs + k)) for k in range(epochs))
+            rates[name].append(images / (time.perf_counter() - started))
+    return rates
+
+
+def count_images(batches: Iterable[object]) -> int:
+    return sum(len(batch[0]) for batch in batches)  # type: ignore[index]
+
+
+def report(rates: dict[str, list[float]], options: argparse.Namespace) -> None:
+    baseline = statistics.median(rates["torchvision, float32"])
+    print(f"{options.archive.name}, {options.workers} workers, {options.rounds} rounds of {options.epochs} epochs,")
+    print(f"torch {torch.__version__}, load average {os.getloadavg()[0]:.1f} of {os.cpu_count()} cores\n")
+    print("| loader | images/s (median) | slowest to fastest round | against torchvision, float32 |")
+    print("|---|---|---|---|")
+    for name, found in rates.items():
+        median = statistics.median(found)
+        print(f"| {name} | {median:.0f} | {min(found):.0f} to {max(found):.0f} | {median / baseline:.2f} |")
+    if options.json:
+        options.json.write_text(json.dumps(rates, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

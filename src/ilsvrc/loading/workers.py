@@ -1,0 +1,85 @@
+"""Processes that encode pictures side by side and hand them on in order. A killed one is an error, never a hang."""
+
+import ctypes
+import errno
+import os
+import signal
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
+from pathlib import Path
+
+from ilsvrc.card import Sample
+from ilsvrc.loading.encode import Stored, store
+from ilsvrc.progress import bar
+from ilsvrc.runs import FormSpec
+
+CHUNK_BYTES, CHUNK_IMAGES = 2 << 20, 32
+CHUNKS_AHEAD = 3  # a worker; what bounds the memory
+PR_SET_PDEATHSIG = 1
+
+
+def outcomes(samples: Sequence[Sample], raw: Path, form: FormSpec, workers: int, title: str) -> Iterator[Stored | str]:
+    """Each picture's stored form or the reason why it has none, in order, with few in memory."""
+    # fork: nothing here has threads yet, and a worker needs no second import
+    pool = ProcessPoolExecutor(workers, get_context("fork"), initializer=_die_with_parent, initargs=(os.getpid(),))
+    waiting: deque[Future[list[Stored | str]]] = deque()
+    chunks = _chunks(samples)
+    try:
+        for chunk in chunks:
+            waiting.append(pool.submit(_store_all, chunk, raw, form))
+            if len(waiting) == CHUNKS_AHEAD * workers:
+                break
+        with bar(f"pack {title.split('.')[0]}", len(samples)) as progress:
+            while waiting:
+                done = waiting.popleft().result()
+                for chunk in chunks:
+                    waiting.append(pool.submit(_store_all, chunk, raw, form))
+                    break
+                yield from done
+                progress.update(len(done))
+    except BrokenProcessPool:
+        raise ChildProcessError(
+            "a worker was killed while it encoded pictures (out of memory?); run again, with fewer"
+            " workers if it repeats: `--set-threads pack=1`"
+        ) from None
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _chunks(samples: Sequence[Sample]) -> Iterator[list[Sample]]:
+    chunk: list[Sample] = []
+    for sample in samples:
+        chunk.append(sample)
+        if len(chunk) == CHUNK_IMAGES or sum(s.size for s in chunk) >= CHUNK_BYTES:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def _store_all(samples: Sequence[Sample], raw: Path, form: FormSpec) -> list[Stored | str]:
+    return [_store_one(sample, raw, form) for sample in samples]
+
+
+def _store_one(sample: Sample, raw: Path, form: FormSpec) -> Stored | str:
+    with (raw / sample.file).open("rb") as file:
+        file.seek(sample.offset)
+        content = file.read(sample.size)
+    if len(content) != sample.size:
+        raise OSError(
+            errno.EIO, f"{sample.name} has {len(content)} of {sample.size} bytes: run acquire again", file.name
+        )
+    try:
+        return store(content, form)
+    except ValueError as error:
+        return str(error)
+
+
+def _die_with_parent(parent: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends the pool
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
