@@ -128,7 +128,7 @@ def _draw_points(axes: Axes, rows: pd.DataFrame, place: int, colour: str) -> Non
         is_last = step == len(rows) - 1
         axes.errorbar(
             x, y, yerr=[[y - interval.low], [interval.high - y]], fmt="o", color=colour, markersize=7,
-            markerfacecolor=colour if is_last else "none", markeredgewidth=1.6, elinewidth=1.3, alpha=0.95,
+            markerfacecolor=colour if is_last else "none", markeredgewidth=1.6, elinewidth=1.3, clip_on=False,
         )[0].set_gid(f"run-{place}-{step}")  # fmt: skip
 
 
