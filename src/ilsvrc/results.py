@@ -45,7 +45,7 @@ def write_prediction(path: Path, prediction: Prediction) -> None:
     """Writes beside `path`, then renames: a reader never sees half a file. The same content is the same bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_suffix(".npz.part")
-    fields = prediction._replace(spec=np.array(canonical(prediction.spec)))._asdict()
+    fields = {**prediction._asdict(), "spec": np.array(canonical(prediction.spec))}
     with beside.open("wb") as file:
         np.savez(file, **fields)
         file.flush()
