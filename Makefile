@@ -24,8 +24,8 @@ check: setup  ## Linters, formats and types.
 setup: $(VENV)/installed  ## What is missing: system packages for FFCV, .venv from requirements.lock, the package.
 
 $(VENV)/installed: requirements.lock pyproject.toml setup/install.sh
-	bash setup/install.sh "$(PYTHON)" "$(VENV)"
-	touch $@
+	@bash setup/install.sh "$(PYTHON)" "$(VENV)"
+	@touch $@
 
 report: setup  ## Scores and report of the runs that are complete, whatever the others do.
 	python -m ilsvrc.stages.partial_report

@@ -23,7 +23,7 @@ def track(items: Iterable[Item], title: str, total: int | None = None, unit: str
 
 
 @contextmanager
-def bar(title: str, total: int | None = None, unit: str = "images") -> "Iterator[tqdm[object]]":
+def bar(title: str, total: int | None = None, unit: str = "images", disable: bool = False) -> "Iterator[tqdm[object]]":
     """A progress bar to `update(n)` by hand; jobs that run side by side get a row each."""
     on_terminal = sys.stderr.isatty()
     pause = 0.2 if on_terminal else SECONDS_BETWEEN_LINES
@@ -39,6 +39,7 @@ def bar(title: str, total: int | None = None, unit: str = "images") -> "Iterator
             ascii=not on_terminal,
             mininterval=pause,
             delay=pause,
+            disable=disable,
             file=sys.stderr,
         )
         with progress:

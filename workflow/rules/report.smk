@@ -73,5 +73,5 @@ rule record:
         spec=PIPELINE.whole_spec,
         skip=not_recorded(),
     shell:
-        "exec python -m ilsvrc.stages.record --spec {params.spec:q} --skip {params.skip:q}"
+        "exec python -m ilsvrc.stages.record --spec {params.spec:q} --skip={params.skip:q}"
         " --output {output:q} --log {log:q}"

@@ -40,6 +40,12 @@ def say(message: str) -> None:
     sys.stderr.flush()
 
 
+def log(message: str) -> None:
+    """One line to the log alone."""
+    if isinstance(sys.stderr, _Tee):
+        sys.stderr.log.write(f"{message}\n")
+
+
 def run(main: Callable[[argparse.Namespace], None], arguments: argparse.ArgumentParser) -> None:
     """Parses, runs `main`, and exits with 1 and a message where it fails."""
     given = arguments.parse_args()

@@ -1,0 +1,35 @@
+"""torchrun, which ends with the launcher, and whose own messages go to the log: a worker says what went wrong."""
+
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+from ilsvrc.training import processes
+
+LOG = "ILSVRC_LOG"
+
+
+def main(words: Sequence[str]) -> int:
+    """Runs torchrun with `words`; returns the exit status of the worker that failed first, 0 if none did."""
+    processes.die_with_parent()
+    logging.basicConfig(filename=os.environ.get(LOG) or os.devnull, level=logging.WARNING)
+    from torch.distributed import run
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+
+    try:
+        split = words.index("-m") + 2
+        told = run.parse_args(list(words[:split]))
+        told.training_script_args = list(words[split:])  # past its parser, which takes our --log for its own
+        run.run(told)
+    except ChildFailedError as error:
+        logging.exception("a worker failed")
+        return abs(error.get_first_failure()[1].exitcode) + (128 if error.get_first_failure()[1].exitcode < 0 else 0)
+    except SignalException as signalled:
+        return 128 + int(signalled.sigval)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,163 @@
+"""Trains a run: claims the devices, keeps others out of the run's work folder, and starts torchrun.
+
+The same command again goes on where the last one stopped, however that ended.
+"""
+
+import argparse
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from ilsvrc import hardware, results, runs
+from ilsvrc.stages import _stage, _torchrun
+from ilsvrc.training import processes
+
+MACHINE = "machine.json"  # what the machine chose, kept beside the checkpoint
+# glibc would give big tensors back to the kernel after each step and page them in again: AlexNet's takes half the time.
+KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1)}
+FAILURE = "failure.txt"  # a worker's own words, written by the first that fails
+
+
+def main(given: argparse.Namespace) -> None:
+    """Runs the workers; their outputs are whole or not there."""
+    processes.die_with_parent(os.getppid())
+    spec = runs.parse_specification(runs.TrainSpec, given.spec)
+    if runs.key8(spec) != results.run_key(given.run):
+        raise ValueError(f"--run {given.run} does not end with its specification's key, {runs.key8(spec)}")
+    given.work.mkdir(parents=True, exist_ok=True)
+    with locked(given.work / "lock", given.run), hardware.claimed_gpus(given.gpus) as devices:
+        status = run_workers(given, choices(given), devices)
+    if status and not (given.work / FAILURE).exists():
+        raise ValueError(f"{given.run} stopped: {reason(status)}; the same command goes on from its last checkpoint")
+    if status:
+        sys.exit(1)
+
+
+def choices(given: argparse.Namespace) -> dict[str, Any]:
+    """Processes, threads of each, precision and loader: those that the run began with, else what is asked for now."""
+    processes_ = given.processes or given.gpus or 1
+    asked = {
+        "processes": processes_,
+        "threads": max(1, given.threads // processes_),
+        "gpus": given.gpus,
+        "precision": given.precision,
+        "loader": given.loader,
+    }
+    kept = kept_choices(given.work)
+    if kept is None or kept == asked:
+        return asked
+    if (kept["gpus"], kept["processes"]) != (given.gpus, given.processes or kept["processes"]):
+        _stage.say(f"{given.run} began on {kept['processes']} processes and {kept['gpus']} GPUs and goes on on "
+                   f"{processes_} and {given.gpus}: its weights will not be those of an uninterrupted run")  # fmt: skip
+        return asked | {"precision": kept["precision"]}
+    return kept
+
+
+def kept_choices(work: Path) -> dict[str, Any] | None:
+    """What the checkpoint in `work` was made with."""
+    path = work / MACHINE
+    return results.read_json(path) if path.exists() else None
+
+
+def run_workers(given: argparse.Namespace, chosen: dict[str, Any], devices: list[str]) -> int:
+    """Exit status of torchrun, which gets the signals that this process gets."""
+    (given.work / FAILURE).unlink(missing_ok=True)
+    environment = (
+        os.environ | KEEP_MEMORY | {"OMP_NUM_THREADS": str(chosen["threads"]), _torchrun.LOG: str(given.log or "")}
+    )
+    environment[processes.PARENT] = str(os.getpid())
+    if given.gpus:
+        environment["CUDA_VISIBLE_DEVICES"] = ",".join(devices)
+    words = ["--standalone", f"--nproc-per-node={chosen['processes']}", "-m", "ilsvrc.stages.train_worker"]
+    for name in ("threads", "gpus", "precision", "loader"):
+        words += [f"--{name}", str(chosen[name])]
+    command = [sys.executable, "-m", "ilsvrc.stages._torchrun", *words, *passed_on(given)]
+    with subprocess.Popen(command, env=environment) as torchrun, signals_passed_to(torchrun):
+        return torchrun.wait()
+
+
+def passed_on(given: argparse.Namespace) -> list[str]:
+    """The arguments that workers get as they came."""
+    words = []
+    for name, value in vars(given).items():
+        if name not in ("processes", "threads", "gpus", "precision", "loader") and value is not None:
+            words += [f"--{name.replace('_', '-')}", str(value)]
+    return words
+
+
+@contextmanager
+def signals_passed_to(torchrun: "subprocess.Popen[bytes]") -> Iterator[None]:
+    """SIGTERM and SIGINT end torchrun and its workers, not this process before them."""
+
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        torchrun.send_signal(signal.SIGTERM)
+
+    before = {number: signal.signal(number, pass_on) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def locked(path: Path, run: str) -> Iterator[None]:
+    """One training of a run at a time: a second one says who has it, and waits."""
+    with path.open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            _stage.say(f"{run} is being trained by process {lock.read()}; waiting for it")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+
+
+def reason(status: int) -> str:
+    """An exit status in words."""
+    if status <= 128:
+        return f"a worker ended with status {status}; the log says more"
+    name = signal.Signals(status - 128).name
+    return f"ended by {name}{' (no memory left?)' if name == 'SIGKILL' else ''}"
+
+
+def arguments() -> argparse.ArgumentParser:
+    """The stage's arguments; the workers' too."""
+    parser = _stage.parser(__doc__)
+    parser.add_argument("--spec", required=True, help="runs.TrainSpec as JSON")
+    parser.add_argument("--run", required=True, help="name of the run: its folder under results/runs")
+    parser.add_argument("--recipe-name", default="", help="the recipe's file")
+    parser.add_argument("--changes", type=json_text, default="{}", help="JSON: what differs from the recipe")
+    parser.add_argument("--swept", type=json_text, default="{}", help="JSON: the run's point of the sweep")
+    for name in ("train", "train-manifest", "val", "val-manifest"):
+        parser.add_argument(f"--{name}", type=Path, required=True, help="packed split, or its manifest")
+    for name in ("weights", "weights-info", "history", "run-info"):
+        parser.add_argument(f"--{name}", type=Path, required=True, help="file to write")
+    parser.add_argument("--work", type=Path, required=True, help="folder of the checkpoint, outside every output")
+    parser.add_argument("--processes", type=int, default=0, help="0: one a GPU, or one on a CPU")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads, over all processes")
+    parser.add_argument("--gpus", type=int, default=0, help="GPUs, 0 for the CPU")
+    parser.add_argument("--precision", default="auto", help="auto, float32, bfloat16 or float64")
+    parser.add_argument("--loader", default="ffcv", help="ffcv, pillow or synthetic")
+    return parser
+
+
+def json_text(text: str) -> str:
+    """JSON, checked and left as it is."""
+    json.loads(text)
+    return text
+
+
+if __name__ == "__main__":
+    _stage.run(main, arguments())

@@ -1,0 +1,162 @@
+"""Runs in MLflow: the only home of mlflow. Training goes on where it is not installed or does not answer."""
+
+import fcntl
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+DEFAULT_STORE = "sqlite:///mlflow.db"  # where a plain `mlflow ui` looks
+LOCK = Path("work/mlflow.lock")
+ARTIFACTS = Path("mlartifacts")  # a folder named mlruns would make the UI ignore the database
+EXPERIMENT = "ilsvrc"
+
+
+def never_stops_training(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Turns a failure to log into one line of warning."""
+
+    @wraps(function)
+    def careful(*given: Any, **named: Any) -> Any:
+        try:
+            return function(*given, **named)
+        except Exception as error:
+            sys.stderr.write(f"not logged to MLflow ({type(error).__name__}: {str(error).splitlines()[0][:200]})\n")
+            return None
+
+    return careful
+
+
+class Tracker:
+    """One run in MLflow, found again by the id that `id_file` keeps.
+
+    Args:
+        name: of the run.
+        id_file: keeps the run's id, outside every rule's outputs; an id that the store does not know starts a new run.
+        parameters: flat, logged once.
+        tags: such as commit, manifest hash, hardware.
+        data: the data set's label, a tag and part of the run's name.
+    """
+
+    def __init__(self, name: str, id_file: Path, parameters: Mapping[str, Any], tags: Mapping[str, str]) -> None:
+        self.name, self.id_file, self.parameters, self.tags = name, id_file, parameters, tags
+        self.run_id: str | None = None
+        self.logged = 0  # epochs that the store holds
+
+    @never_stops_training
+    def log_epochs(self, rows: Iterable[Mapping[str, float]]) -> None:
+        """Logs each epoch that the store does not hold yet, those that were missed while it was away among them."""
+        client = self._opened()
+        for row in rows:
+            if row["epoch"] > self.logged:
+                client.log_batch(self.run_id, metrics=_metrics(row, int(row["epoch"])))
+                self.logged = int(row["epoch"])
+
+    @never_stops_training
+    def finish(self, tags: Mapping[str, str], status: str = "FINISHED") -> None:
+        """Closes the run."""
+        client = self._opened()
+        for key, value in tags.items():
+            client.set_tag(self.run_id, key, value)
+        client.set_terminated(self.run_id, status)
+
+    def _opened(self) -> Any:
+        """A client whose store holds this run."""
+        client, experiment = connect()
+        if self.run_id is None:
+            self.run_id = self._found(client) or self._created(client, experiment)
+            client.update_run(self.run_id, status="RUNNING")
+        return client
+
+    def _found(self, client: Any) -> str | None:
+        from mlflow.exceptions import MlflowException
+
+        if not self.id_file.exists():
+            return None
+        run_id = self.id_file.read_text().strip()
+        try:
+            history = client.get_metric_history(run_id, "train_loss")
+        except MlflowException:  # the database is another one: this folder is a clone, or it was removed
+            return None
+        self.logged = max((metric.step for metric in history), default=0)
+        return run_id
+
+    def _created(self, client: Any, experiment: str) -> str:
+        from mlflow.entities import Param
+
+        run = client.create_run(experiment, run_name=self.name, tags=dict(self.tags))
+        parameters = [Param(key, str(value)) for key, value in self.parameters.items()]
+        client.log_batch(run.info.run_id, params=parameters)
+        self.id_file.parent.mkdir(parents=True, exist_ok=True)
+        self.id_file.write_text(run.info.run_id)
+        return str(run.info.run_id)
+
+
+@never_stops_training
+def log_protocol(parent: str | None, protocol: str, metrics: Mapping[str, float], tags: Mapping[str, str]) -> None:
+    """Logs a protocol's scores as a nested run of the run `parent`; the same one is used again."""
+    if parent is None:
+        return
+    client, experiment = connect()
+    nested = f"tags.`mlflow.parentRunId` = '{parent}' and attributes.run_name = '{protocol}'"
+    found = client.search_runs([experiment], nested, max_results=1)
+    wanted = {key: float(value) for key, value in metrics.items()}
+    if found and found[0].data.metrics == wanted:
+        return
+    client.get_run(parent)  # an unknown one, in a clone, is an error here
+    run = found[0] if found else client.create_run(
+        experiment, run_name=protocol, tags={"mlflow.parentRunId": parent, "protocol": protocol, **tags}
+    )  # fmt: skip
+    client.log_batch(run.info.run_id, metrics=_metrics(wanted, 0))
+    client.set_terminated(run.info.run_id)
+
+
+_CONNECTED: dict[str, tuple[Any, str]] = {}
+
+
+def connect() -> tuple[Any, str]:
+    """A client, and the experiment's id. One process at a time makes a fresh database: at once they would crash."""
+    store = os.environ.get("MLFLOW_TRACKING_URI", DEFAULT_STORE)
+    if store not in _CONNECTED:
+        with _one_at_a_time():
+            _CONNECTED[store] = _connect(store)
+    return _CONNECTED[store]
+
+
+def _connect(store: str) -> tuple[Any, str]:
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # a server that is down must not hold up training
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(tracking_uri=store)
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    if experiment is not None:
+        return client, experiment.experiment_id
+    location = ARTIFACTS.absolute().as_uri() if store.startswith("sqlite") else None
+    return client, client.create_experiment(EXPERIMENT, artifact_location=location)
+
+
+@contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    LOCK.parent.mkdir(parents=True, exist_ok=True)
+    with LOCK.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _metrics(row: Mapping[str, float], step: int) -> list[Any]:
+    from time import time
+
+    from mlflow.entities import Metric
+
+    now = int(time() * 1000)
+    return [Metric(key, float(value), now, step) for key, value in row.items() if key != "epoch"]
+
+
+def flat(values: Mapping[str, Any]) -> dict[str, str]:
+    """Parameters as MLflow keeps them: text, lists as JSON."""
+    return {key: value if isinstance(value, str) else json.dumps(value) for key, value in values.items()}

@@ -1,0 +1,44 @@
+"""How a network starts: its paper's way, or a general one."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+
+from ilsvrc.layers import Classifier
+
+
+def initialize(network: Classifier, kind: str, seed: int) -> None:
+    """Sets every parameter, a function of `seed` alone.
+
+    paper: what the architecture says. he_normal: N(0, 2 / fan in) (He et al. 2015, section 2.2). glorot: uniform,
+    variance 2 / (fan in + fan out) (Glorot and Bengio 2010, equation 16). In the last two biases are 0, and
+    normalisation starts at scale 1 and shift 0.
+
+    Raises:
+        ValueError: there is no such initialisation.
+    """
+    torch.manual_seed(seed)
+    if kind == "paper":
+        network.initialize_as_paper()
+        return
+    for module in network.modules():
+        _initialize(module, kind)
+
+
+def _initialize(module: nn.Module, kind: str) -> None:
+    weight, bias = getattr(module, "weight", None), getattr(module, "bias", None)
+    if isinstance(module, (nn.modules.conv._ConvNd, nn.Linear)):
+        _fill(module.weight, kind)
+    elif isinstance(module, (_NormBase, nn.LayerNorm, nn.GroupNorm)) and weight is not None:
+        nn.init.ones_(weight)
+    if isinstance(bias, nn.Parameter):
+        nn.init.zeros_(bias)
+
+
+def _fill(weight: Tensor, kind: str) -> None:
+    if kind == "he_normal":
+        nn.init.kaiming_normal_(weight, nonlinearity="relu")
+    elif kind == "glorot":
+        nn.init.xavier_uniform_(weight)
+    else:
+        raise ValueError(f"initialization = {kind!r}; it can be paper, he_normal or glorot (training: in params.yaml)")
