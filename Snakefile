@@ -25,6 +25,8 @@ localrules:
 rule all:
     default_target: True
     input:
+        PIPELINE.of_runs("results/runs/{run}/weights.json"),
+        PIPELINE.predictions(),
         "results/report.html",
         "work/recorded.json",
 
