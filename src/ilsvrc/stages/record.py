@@ -7,9 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from ilsvrc import results
 from ilsvrc.stages import _stage
 
-OUTSIDE_GIT = "core.no_scm"
+MARKER = Path("work/recorded.json")
 
 
 def main(arguments: argparse.Namespace) -> None:
@@ -21,8 +22,12 @@ def main(arguments: argparse.Namespace) -> None:
         prepare()
         dvc("commit", "--force", "--no-relink", "--quiet")
         _stage.say("recorded by DVC in dvc.lock")
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    arguments.output.write_text(json.dumps({"recorded": not reason, "reason": reason}) + "\n")
+    mark(arguments.output, recorded=not reason, reason=reason)
+
+
+def mark(path: Path, recorded: bool, reason: str) -> None:
+    """Writes the marker that the rule leaves."""
+    results.write_text(path, json.dumps({"recorded": recorded, "reason": reason}) + "\n")
 
 
 def prepare() -> None:
@@ -32,7 +37,7 @@ def prepare() -> None:
         dvc("init", "--quiet", *([] if in_git else ["--no-scm"]))
     local = Path(".dvc/config.local")
     if not in_git and "no_scm" not in (local.read_text() if local.exists() else ""):
-        dvc("config", "--local", OUTSIDE_GIT, "true")
+        dvc("config", "--local", "core.no_scm", "true")
 
 
 def dvc(*words: str) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from ilsvrc import config, results, runs
 from ilsvrc.card import SPLITS
 from ilsvrc.progress import track
-from ilsvrc.stages import _stage
+from ilsvrc.stages import _stage, record
 from ilsvrc.stages.prune import remove
 
 
@@ -25,6 +25,7 @@ def main(given: argparse.Namespace) -> None:
         num_removed += sum(discard(*fault) for fault in run_faults(run))
         num_removed += sum(discard(*fault) for fault in prediction_faults(run, params.protocols))
     num_removed += sum(discard(*fault) for fault in summary_faults(named, params.protocols))
+    record.mark(record.MARKER, recorded=True, reason="pulled as it was recorded elsewhere")
     kept = sum((results.RUNS / run.name).is_dir() for run in named)
     removed = f"{num_removed} removed, snakemake makes them again" if num_removed else "nothing removed"
     _stage.say(f"verified: {kept} of {len(named)} runs of {given.book} are here and as they should be; {removed}")
