@@ -75,6 +75,11 @@ def test_a_folder_is_named_by_its_archive_unless_the_user_names_it():
     assert label(path="/somewhere/flowers17.tar", name="flowers") == "flowers"
 
 
+def test_a_folder_called_like_a_data_set_must_be_named():
+    with pytest.raises(ValueError, match=r"digits is a data set of its own.*data\.name"):
+        names(dataset="folder", data={"path": "/somewhere/digits.tar"})
+
+
 def test_moving_the_pictures_changes_no_run():
     here = names(dataset="folder", data={"path": "here/flowers17.tar"})
     assert here == names(dataset="folder", data={"path": "there/flowers17.tar"})

@@ -80,10 +80,19 @@ def parse_specification(model: type[Section], text: str) -> Any:
 
 
 def data_label(params: Params) -> str:
-    """The data set's name in paths: its own, or the folder's (the archive's stem)."""
+    """The data set's name in paths: its own, or the folder's (the archive's stem).
+
+    Raises:
+        ValueError: the folder is called like a data set that ilsvrc knows.
+    """
     if params.data.path is None:
         return params.dataset
-    return params.data.name or Path(params.data.path).name.split(".")[0]
+    label = params.data.name or Path(params.data.path).name.split(".")[0]
+    if label in plugins.names("data"):
+        raise ValueError(
+            f"{label} is a data set of its own; call the pictures at {params.data.path} otherwise: data.name"
+        )
+    return label
 
 
 def source_spec(params: Params, fingerprint: str = "") -> SourceSpec:
@@ -141,4 +150,6 @@ def _run(params: Params, architecture: str, point: Mapping[str, Any], seed: int)
 
 
 def _readable(value: Any) -> str:
-    return "-".join(map(_readable, value)) if isinstance(value, (tuple, list)) else f"{value}"
+    if isinstance(value, (tuple, list)):
+        return "-".join(map(_readable, value))
+    return f"{value:g}" if isinstance(value, float) else f"{value}"

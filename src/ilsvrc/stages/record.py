@@ -20,7 +20,7 @@ def main(arguments: argparse.Namespace) -> None:
         _stage.say(f"not recorded by DVC: {reason}")
     else:
         prepare()
-        dvc("commit", "--force", "--no-relink", "--quiet")
+        dvc("commit", "--force", "--no-relink")
         _stage.say("recorded by DVC in dvc.lock")
     mark(arguments.output, recorded=not reason, reason=reason)
 
