@@ -94,3 +94,26 @@ def test_one_pipeline_at_a_time_in_a_folder(checkout):
         assert done.returncode == 1
         assert "another snakemake (process 4242) works in this folder" in done.stderr
         assert checkout.jobs() == FRESH  # a dry run needs no lock
+
+
+def test_each_training_asks_for_one_gpu_where_there_are_any_and_for_none_elsewhere(checkout):
+    def commands(devices: str) -> str:
+        words = ("--cores", "all", "--dry-run", "--printshellcmds", "--quiet", "host")
+        return checkout.run("snakemake", *words, CUDA_VISIBLE_DEVICES=devices).stdout
+
+    assert commands("0,1").count("--gpus 1") == 6  # three trainings, three predictions
+    assert commands("").count("--gpus 0") == 6
+
+
+def test_more_gpus_than_there_are_is_an_error_and_not_fewer_in_silence(checkout):
+    words = ("snakemake", "--cores", "all", "--dry-run", "--set-resources", "train:gpu=4")
+    done = checkout.run(*words, check=False, CUDA_VISIBLE_DEVICES="0,1")
+    assert done.returncode == 1
+    assert "train:gpu=4 is asked for, but the limit here is 2" in done.stderr + done.stdout
+    assert checkout.run(*words, CUDA_VISIBLE_DEVICES="0,1,2,3").returncode == 0
+
+
+def test_one_error_message_is_enough_for_a_misspelt_training_key(checkout):
+    checkout.edit(training={"learning_rat": 0.1})
+    done = checkout.snakemake(check=False)
+    assert "not 'learning_rat'; did you mean learning_rate?" in done.stderr + done.stdout

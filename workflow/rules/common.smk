@@ -18,6 +18,7 @@ pipeline.find_own_programs()
 # Plain `snakemake --cores all` must not start more jobs than there are GPUs; a profile's or --resources' limit wins.
 GPUS = hardware.num_gpus()
 workflow.global_resources.setdefault("gpu", GPUS)
+CORES = workflow.global_resources["_cores"].value or 1  # --report and --lint name none
 
 
 wildcard_constraints:
@@ -45,10 +46,19 @@ def hold_the_lock():
     return lock
 
 
+def refuse_too_many_gpus():
+    """Snakemake would cut such a request in silence, and train on fewer."""
+    limit = workflow.global_resources["gpu"].value
+    for rule_name, resources in workflow.resource_settings.overwrite_resources.items():
+        asked = resources["gpu"].value if "gpu" in resources else 0
+        if workflow.local_exec and asked > limit:
+            raise WorkflowError(f"{rule_name}:gpu={asked} is asked for, but the limit here is {limit}; lower it")
+
+
 def training_threads():
     """Cores of one training: runs that go side by side share them."""
-    side_by_side = max(1, min(GPUS or workflow.cores, len(PIPELINE.runs)))
-    return max(1, workflow.cores // side_by_side)
+    side_by_side = max(1, min(GPUS or CORES, len(PIPELINE.runs)))
+    return max(1, CORES // side_by_side)
 
 
 def train_spec(wildcards):
@@ -72,3 +82,6 @@ def print_results():
     if Path("results/report.html").exists():
         print(f"\nReport: {Path('results/report.html').absolute()}", file=sys.stderr)
         print("Runs:   mlflow ui", file=sys.stderr)
+
+
+refuse_too_many_gpus()

@@ -31,7 +31,7 @@ rule pack:
         "logs/benchmarks/pack/{split}.tsv"
     conda:
         "../../environment.yml"
-    threads: workflow.cores
+    threads: CORES
     params:
         spec=PIPELINE.pack_spec,
     shell:
