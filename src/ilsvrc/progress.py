@@ -1,9 +1,12 @@
 """Progress with rate and remaining time: a bar on a terminal, a line now and then elsewhere."""
 
 import fcntl
+import os
 import sys
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TypeVar
 
@@ -11,7 +14,12 @@ from tqdm import tqdm
 
 Item = TypeVar("Item")
 MAX_BARS = 16
+SECONDS_BETWEEN_STROKES = 0.2
 SECONDS_BETWEEN_LINES = 30.0
+ROWS = Path("work/rows")  # which rows of the terminal this folder's jobs draw on
+
+COUNTED = "{desc}: {percentage:.0f} %, {n_fmt} of {total_fmt}{unit}, {rate_fmt}, {remaining} left{postfix}"
+UNCOUNTED = "{desc}: {n_fmt}{unit}, {rate_fmt}{postfix}"
 
 
 def track(items: Iterable[Item], title: str, total: int | None = None, unit: str = "images") -> Iterator[Item]:
@@ -23,45 +31,126 @@ def track(items: Iterable[Item], title: str, total: int | None = None, unit: str
 
 
 @contextmanager
-def bar(title: str, total: int | None = None, unit: str = "images", disable: bool = False) -> "Iterator[tqdm[object]]":
+def bar(title: str, total: int | None = None, unit: str = "images", disable: bool = False) -> "Iterator[Bar]":
     """A progress bar to `update(n)` by hand; jobs that run side by side get a row each."""
-    on_terminal = sys.stderr.isatty()
-    pause = 0.2 if on_terminal else SECONDS_BETWEEN_LINES
-    with _row() as row:
-        progress: tqdm[object] = tqdm(
-            desc=title,
-            total=total,
-            unit=f" {unit}",
-            unit_scale=unit == "B",
-            position=row if on_terminal else 0,
-            leave=False,
-            dynamic_ncols=on_terminal,
-            ascii=not on_terminal,
-            mininterval=pause,
-            delay=pause,
-            disable=disable,
-            file=sys.stderr,
+    if disable:
+        yield Bar(title, total, unit, draw=lambda bar: None, pause=float("inf"))
+    elif sys.stderr.isatty():
+        with _row() as row:
+            yield Bar(title, total, unit, draw=row.stroke, pause=SECONDS_BETWEEN_STROKES)
+    else:
+        yield Bar(title, total, unit, draw=_line, pause=SECONDS_BETWEEN_LINES)
+
+
+@dataclass
+class Bar:
+    """How far something is; drawn now and then as it is told."""
+
+    title: str
+    total: int | None
+    unit: str
+    draw: "Callable[[Bar], None]"
+    pause: float  # seconds from one drawing to the next, and to the first
+    done: int = 0
+    before: int = 0  # done by an earlier process: no part of the rate
+    note: str = ""
+    started: float = field(default_factory=time.monotonic)
+    drawn: float = field(default_factory=time.monotonic)
+
+    def update(self, n: int = 1) -> None:
+        """`n` more are done."""
+        self.done += n
+        if time.monotonic() - self.drawn >= self.pause:
+            self.draw(self)
+            self.drawn = time.monotonic()
+
+    def resume(self, n: int) -> None:
+        """`n` were done by an earlier process."""
+        self.done = self.before = n
+
+    def text(self, columns: int | None = None, template: str | None = None) -> str:
+        """What is drawn, at most `columns` wide."""
+        return tqdm.format_meter(
+            n=self.done,
+            total=self.total,  # type: ignore[arg-type]
+            elapsed=time.monotonic() - self.started,
+            ncols=columns,
+            prefix=self.title,
+            unit=f" {self.unit}",
+            unit_scale=self.unit == "B",
+            ascii=(sys.stderr.encoding or "").lower() != "utf-8",
+            bar_format=template,
+            postfix=self.note,
+            initial=self.before,
         )
-        with progress:
-            yield progress
+
+
+def _line(bar: Bar) -> None:
+    sys.stderr.write(f"{bar.text(template=COUNTED if bar.total else UNCOUNTED)}\n")
+    sys.stderr.flush()
+
+
+class _Row:
+    """A row below the cursor's, which stays free for the lines that this and other programs print.
+
+    A stroke is one write, so that those of processes side by side do not mix, and leaves the cursor where it was.
+    """
+
+    def __init__(self) -> None:
+        self.number, self.lock = _claimed(MAX_BARS)
+
+    def stroke(self, bar: Bar) -> None:
+        """Draws `bar`, on a higher row where one has become free."""
+        number, lock = _claimed(self.number)
+        if lock:
+            self.close()
+            self.number, self.lock = number, lock
+        self._write(bar.text(columns=_columns() - 1))
+
+    def close(self) -> None:
+        """Leaves nothing on the row, and the row to others."""
+        self._write("")
+        if self.lock:
+            self.lock.close()
+
+    def _write(self, text: str) -> None:
+        down = self.number + 1
+        sys.stderr.write(f"\r\x1b[K{chr(10) * down}\r{text}\x1b[K\x1b[{down}A\r")
+        sys.stderr.flush()
+
+
+def wipe() -> None:
+    """Takes the rows of jobs that were killed off the terminal; those of others come back with their next stroke."""
+    if sys.stderr.isatty():
+        sys.stderr.write("\r\x1b[J")
+        sys.stderr.flush()
 
 
 @contextmanager
-def _row() -> Iterator[int]:
-    """The first row of the terminal that no other job of this folder draws on."""
-    folder = Path("work/rows")
-    folder.mkdir(parents=True, exist_ok=True)
-    held: IO[str] | None = None
-    row = 0
-    for row in range(MAX_BARS):
-        held = (folder / str(row)).open("w")
-        try:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            break
-        except BlockingIOError:
-            held.close()
+def _row() -> Iterator[_Row]:
+    row = _Row()
     try:
         yield row
     finally:
-        if held is not None:
-            held.close()
+        row.close()
+
+
+def _claimed(below: int) -> tuple[int, IO[str] | None]:
+    """The first row above row `below` that no other job of this folder draws on, and the lock that holds it."""
+    ROWS.mkdir(parents=True, exist_ok=True)
+    for number in range(below):
+        lock = (ROWS / str(number)).open("w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+        else:
+            return number, lock
+    return max(0, below - 1), None
+
+
+def _columns() -> int:
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns or 80
+    except OSError:
+        return 80

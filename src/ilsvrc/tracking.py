@@ -2,8 +2,10 @@
 
 import fcntl
 import json
+import math
 import os
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import wraps
@@ -14,17 +16,29 @@ DEFAULT_STORE = "sqlite:///mlflow.db"  # where a plain `mlflow ui` looks
 LOCK = Path("work/mlflow.lock")
 ARTIFACTS = Path("mlartifacts")  # a folder named mlruns would make the UI ignore the database
 EXPERIMENT = "ilsvrc"
+UNKNOWN = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # what a store says of an id that it does not know
+SECONDS_BETWEEN_TRIES = 60.0
+
+_LEFT_ALONE = {"until": 0.0}  # after a failure
 
 
 def never_stops_training(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Turns a failure to log into one line of warning."""
+    """Turns a failure to log into one line of warning, after which MLflow is left alone for a minute.
+
+    Where it is not installed, for good.
+    """
 
     @wraps(function)
     def careful(*given: Any, **named: Any) -> Any:
+        if time.monotonic() < _LEFT_ALONE["until"]:
+            return None
         try:
             return function(*given, **named)
         except Exception as error:
-            sys.stderr.write(f"not logged to MLflow ({type(error).__name__}: {str(error).splitlines()[0][:200]})\n")
+            not_installed = isinstance(error, ImportError)
+            _LEFT_ALONE["until"] = math.inf if not_installed else time.monotonic() + SECONDS_BETWEEN_TRIES
+            why = next(iter(str(error).splitlines()), "")[:200]
+            sys.stderr.write(f"not logged to MLflow ({type(error).__name__}: {why}); training goes on\n")
             return None
 
     return careful
@@ -37,8 +51,7 @@ class Tracker:
         name: of the run.
         id_file: keeps the run's id, outside every rule's outputs; an id that the store does not know starts a new run.
         parameters: flat, logged once.
-        tags: such as commit, manifest hash, hardware.
-        data: the data set's label, a tag and part of the run's name.
+        tags: such as data set, commit, manifest hash, hardware.
     """
 
     def __init__(self, name: str, id_file: Path, parameters: Mapping[str, Any], tags: Mapping[str, str]) -> None:
@@ -47,21 +60,33 @@ class Tracker:
         self.logged = 0  # epochs that the store holds
 
     @never_stops_training
-    def log_epochs(self, rows: Iterable[Mapping[str, float]]) -> None:
+    def open(self) -> None:
+        """Finds the run, or starts one."""
+        self._opened()
+
+    @never_stops_training
+    def log_epochs(self, rows: Iterable[Mapping[str, float | None]]) -> None:
         """Logs each epoch that the store does not hold yet, those that were missed while it was away among them."""
         client = self._opened()
         for row in rows:
-            if row["epoch"] > self.logged:
-                client.log_batch(self.run_id, metrics=_metrics(row, int(row["epoch"])))
-                self.logged = int(row["epoch"])
+            epoch = int(row["epoch"] or 0)
+            if epoch > self.logged:
+                client.log_batch(self.run_id, metrics=_metrics(row, epoch))
+                self.logged = epoch
+
+    def finish(self, rows: Iterable[Mapping[str, float | None]], tags: Mapping[str, str]) -> None:
+        """Logs what is missing and closes the run; tries even where the last try has just failed."""
+        if _LEFT_ALONE["until"] < math.inf:
+            _LEFT_ALONE["until"] = 0.0
+        self.log_epochs(rows)
+        self._finish(tags)
 
     @never_stops_training
-    def finish(self, tags: Mapping[str, str], status: str = "FINISHED") -> None:
-        """Closes the run."""
+    def _finish(self, tags: Mapping[str, str]) -> None:
         client = self._opened()
         for key, value in tags.items():
             client.set_tag(self.run_id, key, value)
-        client.set_terminated(self.run_id, status)
+        client.set_terminated(self.run_id, "FINISHED")
 
     def _opened(self) -> Any:
         """A client whose store holds this run."""
@@ -72,15 +97,10 @@ class Tracker:
         return client
 
     def _found(self, client: Any) -> str | None:
-        from mlflow.exceptions import MlflowException
-
-        if not self.id_file.exists():
+        run_id = kept_id(self.id_file)
+        if run_id is None or not _knows(client, run_id):
             return None
-        run_id = self.id_file.read_text().strip()
-        try:
-            history = client.get_metric_history(run_id, "train_loss")
-        except MlflowException:  # the database is another one: this folder is a clone, or it was removed
-            return None
+        history = client.get_metric_history(run_id, "train_loss")
         self.logged = max((metric.step for metric in history), default=0)
         return run_id
 
@@ -96,22 +116,54 @@ class Tracker:
 
 
 @never_stops_training
+def stop(id_file: Path, status: str) -> None:
+    """Tells that a run stands still: `status` is FAILED or KILLED. Nothing where the store does not know it."""
+    run_id = kept_id(id_file)
+    if run_id is None:
+        return
+    client, _ = connect()
+    if _knows(client, run_id):
+        client.set_terminated(run_id, status)
+
+
+@never_stops_training
 def log_protocol(parent: str | None, protocol: str, metrics: Mapping[str, float], tags: Mapping[str, str]) -> None:
-    """Logs a protocol's scores as a nested run of the run `parent`; the same one is used again."""
+    """Logs a protocol's scores as a nested run of the run `parent`; the same one is used again.
+
+    Nothing where the store does not know `parent`: it was trained elsewhere.
+    """
     if parent is None:
         return
     client, experiment = connect()
+    if not _knows(client, parent):
+        return
     nested = f"tags.`mlflow.parentRunId` = '{parent}' and attributes.run_name = '{protocol}'"
     found = client.search_runs([experiment], nested, max_results=1)
     wanted = {key: float(value) for key, value in metrics.items()}
     if found and found[0].data.metrics == wanted:
         return
-    client.get_run(parent)  # an unknown one, in a clone, is an error here
     run = found[0] if found else client.create_run(
         experiment, run_name=protocol, tags={"mlflow.parentRunId": parent, "protocol": protocol, **tags}
     )  # fmt: skip
     client.log_batch(run.info.run_id, metrics=_metrics(wanted, 0))
     client.set_terminated(run.info.run_id)
+
+
+def kept_id(id_file: Path) -> str | None:
+    """The id of the run that `id_file` keeps, None where there is none."""
+    return id_file.read_text().strip() or None if id_file.exists() else None
+
+
+def _knows(client: Any, run_id: str) -> bool:
+    """The store holds the run; not so a clone's, or one that a person deleted."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return bool(client.get_run(run_id).info.lifecycle_stage == "active")
+    except MlflowException as error:
+        if error.error_code in UNKNOWN:
+            return False
+        raise
 
 
 _CONNECTED: dict[str, tuple[Any, str]] = {}
@@ -130,6 +182,7 @@ def _connect(store: str) -> tuple[Any, str]:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # a server that is down must not hold up training
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # else it tells of every table that it makes
     from mlflow.tracking import MlflowClient
 
     client = MlflowClient(tracking_uri=store)
@@ -148,13 +201,12 @@ def _one_at_a_time() -> Iterator[None]:
         yield
 
 
-def _metrics(row: Mapping[str, float], step: int) -> list[Any]:
-    from time import time
-
+def _metrics(row: Mapping[str, float | None], step: int) -> list[Any]:
     from mlflow.entities import Metric
 
-    now = int(time() * 1000)
-    return [Metric(key, float(value), now, step) for key, value in row.items() if key != "epoch"]
+    now = int(time.time() * 1000)
+    measured = {key: float(value) for key, value in row.items() if key != "epoch" and value is not None}
+    return [Metric(key, value, now, step) for key, value in measured.items()]
 
 
 def flat(values: Mapping[str, Any]) -> dict[str, str]:

@@ -5,7 +5,6 @@ The same command again goes on where the last one stopped, however that ended.
 
 import argparse
 import fcntl
-import json
 import os
 import signal
 import subprocess
@@ -16,14 +15,15 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from ilsvrc import hardware, results, runs
+from ilsvrc import hardware, progress, results, runs, tracking
 from ilsvrc.stages import _stage, _torchrun
 from ilsvrc.training import processes
 
 MACHINE = "machine.json"  # what the machine chose, kept beside the checkpoint
 # glibc would give big tensors back to the kernel after each step and page them in again: AlexNet's takes half the time.
 KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1)}
-FAILURE = "failure.txt"  # a worker's own words, written by the first that fails
+RUN_ID = "mlflow_run"
+FAILURE = "failure.txt"  # what went wrong: the worker that writes it speaks for all
 
 
 def main(given: argparse.Namespace) -> None:
@@ -35,10 +35,17 @@ def main(given: argparse.Namespace) -> None:
     given.work.mkdir(parents=True, exist_ok=True)
     with locked(given.work / "lock", given.run), hardware.claimed_gpus(given.gpus) as devices:
         status = run_workers(given, choices(given), devices)
-    if status and not (given.work / FAILURE).exists():
+        if status:
+            fail(given, status)
+
+
+def fail(given: argparse.Namespace, status: int) -> None:
+    """Tells MLflow, and the person unless a worker did; exits with 1."""
+    progress.wipe()
+    tracking.stop(given.work / RUN_ID, "KILLED" if status > 128 else "FAILED")
+    if not (given.work / FAILURE).exists():
         raise ValueError(f"{given.run} stopped: {reason(status)}; the same command goes on from its last checkpoint")
-    if status:
-        sys.exit(1)
+    sys.exit(1)
 
 
 def choices(given: argparse.Namespace) -> dict[str, Any]:
@@ -68,7 +75,7 @@ def kept_choices(work: Path) -> dict[str, Any] | None:
 
 
 def run_workers(given: argparse.Namespace, chosen: dict[str, Any], devices: list[str]) -> int:
-    """Exit status of torchrun, which gets the signals that this process gets."""
+    """Exit status of torchrun as a shell gives it; torchrun gets the signals that this process gets."""
     (given.work / FAILURE).unlink(missing_ok=True)
     environment = (
         os.environ | KEEP_MEMORY | {"OMP_NUM_THREADS": str(chosen["threads"]), _torchrun.LOG: str(given.log or "")}
@@ -81,7 +88,8 @@ def run_workers(given: argparse.Namespace, chosen: dict[str, Any], devices: list
         words += [f"--{name}", str(chosen[name])]
     command = [sys.executable, "-m", "ilsvrc.stages._torchrun", *words, *passed_on(given)]
     with subprocess.Popen(command, env=environment) as torchrun, signals_passed_to(torchrun):
-        return torchrun.wait()
+        status = torchrun.wait()
+    return status if status >= 0 else 128 - status
 
 
 def passed_on(given: argparse.Namespace) -> list[str]:
@@ -137,9 +145,6 @@ def arguments() -> argparse.ArgumentParser:
     parser = _stage.parser(__doc__)
     parser.add_argument("--spec", required=True, help="runs.TrainSpec as JSON")
     parser.add_argument("--run", required=True, help="name of the run: its folder under results/runs")
-    parser.add_argument("--recipe-name", default="", help="the recipe's file")
-    parser.add_argument("--changes", type=json_text, default="{}", help="JSON: what differs from the recipe")
-    parser.add_argument("--swept", type=json_text, default="{}", help="JSON: the run's point of the sweep")
     for name in ("train", "train-manifest", "val", "val-manifest"):
         parser.add_argument(f"--{name}", type=Path, required=True, help="packed split, or its manifest")
     for name in ("weights", "weights-info", "history", "run-info"):
@@ -151,12 +156,6 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--precision", default="auto", help="auto, float32, bfloat16 or float64")
     parser.add_argument("--loader", default="ffcv", help="ffcv, pillow or synthetic")
     return parser
-
-
-def json_text(text: str) -> str:
-    """JSON, checked and left as it is."""
-    json.loads(text)
-    return text
 
 
 if __name__ == "__main__":

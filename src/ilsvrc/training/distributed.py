@@ -46,7 +46,7 @@ class World:
             return objective
         devices = [self.device] if self.device.type == "cuda" else None
         return DistributedDataParallel(
-            objective, device_ids=devices, broadcast_buffers=False, gradient_as_bucket_view=True
+            objective, device_ids=devices, forward_sync_buffers=False, gradient_as_bucket_view=True
         )
 
     @torch.no_grad()

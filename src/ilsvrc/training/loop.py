@@ -4,6 +4,7 @@ Everything random is a function of (seed, epoch, image) or (seed, step), so that
 as if nothing had happened.
 """
 
+import hashlib
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -91,6 +92,7 @@ def train(
     while len(progress.history) < training.schedule.epochs:
         row = train_epoch(training, batches, progress, to)
         row |= evaluate(training.objective, validation(), training.world, training.autocast)
+        check_loss(row["validation_loss"], f"after epoch {row['epoch']}")
         training.schedule.errors.append(row["validation_top1_error_percent"])
         progress.history.append(row)
         progress.step, progress.sums, progress.seconds = 0, [0.0, 0.0, 0.0], 0.0
@@ -109,7 +111,7 @@ def train_epoch(training: Training, batches: Batches, progress: Progress, to: Li
         progress.step += 1
         to.stepped(training.batch_size)
         if progress.step % STEPS_BETWEEN_CHECKS == 0 or progress.step == steps:
-            check_loss(training, epoch, progress.step, sums)
+            check_loss(sums[0].item(), f"in epoch {epoch + 1} (step {progress.step})")
             if progress.step < steps and training.world.agrees(clock.is_due()):
                 sums = _gather(training, progress, sums, clock)
                 to.save(progress)
@@ -131,7 +133,7 @@ def train_step(training: Training, batch: Any, step: int) -> Tensor:
     labels = batch.labels.to(training.world.device, non_blocking=True)
     for group in training.optimizer.param_groups:
         group["lr"] = training.schedule.learning_rate(step)
-    torch.manual_seed(training.seed * 1_000_003 + step)  # dropout: the same after a resume
+    seed_dropout(training.seed, step, training.world.rank)
     with training.autocast():
         loss, logits = training.distributed(images, labels)
     # the wrapper averages over processes, whose shares of the batch may differ by one image
@@ -144,17 +146,23 @@ def train_step(training: Training, batch: Any, step: int) -> Tensor:
     return torch.stack([loss.detach().double(), errors.double(), torch.full_like(errors, len(labels)).double()])
 
 
-def check_loss(training: Training, epoch: int, step: int, sums: Tensor) -> None:
+def check_loss(loss: float, when: str) -> None:
     """Stops a training that has diverged.
 
     Raises:
         ValueError: the loss is no longer a number; names the recipe's keys that help.
     """
-    if not math.isfinite(sums[0].item()):
+    if not math.isfinite(loss):
         raise ValueError(
-            f"the loss is not a number any more in epoch {epoch + 1} (step {step}); set a lower learning_rate, a "
-            "longer warmup_epochs, a clip_norm or another initialization by training: {...} in params.yaml"
+            f"the loss is not a number any more {when}; set a lower learning_rate, a longer warmup_epochs, a clip_norm "
+            "or another initialization by training: {...} in params.yaml"
         )
+
+
+def seed_dropout(*place: int) -> None:
+    """Seeds torch's generators by (seed, step, rank), so that a resume repeats each step and no two share a mask."""
+    digest = hashlib.blake2b(repr(place).encode(), digest_size=4).digest()  # torch's CPU generator takes 32 bits
+    torch.manual_seed(int.from_bytes(digest, "big"))
 
 
 def _gather(training: Training, progress: Progress, sums: Tensor, clock: "_Clock") -> Tensor:
