@@ -39,9 +39,10 @@ def gpu_names() -> list[str]:
 
 @contextmanager
 def claimed_gpus(count: int, folder: Path = Path("work/gpus")) -> Iterator[list[str]]:
-    """`count` GPUs that no other job of this folder has, waiting until they are free; a scheduler's choice stands.
+    """`count` GPUs that no other job of this folder has, waiting until they are free.
 
-    The kernel gives them back however this process ends.
+    The kernel gives them back however this process ends. Where a scheduler has handed out as many as are asked for,
+    its choice stands: the numbers of jobs on other machines, or behind a cgroup, name other devices.
 
     Raises:
         ValueError: the machine has fewer.
@@ -50,9 +51,10 @@ def claimed_gpus(count: int, folder: Path = Path("work/gpus")) -> Iterator[list[
     if count > len(visible):
         there = ", ".join(visible) or "none"
         raise ValueError(f"{count} GPUs are asked for and {len(visible)} there ({there}); lower gpu in the profile")
-    if any(name in os.environ for name in SCHEDULERS) or count == len(visible) == 0:
-        yield visible[:count]
+    if count == 0 or (count == len(visible) and any(name in os.environ for name in SCHEDULERS)):
+        yield visible
         return
+    folder = folder / platform.node()
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as locks:
         while len(mine := _free(visible, count, folder, locks)) < count:

@@ -54,8 +54,8 @@ class Bar:
     done: int = 0
     before: int = 0  # done by an earlier process: no part of the rate
     note: str = ""
-    started: float = field(default_factory=time.monotonic)
-    drawn: float = field(default_factory=time.monotonic)
+    started: float = field(default_factory=lambda: time.monotonic())
+    drawn: float = field(default_factory=lambda: time.monotonic())
 
     def update(self, n: int = 1) -> None:
         """`n` more are done."""

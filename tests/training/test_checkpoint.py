@@ -1,0 +1,77 @@
+from pathlib import Path
+
+import pytest
+import tiny
+import torch
+
+from ilsvrc.training import checkpoint
+from ilsvrc.training.loop import Progress, train_step
+
+IDENTITY = {"spec": '{"seed":0}', "manifest_sha256": "ab"}
+
+
+@pytest.fixture
+def saved(tmp_path) -> Path:
+    training = tiny.training()
+    training.schedule.errors[:] = [50.0, 40.0]
+    train_step(training, tiny.batch(0), step=0)
+    progress = Progress(history=[{"epoch": 1, "train_loss": 2.5, "validation_top5_error_percent": None}], step=3)
+    checkpoint.save(tmp_path, training, progress, identity=IDENTITY, machine={"precision": "float32"})
+    return tmp_path
+
+
+def test_what_was_saved_comes_back(saved):
+    content, why = checkpoint.load(saved, IDENTITY)
+    training = tiny.training()
+    progress = checkpoint.restore(content, training)
+    assert (why, progress.step, progress.history[0]["train_loss"]) == ("", 3, 2.5)
+    assert training.schedule.errors == [50.0, 40.0]
+    assert content["machine"] == {"precision": "float32"}
+    reference = tiny.training()
+    train_step(reference, tiny.batch(0), step=0)
+    assert torch.equal(training.network.linear.weight, reference.network.linear.weight)
+    for found, expected in zip(
+        *(t.optimizer.state_dict()["state"].values() for t in (training, reference)), strict=True
+    ):
+        assert torch.equal(found["momentum_buffer"], expected["momentum_buffer"])
+
+
+def test_a_folder_without_one_says_nothing(tmp_path):
+    assert checkpoint.load(tmp_path, IDENTITY) == (None, "")
+
+
+@pytest.mark.parametrize("other", [{"spec": '{"seed":1}'}, {"manifest_sha256": "cd"}])
+def test_one_of_another_specification_or_other_data_is_ignored_with_a_line(saved, other):
+    content, why = checkpoint.load(saved, IDENTITY | other)
+    assert content is None
+    assert why == f"{saved}/checkpoint.pt is of another specification or other data, training starts anew"
+
+
+@pytest.mark.parametrize("damage", [lambda b: b[: len(b) // 2], lambda b: b"", lambda b: b"no archive" * 9])
+def test_a_damaged_one_is_ignored_with_a_line(saved, damage):
+    path = saved / checkpoint.NAME
+    path.write_bytes(damage(path.read_bytes()))
+    content, why = checkpoint.load(saved, IDENTITY)
+    assert content is None
+    assert why.startswith(f"{path} is damaged (") and why.endswith("training starts anew")
+
+
+def test_one_with_code_in_it_is_not_run(saved, tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return (Path.touch, (tmp_path / "touched",))
+
+    torch.save({"format": 1, "identity": IDENTITY, "evil": Evil()}, saved / checkpoint.NAME)
+    assert "damaged (UnpicklingError)" in checkpoint.load(saved, IDENTITY)[1]
+    assert not (tmp_path / "touched").exists()
+
+
+def test_a_save_that_breaks_leaves_the_last_one(saved, monkeypatch):
+    def half(content, file):
+        file.write(b"half")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(torch, "save", half)
+    with pytest.raises(OSError, match="No space"):
+        checkpoint.save(saved, tiny.training(), Progress(), identity=IDENTITY)
+    assert checkpoint.load(saved, IDENTITY)[0]["progress"]["step"] == 3
