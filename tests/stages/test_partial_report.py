@@ -33,5 +33,5 @@ def test_complete_runs_are_reported_and_the_others_named(named, capsys):
 
 
 def test_without_any_complete_run_it_says_so(named):
-    with pytest.raises(ValueError, match="none of the 2 runs of params.yaml is complete yet"):
+    with pytest.raises(ValueError, match=r"none of the 2 runs of params\.yaml is complete yet"):
         partial_report.main(argparse.Namespace(book="params.yaml"))
