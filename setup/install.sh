@@ -39,7 +39,7 @@ or use conda, which brings them: conda env create -f environment.yml"
 }
 
 "$python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null ||
-    fail "Python 3.11 is needed, found $("$python" --version 2>&1 || echo none); name one: make PYTHON=/path/to/python3.11 ..."
+    fail "Python 3.11 is needed, found $("$python" --version 2>/dev/null || echo none); name one: make PYTHON=/path/to/python3.11 ..."
 # A distribution's Python comes in parts: the headers and venv are packages of their own.
 "$python" -c 'import ensurepip' 2>/dev/null || packages+=(python3.11-venv)
 "$python" -c 'import pathlib, sysconfig, sys; sys.exit(not pathlib.Path(sysconfig.get_path("include"), "Python.h").exists())' ||
