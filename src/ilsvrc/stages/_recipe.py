@@ -12,7 +12,7 @@ from ilsvrc import plugins, results, runs
 from ilsvrc.layers import Classifier
 from ilsvrc.loading import batches, packed
 from ilsvrc.pixels import Normalization
-from ilsvrc.training import initialization, optimizer, precision, validation
+from ilsvrc.training import batch_norm, initialization, optimizer, precision, validation
 from ilsvrc.training.distributed import World
 from ilsvrc.training.loop import Training
 from ilsvrc.training.objective import Objective
@@ -53,6 +53,7 @@ def prepare(
     network = build(spec, len(manifest["classes"]))
     initialization.initialize(network, recipe.initialization, spec.seed)
     network = network.to(world.device, dtype, memory_format=torch.channels_last)
+    batch_norm.group_statistics(network, recipe.batch_norm_group, recipe.batch_size, world)
     normalization = Normalization(manifest["mean"], manifest["std"], recipe.normalization).to(world.device, dtype)
     return Training(
         network=network,
