@@ -8,7 +8,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from conftest import BIN, Checkout, new_checkout, with_git
+from conftest import BIN, CHECKOUT, Checkout, new_checkout, with_git
 
 ON_PATH = f"{BIN}:{os.environ['PATH']}"
 RESULTS = {"score": 1, "report": 1, "record": 1}
@@ -78,17 +78,15 @@ def test_nothing_but_dvc_lock_is_new_to_git_and_dvc_is_clean(done):
 
 def test_snakemake_writes_nowhere_but_in_its_folders(done):
     there = {path.name for path in done.folder.iterdir()}
-    own = {
-        "Snakefile",
-        "workflow",
-        "profiles",
-        "params.yaml",
-        "dvc.yaml",
-        ".dvcignore",
-        ".gitignore",
-        "environment.yml",
+    assert there - set(CHECKOUT) - {".git", ".dvc"} == {
+        "data",
+        "results",
+        "logs",
+        "work",
+        ".snakemake",
+        "mlflow.db",
+        "dvc.lock",
     }
-    assert there - own - {".git", ".dvc"} == {"data", "results", "logs", "work", ".snakemake", "mlflow.db", "dvc.lock"}
 
 
 @pytest.mark.parametrize(
