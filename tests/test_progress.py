@@ -97,7 +97,7 @@ def test_a_bar_moves_up_when_the_row_above_is_free(screen):
     assert [row[:7] for row in screen.rows] == ["", "", "second:"]
     first.__exit__(None, None, None)
     bar.update(10)
-    assert [row[:7] for row in screen.rows] == ["", "second:", ""]
+    assert [row[:7] for row in screen.rows] == ["", "second:"]
     second.__exit__(None, None, None)
     assert screen.shown() == []
 

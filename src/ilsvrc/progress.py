@@ -105,22 +105,19 @@ class _Row:
         if lock:
             self.close()
             self.number, self.lock = number, lock
-        self._write(bar.text(columns=_columns() - 1))
-
-    def close(self) -> None:
-        """Leaves nothing on the row, and the row to others."""
-        self._write("")
-        if self.lock:
-            self.lock.close()
-
-    def _write(self, text: str) -> None:
-        down = self.number + 1
+        text, down = bar.text(columns=_columns() - 1), self.number + 1
         sys.stderr.write(f"\r\x1b[K{chr(10) * down}\r{text}\x1b[K\x1b[{down}A\r")
         sys.stderr.flush()
 
+    def close(self) -> None:
+        """Leaves nothing on the row, wherever lines of others have moved it, and the row to others."""
+        wipe()
+        if self.lock:
+            self.lock.close()
+
 
 def wipe() -> None:
-    """Takes the rows of jobs that were killed off the terminal; those of others come back with their next stroke."""
+    """Takes every row off the terminal; those of jobs that go on come back with their next stroke."""
     if sys.stderr.isatty():
         sys.stderr.write("\r\x1b[J")
         sys.stderr.flush()
