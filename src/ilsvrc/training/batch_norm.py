@@ -10,7 +10,7 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce
+from torch.autograd.function import once_differentiable
 
 from ilsvrc.training.distributed import World
 
@@ -73,7 +73,7 @@ class GroupedBatchNorm2d(nn.BatchNorm2d):
 
     def _over_parts(self, x: Tensor) -> Tensor:
         means, variances, parts = [], [], []
-        for part in torch.split(x, self.group):  # type: ignore[no-untyped-call]
+        for part in torch.split(x, self.group):
             mean, variance = torch.zeros_like(self.running_mean), torch.zeros_like(self.running_var)  # type: ignore[arg-type]
             parts.append(F.batch_norm(part, mean, variance, self.weight, self.bias, True, 1.0, self.eps))
             means.append(mean)
@@ -92,7 +92,7 @@ class GroupedBatchNorm2d(nn.BatchNorm2d):
         return (centred * scale[:, None, None] + self.bias[:, None, None]).to(x.dtype)
 
     def _mean_over_processes(self, values: Tensor) -> Tensor:
-        summed: Tensor = all_reduce(values, group=self.together)  # type: ignore[no-untyped-call]
+        summed: Tensor = _Sum.apply(values, self.together)
         return summed / self.num_processes
 
     @torch.no_grad()
@@ -101,6 +101,24 @@ class GroupedBatchNorm2d(nn.BatchNorm2d):
         self.running_mean.lerp_(mean, momentum)  # type: ignore[union-attr]
         self.running_var.lerp_(variance, momentum)  # type: ignore[union-attr]
         self.num_batches_tracked.add_(1)  # type: ignore[union-attr]
+
+
+class _Sum(torch.autograd.Function):
+    """The sum over processes, whose gradient is the sum of theirs."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, together: Any) -> Tensor:
+        ctx.together = together
+        summed = values.clone()
+        dist.all_reduce(summed, group=together)
+        return summed
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> Any:
+        summed = grad.clone()
+        dist.all_reduce(summed, group=ctx.together)
+        return summed, None
 
 
 def _neighbours(world: World, count: int) -> Any:
