@@ -14,6 +14,7 @@ from ilsvrc.training.objective import Objective
 from ilsvrc.training.optimizer import make_optimizer
 from ilsvrc.training.precision import autocast
 from ilsvrc.training.schedule import Schedule
+from ilsvrc.views import View, square_px
 
 BATCH, STEPS, CLASSES = 4, 4, 3
 
@@ -88,3 +89,22 @@ class Listener:
 
     def epoch_ended(self, row: dict[str, Any]) -> None:
         self.epochs.append(row["epoch"])
+
+
+class Watched:
+    """Batches, and which images each step of this process had."""
+
+    def __init__(self, batches: Any) -> None:
+        self.batches, self.indices = batches, []
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def epoch(self, epoch: int, start_step: int = 0) -> Iterator[Any]:
+        for batch in self.batches.epoch(epoch, start_step):
+            self.indices.append(batch.indices.tolist())
+            yield batch
+
+
+def center(crop_px: int) -> list[View]:
+    return [View(square_px(crop_px), crop_px)]

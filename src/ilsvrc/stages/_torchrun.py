@@ -18,6 +18,7 @@ def main(words: Sequence[str]) -> int:
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
+    silence_torch()
     try:
         split = words.index("-m") + 2
         told = run.parse_args(list(words[:split]))
@@ -29,6 +30,13 @@ def main(words: Sequence[str]) -> int:
     except SignalException as signalled:
         return 128 + int(signalled.sigval)
     return 0
+
+
+def silence_torch() -> None:
+    """Takes the handlers by which torch's loggers write to the terminal."""
+    for name, logger in logging.root.manager.loggerDict.items():
+        if name.split(".")[0] == "torch" and isinstance(logger, logging.Logger):
+            logger.handlers, logger.propagate = [], True
 
 
 if __name__ == "__main__":

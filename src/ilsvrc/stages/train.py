@@ -29,14 +29,23 @@ FAILURE = "failure.txt"  # what went wrong: the worker that writes it speaks for
 def main(given: argparse.Namespace) -> None:
     """Runs the workers; their outputs are whole or not there."""
     processes.die_with_parent(os.getppid())
-    spec = runs.parse_specification(runs.TrainSpec, given.spec)
-    if runs.key8(spec) != results.run_key(given.run):
-        raise ValueError(f"--run {given.run} does not end with its specification's key, {runs.key8(spec)}")
+    check(given)
     given.work.mkdir(parents=True, exist_ok=True)
     with locked(given.work / "lock", given.run), hardware.claimed_gpus(given.gpus) as devices:
         status = run_workers(given, choices(given), devices)
         if status:
             fail(given, status)
+
+
+def check(given: argparse.Namespace) -> None:
+    """Refuses a name that is not the specification's.
+
+    Raises:
+        ValueError: the name's end is another key; names both.
+    """
+    key = runs.key8(runs.parse_specification(runs.TrainSpec, given.spec))
+    if key != results.run_key(given.run):
+        raise ValueError(f"--run {given.run} does not end with its specification's key, {key}")
 
 
 def fail(given: argparse.Namespace, status: int) -> None:

@@ -1,0 +1,78 @@
+"""A few steps on packed digits by as many processes as torchrun started; the main one writes what came out.
+
+Arguments: packed file, batch size, float32 or float64, steps, file to write.
+"""
+
+import sys
+from itertools import chain
+from pathlib import Path
+
+import tiny
+import torch
+from torch import Tensor, nn
+
+from ilsvrc.layers import Classifier
+from ilsvrc.loading import batches
+from ilsvrc.pixels import Normalization
+from ilsvrc.training import distributed, loop
+from ilsvrc.training.loop import Progress, Training
+from ilsvrc.training.objective import Objective
+from ilsvrc.training.optimizer import make_optimizer
+from ilsvrc.training.precision import autocast, weights_dtype
+from ilsvrc.training.schedule import Schedule
+
+
+class Small(Classifier):
+    """Two convolutions, a linear layer, an auxiliary head; neither dropout nor batch norm."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Sequential(nn.Conv2d(3, 8, 5, 2), nn.ReLU(), nn.Conv2d(8, 8, 3, 2), nn.ReLU())
+        self.head, self.auxiliary = nn.Linear(8, 10), nn.Linear(8, 10)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(self.features(images).mean((2, 3)))
+
+    def outputs(self, images: Tensor) -> list[tuple[float, Tensor]]:
+        features = self.features(images).mean((2, 3))
+        return [(1.0, self.head(features)), (0.3, self.auxiliary(features))]
+
+
+def train(beton: Path, batch_size: int, precision: str, steps: int) -> dict[str, object]:
+    """Steps with momentum, decay, warm-up and clipping: weights, history and each step's images of this process."""
+    torch.manual_seed(0)
+    network = Small().to(weights_dtype(precision))
+    with distributed.joined(on_gpu=False) as world:
+        share = {"rank": world.rank, "world_size": world.size}
+        opened = batches.open_training(
+            "pillow", beton, crop="patch", crop_px=32, flip=True, batch_size=batch_size, seed=0, **share
+        )
+        watched = batches.open_testing("pillow", beton, views=tiny.center(32), batch_size=8, **share)
+        epochs = -(-steps // len(opened))
+        training = Training(
+            network=network,
+            objective=Objective(network, Normalization([40.0] * 3, [60.0] * 3).to(weights_dtype(precision)), 0.1),
+            optimizer=make_optimizer(network, "sgd", momentum=0.9, weight_decay=1e-3, decay="weights"),
+            schedule=Schedule("cosine", 0.05, epochs, len(opened), warmup_epochs=0.5),
+            batch_size=batch_size,
+            seed=0,
+            world=world,
+            autocast=autocast(precision, world.device),
+            clip_norm=1.0,
+        )
+        progress, seen = Progress(), tiny.Watched(opened)
+        loop.train(training, seen, lambda: watched, progress, tiny.Listener())
+        gathered = [seen.indices]
+        if world.size > 1:
+            gathered = [None] * world.size
+            torch.distributed.all_gather_object(gathered, seen.indices)
+        opened.close(), watched.close()
+    images = [sorted(chain.from_iterable(parts)) for parts in zip(*gathered, strict=True)]
+    return {"weights": network.state_dict(), "history": progress.history, "images": images, "shares": gathered}
+
+
+if __name__ == "__main__":
+    beton, batch_size, precision, steps, out = sys.argv[1:]
+    found = train(Path(beton), int(batch_size), precision, int(steps))
+    if distributed.os.environ["RANK"] == "0":
+        torch.save(found, out)
