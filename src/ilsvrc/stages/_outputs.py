@@ -76,4 +76,5 @@ def cost(spec: runs.TrainSpec, num_classes: int) -> dict[str, int]:
 
 def mean_rate(rows: list[Row]) -> float:
     """Images a second over all epochs."""
-    return sum(row["seconds"] * row["images_per_second"] for row in rows) / sum(row["seconds"] for row in rows)
+    images = sum(row["seconds"] * row["images_per_second"] for row in rows)
+    return float(images / sum(row["seconds"] for row in rows))

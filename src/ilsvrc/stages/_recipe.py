@@ -2,7 +2,7 @@
 
 import argparse
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
@@ -27,12 +27,12 @@ def opened(given: argparse.Namespace, spec: runs.TrainSpec, world: World) -> Ite
     What is watched on the test split chooses nothing; the recipe's own checks see to that.
     """
     recipe = spec.recipe
-    share = {"rank": world.rank, "world_size": world.size, "workers": given.threads}
+    share: dict[str, Any] = {"rank": world.rank, "world_size": world.size, "workers": given.threads}
     chosen = apart = None
     if recipe.validation_fraction:
         labels = packed.open_packed(given.train).labels
         chosen, apart = validation.held_out(labels, recipe.validation_fraction, spec.seed)
-    look = {"crop": recipe.crop, "crop_px": spec.crop_px, "flip": recipe.flip}
+    look: dict[str, Any] = {"crop": recipe.crop, "crop_px": spec.crop_px, "flip": recipe.flip}
     training = batches.open_training(
         given.loader, given.train, **look, batch_size=recipe.batch_size, seed=spec.seed, subset=chosen, **share
     )
@@ -52,7 +52,7 @@ def prepare(
     recipe, dtype = spec.recipe, precision.weights_dtype(number_format)
     network = build(spec, len(manifest["classes"]))
     initialization.initialize(network, recipe.initialization, spec.seed)
-    network = network.to(world.device, dtype, memory_format=torch.channels_last)
+    network = network.to(world.device, dtype).to(memory_format=torch.channels_last)
     batch_norm.group_statistics(network, recipe.batch_norm_group, recipe.batch_size, world)
     normalization = Normalization(manifest["mean"], manifest["std"], recipe.normalization).to(world.device, dtype)
     return Training(
@@ -76,7 +76,7 @@ def prepare(
 
 def build(spec: runs.TrainSpec, num_classes: int) -> Classifier:
     """The network, with the recipe's dropout where it sets one."""
-    builder = plugins.architecture(spec.architecture)
+    builder: Callable[..., Classifier] = plugins.architecture(spec.architecture)
     if spec.recipe.dropout is None:
         return builder(num_classes=num_classes, input_px=spec.crop_px)
     if "dropout" not in inspect.signature(builder).parameters:
