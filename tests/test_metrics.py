@@ -79,9 +79,7 @@ def test_the_interval_of_no_measurement_is_none() -> None:
 
 def test_negative_log_likelihood_is_the_mean_of_the_labels_logarithms() -> None:
     expected = -(math.log(0.4) + math.log(0.7) + math.log(0.25)) / 3
-    assert metrics.negative_log_likelihood(PROBABILITIES, np.array([2, 0, 1])) == pytest.approx(
-        expected, rel=1e-6
-    )
+    assert metrics.negative_log_likelihood(PROBABILITIES, np.array([2, 0, 1])) == pytest.approx(expected, rel=1e-6)
 
 
 def test_negative_log_likelihood_of_certain_error_is_finite() -> None:

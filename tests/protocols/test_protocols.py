@@ -31,9 +31,7 @@ def test_every_protocol_keeps_the_contract(name: str) -> None:
 
 
 @pytest.mark.parametrize(("picture", "corners"), TEN_CROP_CORNERS.items())
-def test_ten_crop_takes_the_central_squares_corners_and_centre_then_mirrors(
-    picture: tuple, corners: list
-) -> None:
+def test_ten_crop_takes_the_central_squares_corners_and_centre_then_mirrors(picture: tuple, corners: list) -> None:
     width, height, crop_px = picture
     views = ten_crop.views(crop_px)
     assert [window(v, width, height)[2:] for v in views] == corners + corners

@@ -16,7 +16,5 @@ ANCHORS = ((0, 0), (2, 0), (0, 2), (2, 2), (1, 1))  # left or right, top or bott
 def views(crop_px: int) -> list[View]:
     """Five windows of `crop_px`, then their mirrors in the same order."""
     return [
-        View(square_px(crop_px), crop_px, anchor, mirrored=mirrored)
-        for mirrored in (False, True)
-        for anchor in ANCHORS
+        View(square_px(crop_px), crop_px, anchor, mirrored=mirrored) for mirrored in (False, True) for anchor in ANCHORS
     ]

@@ -133,9 +133,8 @@ class Reporter:
         if not self.training.world.is_main:
             return
         checkpoint.save(self.given.work, self.training, progress, **self.facts)
-        asked = {name: getattr(self.given, name) for name in ("threads", "gpus", "precision", "loader")}
-        asked["processes"] = self.training.world.size
-        results.write_text(self.given.work / train.MACHINE, json.dumps(asked))
+        chosen = {name: self.facts["machine"][name] for name in ("processes", "threads", "precision", "loader")}
+        results.write_text(self.given.work / train.MACHINE, json.dumps({**chosen, "gpus": self.given.gpus}))
 
     def epoch_ended(self, row: Row) -> None:
         """Tells of an epoch that the checkpoint holds."""
