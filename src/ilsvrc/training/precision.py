@@ -34,7 +34,7 @@ def choose(asked: str, device: torch.device) -> str:
 def has_bfloat16(device: torch.device) -> bool:
     """The device multiplies bfloat16 in hardware."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     cpuinfo = Path("/proc/cpuinfo")
     words = set(cpuinfo.read_text().split()) if cpuinfo.exists() else set()
     return not words.isdisjoint(CPU_FLAGS)
