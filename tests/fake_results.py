@@ -23,7 +23,7 @@ def run(architecture: str = "resnet18", seed: int = 0, swept: Mapping[str, Any] 
     """A run of the recipe `quick` with its true name."""
     recipe = Recipe(**{"epochs": 3, "batch_size": 8, "learning_rate": 0.05, **(swept or {})})
     spec = runs.TrainSpec(form=FORM, architecture=architecture, crop_px=80, recipe=recipe, seed=seed)
-    return runs.Run(recipe_name="quick", changes=dict(swept or {}), swept=dict(swept or {}), spec=spec)
+    return runs.Run(recipe_name="quick", changes=dict(swept or {}), spec=spec)
 
 
 def probabilities(wrong: Sequence[int] = (), num_classes: int = len(CLASSES)) -> np.ndarray:
@@ -68,7 +68,7 @@ def facts(run: runs.Run) -> dict[str, Any]:
     """What run.json holds beside the run's identity."""
     return {
         "run": run.name, "dataset": run.spec.form.data, "architecture": run.spec.architecture,
-        "recipe_name": run.recipe_name, "changes": run.changes, "swept": run.swept, "seed": run.spec.seed,
+        "recipe_name": run.recipe_name, "changes": run.changes, "seed": run.spec.seed,
         "train_seconds": 83.25, "images_per_second": 161.5, "epochs": 3, "parameters": 11181642,
         "multiply_adds": 300000000, "hardware": "2 cores of a test", "versions": {"torch": "2.14.1"},
         "commit": "0123abc", "dirty": False, "precision": "float32", "processes": 1, "threads": 2,

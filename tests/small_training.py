@@ -61,7 +61,7 @@ def run(architecture: str = "resnet18", crop_px: int = 32, seed: int = 0, **reci
     spec = runs.TrainSpec(
         form=form(short_side_px), architecture=architecture, crop_px=crop_px, recipe=Recipe(**quick | recipe), seed=seed
     )
-    return runs.Run(recipe_name="small", changes={}, swept={}, spec=spec)
+    return runs.Run(recipe_name="small", changes={}, spec=spec)
 
 
 def command(run: runs.Run, packed: Path, **changes: Any) -> list[str]:

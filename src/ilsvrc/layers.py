@@ -23,8 +23,15 @@ class Classifier(nn.Module):
         return []
 
     def initialize_as_paper(self) -> None:
-        """Sets weights and biases as the paper did, from torch's global generator."""
-        raise NotImplementedError
+        """Sets weights and biases as the paper did, from torch's global generator.
+
+        Raises:
+            ValueError: the network is nobody's paper's.
+        """
+        name = type(self).__name__
+        raise ValueError(
+            f"{name} offers no paper's initialisation; set initialization: he_normal or glorot (training:)"
+        )
 
 
 class LocalResponseNorm(nn.Module):

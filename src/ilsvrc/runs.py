@@ -53,7 +53,6 @@ class Run(Section):
 
     recipe_name: str
     changes: dict[str, Any]  # recipe keys whose value differs from the recipe's
-    swept: dict[str, Any]  # this run's point of the sweep
     spec: TrainSpec
 
     @cached_property
@@ -144,7 +143,6 @@ def _run(params: Params, architecture: str, point: Mapping[str, Any], seed: int)
     return Run(
         recipe_name=params.recipe,
         changes={k: v for k, v in recipe.model_dump().items() if v != getattr(plain, k)},
-        swept={key: getattr(recipe, key) for key in point},
         spec=spec,
     )
 

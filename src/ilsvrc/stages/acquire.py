@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ilsvrc import plugins
+from ilsvrc import plugins, results
 from ilsvrc.card import SPLITS, Card, Sample
 from ilsvrc.runs import SourceSpec, parse_specification
 from ilsvrc.stages._stage import parser, run, say
@@ -27,7 +27,7 @@ def main(arguments: argparse.Namespace) -> None:
     samples = list(data.samples(raw, options))
     source = describe(spec, data.CARD, samples)
     _write_index(arguments.index, samples)
-    _write(arguments.source, json.dumps(source, indent=1) + "\n")
+    results.write_text(arguments.source, json.dumps(source, indent=1) + "\n")
     counts = ", ".join(f"{sum(source['counts'][split].values())} in {split}" for split in SPLITS)
     say(f"acquired {spec.dataset}: {len(samples)} pictures ({counts}) of {len(source['classes'])} classes")
 
@@ -86,12 +86,6 @@ def _write_index(path: Path, samples: Sequence[Sample]) -> None:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(COLUMNS)
         rows.writerows([getattr(sample, column) for column in COLUMNS] for sample in samples)
-    unfinished.replace(path)
-
-
-def _write(path: Path, text: str) -> None:
-    unfinished = path.with_name(f"{path.name}.tmp")
-    unfinished.write_text(text)
     unfinished.replace(path)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from sys import intern
 from typing import Any
 
+from ilsvrc import results
 from ilsvrc.card import SPLITS, Sample
 from ilsvrc.loading import jpeg
 from ilsvrc.loading.writer import Packing, pack, summary
@@ -32,7 +33,7 @@ def main(arguments: argparse.Namespace) -> None:
     seconds = time.perf_counter() - started
     _write_images(arguments.images, packing, samples)
     manifest = describe(form, arguments.split, classes, packing, samples)
-    _write(arguments.manifest, json.dumps(manifest, indent=1) + "\n")
+    results.write_text(arguments.manifest, json.dumps(manifest, indent=1) + "\n")
     say(_closing_line(arguments.split, packing, seconds))
 
 
@@ -73,12 +74,6 @@ def _write_images(path: Path, packing: Packing, samples: Sequence[Sample]) -> No
         for index, (place, record) in enumerate(zip(packing.kept, packing.records, strict=True)):
             image, sample = record["f0"], samples[place]
             rows.writerow((index, sample.name, record["f1"], sample.label_name, image["width"], image["height"]))
-    unfinished.replace(path)
-
-
-def _write(path: Path, text: str) -> None:
-    unfinished = path.with_name(f"{path.name}.tmp")
-    unfinished.write_text(text)
     unfinished.replace(path)
 
 
