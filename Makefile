@@ -6,13 +6,16 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 CORES ?= all
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: reproduce test check setup report pull format lock help
+.PHONY: reproduce test test-all check setup report pull format lock help
 
 reproduce: setup  ## Set up, then run the whole pipeline on params.yaml.
 	snakemake --cores $(CORES)
 
 test: setup  ## Set up, then run the tests.
 	pytest
+
+test-all: setup  ## The tests, and those that are marked slow.
+	pytest -m ""
 
 check: setup  ## Linters, formats and types.
 	ruff check .
@@ -44,4 +47,4 @@ lock: setup  ## Remake requirements.lock from pyproject.toml (needs pip-tools).
 	bash setup/lock.sh
 
 help:  ## This list.
-	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 12

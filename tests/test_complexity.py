@@ -40,6 +40,53 @@ def test_layers_come_in_the_order_of_work_without_the_auxiliary_head():
     ]
 
 
+class Attention(nn.Module):
+    """Each pixel looks at all others, in two heads, with a bias that is learned."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.project = nn.Linear(channels, 2 * channels, bias=False)
+        self.bias = nn.Parameter(torch.zeros(1))
+
+    def forward(self, x):
+        q, v = self.project(x.flatten(2).transpose(1, 2)).unflatten(2, (2, 2, -1)).permute(2, 0, 3, 1, 4)
+        return (q @ q.transpose(2, 3) + self.bias).softmax(dim=3) @ v
+
+
+class Attentive(Classifier):
+    """Attention over the picture's own pixels."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 6, 1)
+        self.attention = Attention(6)
+
+    def forward(self, images):
+        return self.attention(self.conv(images)).mean(dim=(1, 2))
+
+
+def test_attention_counts_its_products_and_not_those_of_its_projection_twice():
+    # 16 pixels, 6 channels in 2 heads of 3: 2 products of 16 * 16 * 3 multiply-adds a head; projection 16 * 12 * 6.
+    found = {
+        layer.name: (layer.kind, layer.multiply_adds, layer.parameters) for layer in complexity.layers(Attentive(), 4)
+    }
+    assert found["attention"] == ("Attention", 2 * 2 * 16 * 16 * 3, 1)
+    assert found["attention.project"] == ("Linear", 16 * 12 * 6, 72)
+
+
+def test_grouped_and_depthwise_convolutions_count_what_each_output_sees():
+    class Grouped(Classifier):
+        def __init__(self):
+            super().__init__()
+            self.grouped = nn.Conv2d(3, 12, 3, padding=1, groups=3)
+            self.depthwise = nn.Conv2d(12, 12, 5, padding=2, groups=12)
+
+        def forward(self, images):
+            return self.depthwise(self.grouped(images)).mean(dim=(2, 3))
+
+    assert [layer.multiply_adds for layer in complexity.layers(Grouped(), 4)] == [12 * 16 * 9, 12 * 16 * 25]
+
+
 def test_counting_needs_no_weights():
     with torch.device("meta"):
         network = Tiny()

@@ -1,10 +1,18 @@
-"""Local response normalisation by hand, its gradient and its precision."""
+"""What architectures share: local response normalisation by hand, its gradient and precision; the small parts."""
 
 import pytest
 import torch
 from torch import nn
 
-from ilsvrc.layers import Classifier, LocalResponseNorm, check_input_px
+from ilsvrc.layers import (
+    Classifier,
+    FixedFlatten,
+    LocalResponseNorm,
+    check_input_px,
+    draw_for_batch,
+    left_out,
+    seed_batch_draws,
+)
 
 
 def by_hand(values, size, alpha, k):
@@ -99,3 +107,29 @@ def test_a_classifier_trains_on_its_logits_alone_unless_it_says_otherwise():
 def test_a_size_too_small_names_the_smallest_and_the_key_to_change():
     with pytest.raises(ValueError, match=r"GoogLeNet takes pictures of 79 px or more, not 64: .*crop_px: 79 or more"):
         check_input_px("GoogLeNet", 64, smallest=79)
+
+
+def test_a_network_of_one_size_says_so_when_pictures_have_another():
+    flatten = FixedFlatten(6, input_px=227)
+    assert flatten(torch.zeros(2, 5, 6, 6)).shape == (2, 180)
+    with pytest.raises(ValueError, match=r"built for pictures of 227 x 227 px.* 6 x 6 pixels and not 6 x 8.*crop_px"):
+        flatten(torch.zeros(2, 5, 6, 8))
+
+
+def test_draws_for_a_batch_leave_torchs_generator_alone():
+    torch.manual_seed(0)
+    expected = torch.rand(2).tolist()
+    torch.manual_seed(0)
+    seed_batch_draws(1)
+    draws = [draw_for_batch() for _ in range(1000)]
+    assert torch.rand(2).tolist() == expected
+    assert all(0 <= draw < 1 for draw in draws)
+    assert sum(draws) / 1000 == pytest.approx(0.5, abs=0.03)
+
+
+def test_a_module_that_is_left_out_gets_gradients_of_zero():
+    module = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
+    total = left_out(module)
+    total.backward()
+    assert total.item() == 0
+    assert all(p.grad is not None and not p.grad.any() for p in module.parameters())

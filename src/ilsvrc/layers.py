@@ -1,10 +1,27 @@
 """What architectures share: the base class, and the papers' layers that no library has."""
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+
+Build = TypeVar("Build", bound=Callable[..., Any])
+
+
+def named(template: str, listed: Sequence[str] = (), **choices: Sequence[Any]) -> Callable[[Build], Build]:
+    """Marks a builder that stands for many architectures: `named("resnet{depth}_cifar", depth=(20, 32))`.
+
+    The builder gets each field of `template` as a keyword. `choices` are the values that a field may have, literal
+    tuples or ranges; where ranges make very many names, `listed` are those that tests, tables and lists hold.
+    `plugins` reads all of it from the source.
+    """
+
+    def leave(build: Build) -> Build:
+        return build
+
+    return leave
 
 
 class Classifier(nn.Module):
@@ -85,6 +102,56 @@ def _channel_sums(x: Tensor, size: int) -> Tensor:
         sums[:, shift:] += x[:, :-shift]
         sums[:, :-shift] += x[:, shift:]
     return sums
+
+
+class FixedFlatten(nn.Module):
+    """`[N, C, side, side]` to `[N, C * side ** 2]`, for the linear layers that know one size only."""
+
+    def __init__(self, side: int, input_px: int) -> None:
+        super().__init__()
+        self.side, self.input_px = side, input_px
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`[N, C, side, side]` to `[N, C * side ** 2]`.
+
+        Raises:
+            ValueError: the pictures were of another size than the network was built for.
+        """
+        if x.shape[2:] != (self.side, self.side):
+            raise ValueError(
+                f"the network was built for pictures of {self.input_px} x {self.input_px} px, whose last feature map "
+                f"has {self.side} x {self.side} pixels and not {x.shape[2]} x {x.shape[3]}; build it with input_px= "
+                "the side of these pictures (crop_px: in params.yaml)"
+            )
+        return x.flatten(1)
+
+    def extra_repr(self) -> str:
+        """The sizes, for `print`."""
+        return f"{self.side}, input_px={self.input_px}"
+
+
+_batch_draws = torch.Generator()
+
+
+def seed_batch_draws(seed: int) -> None:
+    """Seeds `draw_for_batch`: the same in every process, so that all draw alike."""
+    _batch_draws.manual_seed(seed)
+
+
+def draw_for_batch() -> float:
+    """A uniform number from [0, 1) for a whole batch, the same in every process of a training.
+
+    What is drawn for each picture takes torch's global generator, which differs from process to process.
+    """
+    return torch.rand((), generator=_batch_draws, device="cpu").item()
+
+
+def left_out(module: nn.Module) -> Tensor:
+    """Zero, by way of every parameter of `module`: adding it gives each a gradient of zero.
+
+    For a module that a step skips: optimizers and the wrapper that distributes training expect all gradients.
+    """
+    return torch.stack([parameter.sum() for parameter in module.parameters()]).sum() * 0.0
 
 
 def check_input_px(title: str, input_px: int, smallest: int) -> None:

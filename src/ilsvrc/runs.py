@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from ilsvrc import plugins, reference
+from ilsvrc import plugins
 from ilsvrc.config import Data, Params, Recipe, Section, parse, resolve_recipe
 
 
@@ -132,7 +132,7 @@ def expand(params: Params) -> list[Run]:
 def _run(params: Params, architecture: str, point: Mapping[str, Any], seed: int) -> Run:
     plain = resolve_recipe(params.recipe, architecture, {})
     recipe = resolve_recipe(params.recipe, architecture, {**params.training, **point})
-    crop_px = recipe.crop_px or plugins.load("data", params.dataset).CARD.crop_px or reference.input_px(architecture)
+    crop_px = recipe.crop_px or plugins.load("data", params.dataset).CARD.crop_px or plugins.input_px(architecture)
     spec = TrainSpec(
         form=form_spec(params),
         architecture=architecture,

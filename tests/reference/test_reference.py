@@ -9,6 +9,7 @@ import pytest
 from ilsvrc import plugins, reference
 
 ROWS = reference.results()
+COUNTS = ("year", "parameters", "parameters_with_auxiliary_heads", "multiply_adds")
 
 
 def test_no_result_is_lost():
@@ -62,9 +63,35 @@ def test_cells_hold_no_stray_white_space():
 
 def test_architectures_rows_are_complete_and_in_numbers():
     for name, row in reference.architectures().items():
-        assert all(row.values()), name
-        numbers = "year input_px parameters parameters_with_auxiliary_heads multiply_adds published_multiply_adds"
-        assert all(int(row[key]) > 0 for key in numbers.split())
+        assert all(row[key] for key in ("paper", "section", "source")), name
+        assert all(int(row[key]) > 0 for key in COUNTS), name
+
+
+def test_architectures_are_listed_once_and_are_ours():
+    with (reference.FOLDER / "architectures.csv").open(newline="") as file:
+        listed = [row["name"] for row in csv.DictReader(file)]
+    assert sorted(listed) == sorted(plugins.names("models"))
+
+
+@pytest.mark.parametrize(
+    ("counted", "figure", "agrees"),
+    [
+        (1_794_805_760, "1.8G", True),
+        (1_749_999_999, "1.8G", False),
+        (1_850_000_000, "1.8G", True),
+        (60_965_224, "60M", False),
+        (60_965_224, "61M", True),
+        (467_000, "467K", True),
+        (1_730_000, "1.7M", True),
+    ],
+)
+def test_a_count_agrees_with_a_printed_figure_that_it_rounds_to(counted, figure, agrees):
+    assert reference.agrees(counted, figure) is agrees
+
+
+def test_a_count_agrees_within_a_fraction_of_a_printed_figure():
+    assert reference.agrees(7_532_000_000, "7.609G", within=0.011)
+    assert not reference.agrees(7_532_000_000, "7.609G", within=0.01)
 
 
 @pytest.mark.parametrize(
@@ -105,14 +132,6 @@ def test_a_networks_own_paper_comes_first():
     papers = [row.paper for row in reference.published("googlenet")]
     assert papers[0] == "Szegedy et al. 2014"
     assert papers == sorted(papers, key=lambda paper: paper != "Szegedy et al. 2014")
-
-
-def test_a_network_without_a_row_takes_224_px():
-    assert (reference.input_px("alexnet"), reference.input_px("resnet18"), reference.input_px("mine")) == (
-        227,
-        224,
-        224,
-    )
 
 
 def test_the_tables_are_read_without_torch():

@@ -2,6 +2,7 @@ import pytest
 import tiny
 import torch
 
+from ilsvrc.layers import draw_for_batch
 from ilsvrc.training import checkpoint, loop
 from ilsvrc.training.distributed import World
 from ilsvrc.training.history import COLUMNS, as_csv, as_line
@@ -88,13 +89,22 @@ def test_clipping_bounds_the_norm_over_all_parameters(clip_norm, moved):
 
 
 def masks(seed: int, step: int, rank: int) -> list[float]:
-    loop.seed_dropout(seed, step, rank)
+    loop.seed_draws(seed, step, rank)
     return torch.rand(4).tolist()
 
 
 def test_masks_are_a_function_of_seed_step_and_rank():
     assert masks(0, 1, 0) == masks(0, 1, 0)
     assert len({tuple(masks(*place)) for place in [(0, 1, 0), (1, 1, 0), (0, 2, 0), (0, 1, 1), (1, 0, 0)]}) == 5
+
+
+def test_draws_for_a_whole_batch_are_a_function_of_seed_and_step_alone():
+    drawn = {}
+    for place in [(0, 1, 0), (0, 1, 1), (0, 2, 0), (1, 1, 0)]:
+        loop.seed_draws(*place)
+        drawn[place] = [draw_for_batch() for _ in range(3)]
+    assert drawn[0, 1, 0] == drawn[0, 1, 1]
+    assert len({tuple(values) for values in drawn.values()}) == 3
 
 
 @pytest.mark.parametrize("when", ["in epoch 2 (step 4)", "after epoch 2"])

@@ -1,7 +1,8 @@
 """The papers' published numbers: the tests' oracle and the report's "paper" column. Never imports torch.
 
-`architectures.csv` holds a row for each network: the paper's input, exact counts, and the multiply-adds that
-somebody published (`source` says who). `results.csv` holds what papers report: `kind: error` is an error in percent,
+`architectures.csv` holds a row for each network: its exact counts at its builder's defaults (the paper's input; 1000
+classes, 10 for CIFAR), the counts that somebody published (`source` says who and where), and in `deviation` why ours
+are not those. A published count is a figure as it was printed, with its unit: `60M`, `1.8G`. `results.csv` holds what papers report: `kind: error` is an error in percent,
 `kind: ablation_delta` the signed change of an error in percentage points. `architecture` is the name of our network
 where it is the one reported on, `protocol` the name of our protocol where it is the one used, and `confidence` tells
 how far a row was checked: exact (read in the source), derived (100 - accuracy), from memory.
@@ -9,11 +10,12 @@ how far a row was checked: exact (read in the source), derived (100 - accuracy),
 
 import csv
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cache
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-DEFAULT_INPUT_PX = 224
+UNITS = {"K": 3, "M": 6, "G": 9}  # powers of ten
 
 
 @dataclass(frozen=True)
@@ -37,15 +39,17 @@ class Result:
 
 @cache
 def architectures() -> dict[str, dict[str, str]]:
-    """Name -> row of architectures.csv: paper, section, year, input size, exact and published counts."""
+    """Name -> row of architectures.csv: paper, section, year, exact and published counts."""
     with (FOLDER / "architectures.csv").open(newline="") as file:
         return {row["name"]: row for row in csv.DictReader(file)}
 
 
-def input_px(architecture: str) -> int:
-    """The side of the paper's input square; 224 for an architecture that no paper's row describes."""
-    row = architectures().get(architecture)
-    return int(row["input_px"]) if row else DEFAULT_INPUT_PX
+def agrees(counted: int, published: str, within: float = 0.0) -> bool:
+    """Whether `counted` rounds to a figure as it was printed, such as `1.8G`, or differs by the fraction `within`."""
+    digits, unit = Decimal(published[:-1]), UNITS[published[-1]]
+    half_a_unit = Decimal((0, (5,), int(digits.as_tuple().exponent) - 1)).scaleb(unit)
+    figure = digits.scaleb(unit)
+    return abs(counted - figure) <= max(half_a_unit, figure * Decimal(within))
 
 
 @cache

@@ -20,7 +20,7 @@ def main(given: argparse.Namespace) -> None:
 
 def summary(name: str) -> dict[str, Any]:
     """The network at its paper's input with 1000 classes: source, counts, and what papers report on it."""
-    row, input_px = reference.architectures().get(name, {}), reference.input_px(name)
+    row, input_px = reference.architectures().get(name, {}), plugins.input_px(name)
     paper = {"name": name, "paper": row.get("paper"), "year": int(row["year"]) if row else None}
     counts = asdict(complexity.count(_build(name), input_px))
     return {**paper, "input_px": input_px, **counts, "published": [asdict(row) for row in reference.published(name)]}
@@ -28,7 +28,7 @@ def summary(name: str) -> dict[str, Any]:
 
 def table(name: str) -> str:
     """A line a layer of the network at its paper's input with 1000 classes, totals at the foot."""
-    input_px, model = reference.input_px(name), _build(name)
+    input_px, model = plugins.input_px(name), _build(name)
     found, total = complexity.layers(model, input_px), complexity.count(model, input_px)
     foot = ("total", "", "", total.parameters, total.multiply_adds, total.activations)
     rows = [("layer", "kind", "output", "parameters", "multiply-adds", "activations"), *map(_cells, found), foot]

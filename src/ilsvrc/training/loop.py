@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from ilsvrc.layers import Classifier
+from ilsvrc.layers import Classifier, seed_batch_draws
 from ilsvrc.training.distributed import World
 from ilsvrc.training.history import Row
 from ilsvrc.training.objective import Objective
@@ -133,7 +133,7 @@ def train_step(training: Training, batch: Any, step: int) -> Tensor:
     labels = batch.labels.to(training.world.device, non_blocking=True)
     for group in training.optimizer.param_groups:
         group["lr"] = training.schedule.learning_rate(step)
-    seed_dropout(training.seed, step, training.world.rank)
+    seed_draws(training.seed, step, training.world.rank)
     with training.autocast():
         loss, logits = training.distributed(images, labels)
     # the wrapper averages over processes, whose shares of the batch may differ by one image
@@ -159,10 +159,19 @@ def check_loss(loss: float, when: str) -> None:
         )
 
 
-def seed_dropout(*place: int) -> None:
-    """Seeds torch's generators by (seed, step, rank), so that a resume repeats each step and no two share a mask."""
+def seed_draws(seed: int, step: int, rank: int) -> None:
+    """Seeds what a step draws, so that a resume repeats it.
+
+    torch's generators, which give each picture its dropout, by (seed, step, rank): no two processes share a mask.
+    Draws for the whole batch by (seed, step): all processes share them.
+    """
+    torch.manual_seed(_hash(seed, step, rank))
+    seed_batch_draws(_hash(seed, step))
+
+
+def _hash(*place: int) -> int:
     digest = hashlib.blake2b(repr(place).encode(), digest_size=4).digest()  # torch's CPU generator takes 32 bits
-    torch.manual_seed(int.from_bytes(digest, "big"))
+    return int.from_bytes(digest, "big")
 
 
 def _gather(training: Training, progress: Progress, sums: Tensor, clock: "_Clock") -> Tensor:
