@@ -2,10 +2,12 @@
 
 `architectures.csv` holds a row for each network: its exact counts at its builder's defaults (the paper's input; 1000
 classes, 10 for CIFAR), the counts that somebody published (`source` says who and where), and in `deviation` why ours
-are not those. A published count is a figure as it was printed, with its unit: `60M`, `1.8G`. `results.csv` holds what papers report: `kind: error` is an error in percent,
-`kind: ablation_delta` the signed change of an error in percentage points. `architecture` is the name of our network
-where it is the one reported on, `protocol` the name of our protocol where it is the one used, and `confidence` tells
-how far a row was checked: exact (read in the source), derived (100 - accuracy), from memory.
+are not those. A published count is a figure as it was printed, with its unit: `60M`, `1.8G`.
+
+`results.csv` holds what papers report: `kind: error` is an error in percent, `kind: ablation_delta` the signed change
+of an error in percentage points. `architecture` is the name of our network where it is the one reported on, `protocol`
+the name of our protocol where it is the one used, and `confidence` tells how far a row was checked: exact (read in the
+source), derived (100 - accuracy), from memory.
 """
 
 import csv
