@@ -28,7 +28,7 @@ def test_unknown_key_of_a_section_is_named_with_its_place():
 
 
 def test_unknown_names_list_the_valid_ones():
-    assert "models has no 'alexnett'; there are: alexnet," in message(architectures=["alexnett"])
+    assert "models has no 'alexnett'; nearest: alexnet" in message(architectures=["alexnett"])
     assert "protocols has no 'centre'; there are: single_crop, ten_crop" in message(protocols=["centre"])
     assert "data has no 'imagnet'; there are: digits, folder" in message(dataset="imagnet")
     assert "recipes has no 'paperr'; there are: quick" in message(recipe="paperr")

@@ -16,7 +16,9 @@ def printed(capsys, *options):
 def test_one_network_is_one_line_of_json(capsys):
     [line] = printed(capsys, "googlenet").splitlines()
     found = json.loads(line)
-    published = found.pop("published")
+    published = found.pop("results")
+    assert (found.pop("published_parameters"), found.pop("published_multiply_adds")) == ("6.8M", "1.502G")
+    assert "Table 1" in found.pop("source") + found.pop("deviation")
     assert found == {
         "name": "googlenet",
         "paper": "Szegedy et al. 2014",
@@ -31,9 +33,17 @@ def test_one_network_is_one_line_of_json(capsys):
     assert published[0]["top5_error_percent"] == 10.07
 
 
-def test_no_name_describes_every_network(capsys):
-    names = [json.loads(line)["name"] for line in printed(capsys).splitlines()]
-    assert names == list(plugins.names("models"))
+def test_no_name_describes_every_network(capsys, monkeypatch):
+    monkeypatch.setattr(plugins, "names", lambda kind: ("alexnet", "resnet18"))  # of which there are many
+    assert [json.loads(line)["name"] for line in printed(capsys).splitlines()] == ["alexnet", "resnet18"]
+
+
+def test_one_table_holds_counts_beside_the_published(capsys):
+    lines = printed(capsys, "resnet18", "googlenet", "--table").splitlines()
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
+    assert cells[2][:5] == ["resnet18", "He et al. 2015", "224", "11,515,688", "1,794,805,760"]
+    assert cells[2][5:7] == ["", "1.8G"]
+    assert {len(row) for row in cells} == {9}
 
 
 def test_layers_are_a_table_with_totals(capsys):

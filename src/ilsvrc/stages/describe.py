@@ -14,20 +14,46 @@ from ilsvrc.stages import _stage
 
 def main(given: argparse.Namespace) -> None:
     """Prints each of `given.names`, or all architectures."""
-    for name in [plugins.check("models", name) for name in given.names] or plugins.names("models"):
-        print(table(name) if given.layers else json.dumps(summary(name), ensure_ascii=False))
+    names = [plugins.check("models", name) for name in given.names] or plugins.names("models")
+    if given.table:
+        print(*TABLE_HEAD, sep="\n")
+    form = layer_table if given.layers else table_row if given.table else as_json
+    for name in names:
+        print(form(name), flush=True)
+
+
+def as_json(name: str) -> str:
+    """One line."""
+    return json.dumps(summary(name), ensure_ascii=False)
 
 
 def summary(name: str) -> dict[str, Any]:
-    """The network at its paper's input with 1000 classes: source, counts, and what papers report on it."""
+    """The network at its paper's input and classes: counts, ours and published, and what papers report on it."""
     row, input_px = reference.architectures().get(name, {}), plugins.input_px(name)
     paper = {"name": name, "paper": row.get("paper"), "year": int(row["year"]) if row else None}
     counts = asdict(complexity.count(_build(name), input_px))
-    return {**paper, "input_px": input_px, **counts, "published": [asdict(row) for row in reference.published(name)]}
+    told = {key: row.get(key) or None for key in TOLD}
+    results = [asdict(row) for row in reference.published(name)]
+    return {**paper, "input_px": input_px, **counts, **told, "results": results}
 
 
-def table(name: str) -> str:
-    """A line a layer of the network at its paper's input with 1000 classes, totals at the foot."""
+def table_row(name: str) -> str:
+    """A line of Markdown: counts beside the published ones, who published them, and why they differ."""
+    found = {key: "" if value is None else value for key, value in summary(name).items()}
+    counts = [f"{found[key]:,}" for key in ("parameters", "multiply_adds")]
+    cells = [name, found["paper"], found["input_px"], *counts, *(found[key] for key in TOLD)]
+    return f"| {' | '.join(map(str, cells))} |"
+
+
+TOLD = ("published_parameters", "published_multiply_adds", "source", "deviation")
+TABLE_HEAD = (
+    "| name | paper | input px | parameters | multiply-adds | published | published | source | why they differ |",
+    "|---|---|---|---|---|---|---|---|---|",
+)
+
+
+def layer_table(name: str) -> str:
+    """A line a layer of the network at its paper's input and classes, totals at the foot."""
     input_px, model = plugins.input_px(name), _build(name)
     found, total = complexity.layers(model, input_px), complexity.count(model, input_px)
     foot = ("total", "", "", total.parameters, total.multiply_adds, total.activations)
@@ -64,7 +90,9 @@ def arguments() -> argparse.ArgumentParser:
     """The stage's options."""
     options = _stage.parser(__doc__)
     options.add_argument("names", nargs="*", metavar="NAME", help="architectures; none: all")
-    options.add_argument("--layers", action="store_true", help="a table of each network's layers")
+    form = options.add_mutually_exclusive_group()
+    form.add_argument("--layers", action="store_true", help="a table of each network's layers")
+    form.add_argument("--table", action="store_true", help="one table of all, in Markdown")
     return options
 
 
