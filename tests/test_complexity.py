@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from ilsvrc import complexity
-from ilsvrc.layers import Classifier
+from ilsvrc.layers import Classifier, LocallyConnected2d
 
 
 class Tiny(Classifier):
@@ -85,6 +85,19 @@ def test_grouped_and_depthwise_convolutions_count_what_each_output_sees():
             return self.depthwise(self.grouped(images)).mean(dim=(2, 3))
 
     assert [layer.multiply_adds for layer in complexity.layers(Grouped(), 4)] == [12 * 16 * 9, 12 * 16 * 25]
+
+
+def test_a_locally_connected_layer_counts_as_the_convolution_but_has_weights_at_each_position():
+    class Local(Classifier):
+        def __init__(self):
+            super().__init__()
+            self.local = LocallyConnected2d(3, 5, 3, side=4, padding=1)
+
+        def forward(self, images):
+            return self.local(images).mean(dim=(2, 3))
+
+    [layer] = complexity.layers(Local(), 4)
+    assert (layer.parameters, layer.multiply_adds, layer.activations) == (16 * 5 * (27 + 1), 16 * 5 * 27, 16 * 5)
 
 
 def test_counting_needs_no_weights():

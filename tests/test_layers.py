@@ -7,6 +7,7 @@ from torch import nn
 from ilsvrc.layers import (
     Classifier,
     FixedFlatten,
+    LocallyConnected2d,
     LocalResponseNorm,
     check_input_px,
     draw_for_batch,
@@ -43,6 +44,14 @@ def test_normalisation_equals_a_loop_over_channels(size):
                 assert y[n, :, row, column].tolist() == pytest.approx(expected, rel=1e-12)
 
 
+def test_in_two_groups_the_channels_on_either_side_of_the_border_do_not_see_each_other():
+    values = [3.0, 1.0, 4.0, 1.0, 5.0, 9.0]
+    y = LocalResponseNorm(size=5, alpha=0.5, k=2.0, groups=2)(torch.tensor(values).reshape(1, 6, 1, 1))
+    expected = by_hand(values[:3], 5, 0.5, 2.0) + by_hand(values[3:], 5, 0.5, 2.0)
+    assert y.flatten().tolist() == pytest.approx(expected, rel=1e-6)
+    assert expected != pytest.approx(by_hand(values, 5, 0.5, 2.0), rel=1e-2)
+
+
 def test_torchs_normalisation_is_ours_with_alpha_over_n():
     x = torch.randn(2, 96, 5, 5) * 20
     theirs = nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2.0)(x)
@@ -54,6 +63,12 @@ def test_the_gradient_is_that_of_the_function(layout):
     torch.manual_seed(0)
     x = torch.randn(2, 7, 3, 3, dtype=torch.float64).contiguous(memory_format=layout).requires_grad_()
     assert torch.autograd.gradcheck(LocalResponseNorm(size=5, alpha=0.3, k=2.0), x)
+
+
+def test_the_gradient_in_groups_is_that_of_the_function():
+    torch.manual_seed(0)
+    x = torch.randn(1, 8, 2, 2, dtype=torch.float64).requires_grad_()
+    assert torch.autograd.gradcheck(LocalResponseNorm(size=5, alpha=0.3, k=2.0, groups=2), x)
 
 
 def test_the_input_and_the_gradient_that_comes_in_stay_as_they_were():
@@ -90,6 +105,33 @@ def test_bfloat16_gradients_are_those_of_float32_rounded_once():
 def test_channels_last_stays_channels_last():
     x = torch.randn(2, 16, 4, 4).contiguous(memory_format=torch.channels_last)
     assert LocalResponseNorm()(x).is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize(("side", "padding"), [(4, 1), (5, 0)])
+def test_a_locally_connected_layer_is_a_convolution_of_its_own_at_each_position(side, padding):
+    torch.manual_seed(0)
+    layer = LocallyConnected2d(2, 3, 3, side, padding)
+    x = torch.randn(2, 2, side, side)
+    y = layer(x)
+    padded = nn.functional.pad(x, [padding] * 4)
+    size = side + 2 * padding - 2
+    assert y.shape == (2, 3, size, size)
+    for row in range(size):
+        for column in range(size):
+            here = row * size + column
+            window, weight = padded[:, :, row : row + 3, column : column + 3], layer.weight[here].reshape(3, 2, 3, 3)
+            expected = nn.functional.conv2d(window, weight, layer.bias[here, 0])[:, :, 0, 0]
+            assert torch.allclose(y[:, :, row, column], expected, atol=1e-6)
+
+
+def test_a_locally_connected_layer_of_equal_weights_is_a_convolution():
+    torch.manual_seed(0)
+    layer, conv = LocallyConnected2d(2, 3, 3, 4, 1), nn.Conv2d(2, 3, 3, padding=1)
+    with torch.no_grad():
+        layer.weight.copy_(conv.weight.flatten(1))
+        layer.bias.copy_(conv.bias)
+    x = torch.randn(2, 2, 4, 4)
+    assert torch.allclose(layer(x), conv(x), atol=1e-6)
 
 
 def test_a_classifier_trains_on_its_logits_alone_unless_it_says_otherwise():

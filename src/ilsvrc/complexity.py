@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ilsvrc.layers import Classifier
+from ilsvrc.layers import Classifier, LocallyConnected2d
 
 
 @dataclass(frozen=True)
@@ -131,6 +131,7 @@ Rule = Callable[[Any], int]
 PER_OUTPUT: tuple[tuple[type[nn.Module], Rule], ...] = (
     (nn.Conv2d, lambda conv: conv.in_channels // conv.groups * prod(conv.kernel_size)),
     (nn.Linear, lambda linear: linear.in_features),
+    (LocallyConnected2d, lambda local: local.weight.shape[2]),
 )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
@@ -55,35 +56,36 @@ class LocalResponseNorm(nn.Module):
     """Divides each value by (k + alpha * sum of the squares of n adjacent channels) ** 0.75.
 
     Krizhevsky et al. 2012, section 3.3, whose constants are the defaults. `alpha` multiplies the plain sum, where
-    `nn.LocalResponseNorm` and Caffe divide it by n first. The sums are float32 in every lower precision.
+    `nn.LocalResponseNorm` and Caffe divide it by n first. With `groups`, channels are adjacent within a group only,
+    as in a grouped convolution. The sums are float32 in every lower precision.
     """
 
     # Written out because torch's (an average pooling in 3-D, and a power) takes 7 to 8 times as long on a CPU. The
     # exponent, the same in every paper, is fixed: s ** -0.75 is r * sqrt(r) with r = 1 / sqrt(s).
 
-    def __init__(self, size: int = 5, alpha: float = 1e-4, k: float = 2.0) -> None:
+    def __init__(self, size: int = 5, alpha: float = 1e-4, k: float = 2.0, groups: int = 1) -> None:
         super().__init__()
-        self.size, self.alpha, self.k = size, alpha, k
+        self.size, self.alpha, self.k, self.groups = size, alpha, k, groups
 
     def forward(self, x: Tensor) -> Tensor:
         """`[N, C, H, W]` to the same shape and precision."""
-        normalized: Tensor = _LocalResponseNorm.apply(x, self.size, self.alpha, self.k)
+        normalized: Tensor = _LocalResponseNorm.apply(x, self.size, self.alpha, self.k, self.groups)
         return normalized
 
     def extra_repr(self) -> str:
         """The constants, for `print`."""
-        return f"{self.size}, alpha={self.alpha}, k={self.k}"
+        return f"{self.size}, alpha={self.alpha}, k={self.k}, groups={self.groups}"
 
 
 class _LocalResponseNorm(torch.autograd.Function):
     """y = x s^-3/4 with s = k + alpha * sums(x^2); dL/dx = g s^-3/4 - 3/2 alpha x sums(g x s^-7/4)."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, size: int, alpha: float, k: float) -> Tensor:
+    def forward(ctx: Any, x: Tensor, size: int, alpha: float, k: float, groups: int) -> Tensor:
         wide = x.to(torch.promote_types(x.dtype, torch.float32))
-        root = _channel_sums(wide.square(), size).mul_(alpha).add_(k).rsqrt_()
+        root = _channel_sums(wide.square(), size, groups).mul_(alpha).add_(k).rsqrt_()
         ctx.save_for_backward(x, root)
-        ctx.size, ctx.alpha = size, alpha
+        ctx.size, ctx.alpha, ctx.groups = size, alpha, groups
         return root.sqrt().mul_(root).mul_(wide).to(x.dtype)
 
     @staticmethod
@@ -91,28 +93,63 @@ class _LocalResponseNorm(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> Any:
         x, root = ctx.saved_tensors
         direct = root.sqrt().mul_(root).mul_(grad)
-        through_sums = _channel_sums(root.square().mul_(direct).mul_(x), ctx.size).mul_(x)
-        return direct.sub_(through_sums, alpha=1.5 * ctx.alpha).to(x.dtype), None, None, None
+        through_sums = _channel_sums(root.square().mul_(direct).mul_(x), ctx.size, ctx.groups).mul_(x)
+        return direct.sub_(through_sums, alpha=1.5 * ctx.alpha).to(x.dtype), None, None, None, None
 
 
-def _channel_sums(x: Tensor, size: int) -> Tensor:
-    """Sums over `size` adjacent channels (odd), fewer at the ends: `[N, C, H, W]` to the same shape."""
+def _channel_sums(x: Tensor, size: int, groups: int) -> Tensor:
+    """Sums over `size` adjacent channels (odd), fewer at a group's ends: `[N, C, H, W]` to the same shape."""
     sums = x.clone()
+    into, given = sums.unflatten(1, (groups, -1)), x.unflatten(1, (groups, -1))
     for shift in range(1, size // 2 + 1):
-        sums[:, shift:] += x[:, :-shift]
-        sums[:, :-shift] += x[:, shift:]
+        into[:, :, shift:] += given[:, :, :-shift]
+        into[:, :, :-shift] += given[:, :, shift:]
     return sums
 
 
-class FixedFlatten(nn.Module):
-    """`[N, C, side, side]` to `[N, C * side ** 2]`, for the linear layers that know one size only."""
+class LocallyConnected2d(nn.Module):
+    """A convolution of stride 1 with weights and biases of its own at each position, for one size of input.
+
+    `[N, C, S, S]` to `[N, C', S', S']` with S = `side` and S' = S + 2 `padding` - `kernel_size` + 1. The weights are
+    `[S' * S', C', C * kernel_size ** 2]`, a linear layer's for each position.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, side: int, padding: int = 0) -> None:
+        super().__init__()
+        self.in_channels, self.kernel_size, self.padding = in_channels, kernel_size, padding
+        self.out_side = side + 2 * padding - kernel_size + 1
+        positions = self.out_side**2
+        self.weight = nn.Parameter(torch.empty(positions, out_channels, in_channels * kernel_size**2))
+        self.bias = nn.Parameter(torch.empty(positions, 1, out_channels))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """As `nn.Linear`'s: uniform within 1 / sqrt(fan in)."""
+        bound = self.weight.shape[2] ** -0.5
+        nn.init.uniform_(self.weight, -bound, bound)
+        nn.init.uniform_(self.bias, -bound, bound)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`[N, C, S, S]` to `[N, C', S', S']`."""
+        seen = F.unfold(x, self.kernel_size, padding=self.padding)  # N x C * kernel_size ** 2 x positions
+        y = torch.bmm(seen.permute(2, 0, 1), self.weight.transpose(1, 2)) + self.bias  # positions x N x C'
+        return y.permute(1, 2, 0).unflatten(2, (self.out_side, self.out_side))
+
+    def extra_repr(self) -> str:
+        """The sizes, for `print`."""
+        channels = f"{self.in_channels}, {self.weight.shape[1]}"
+        return f"{channels}, kernel_size={self.kernel_size}, out_side={self.out_side}, padding={self.padding}"
+
+
+class FixedSize(nn.Module):
+    """Passes `[N, C, side, side]` on, for layers that know one size only, and refuses other sizes."""
 
     def __init__(self, side: int, input_px: int) -> None:
         super().__init__()
         self.side, self.input_px = side, input_px
 
     def forward(self, x: Tensor) -> Tensor:
-        """`[N, C, side, side]` to `[N, C * side ** 2]`.
+        """`[N, C, side, side]`, unchanged.
 
         Raises:
             ValueError: the pictures were of another size than the network was built for.
@@ -123,11 +160,19 @@ class FixedFlatten(nn.Module):
                 f"has {self.side} x {self.side} pixels and not {x.shape[2]} x {x.shape[3]}; build it with input_px= "
                 "the side of these pictures (crop_px: in params.yaml)"
             )
-        return x.flatten(1)
+        return x
 
     def extra_repr(self) -> str:
         """The sizes, for `print`."""
         return f"{self.side}, input_px={self.input_px}"
+
+
+class FixedFlatten(FixedSize):
+    """`[N, C, side, side]` to `[N, C * side ** 2]`, for the linear layers that know one size only."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`[N, C, side, side]` to `[N, C * side ** 2]`; refuses other sizes."""
+        return super().forward(x).flatten(1)
 
 
 _batch_draws = torch.Generator()
