@@ -30,8 +30,12 @@ def tinynet(num_classes=1000, input_px=64):
     return "built"
 
 
-def _helper():
+def _helper(num_classes):
     """Not a network."""
+
+
+def block(channels):
+    """A part of networks."""
 '''
 
 
@@ -59,7 +63,7 @@ def test_an_unknown_name_is_answered_with_those_there_are(kind):
 
 
 def test_among_many_names_an_unknown_one_is_answered_with_the_nearest_and_the_folder(empty_package, monkeypatch):
-    builders = "\n".join(f"def net{i}():\n    pass\n" for i in range(20))
+    builders = "\n".join(f"def net{i}(num_classes=10):\n    pass\n" for i in range(20))
     (empty_package / "models" / "nets.py").write_text(builders)
     monkeypatch.chdir(empty_package)
     with pytest.raises(ValueError, match=r"models has no 'net123'; nearest: net1\d, .*; .*describe.* in models$"):

@@ -1,6 +1,6 @@
 """Names in params.yaml -> modules: a new file in a plug-in folder is a new name, with no list to edit.
 
-Architectures are the public functions of `models/*.py`. A function under `layers.named` stands for the names of its
+Architectures are the public functions of `models/*.py` that take `num_classes`. A function under `layers.named` stands for the names of its
 template instead: `@named("wrn_{depth}_{widening}_cifar", depth=range(10, 5000, 6), widening=range(1, 100))`. All of
 it is read from the source, so that a dry run never imports torch.
 """
@@ -128,13 +128,18 @@ def _builder(name: str) -> Builder | None:
 
 @cache
 def _families() -> tuple[Family, ...]:
-    """The public functions of `models/*.py`, read without importing torch."""
+    """The builders in `models/*.py`, read without importing torch."""
     return tuple(
         _family(path.stem, node)
         for path in sorted((PACKAGE / "models").glob("[!_]*.py"))
         for node in ast.parse(path.read_text()).body
-        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")
+        if isinstance(node, ast.FunctionDef) and _is_builder(node)
     )
+
+
+def _is_builder(node: ast.FunctionDef) -> bool:
+    arguments = node.args.args + node.args.kwonlyargs
+    return not node.name.startswith("_") and any(argument.arg == "num_classes" for argument in arguments)
 
 
 def _family(file: str, node: ast.FunctionDef) -> Family:
