@@ -44,7 +44,7 @@ def densenet264(num_classes: int = 1000, input_px: int = 224) -> "DenseNet":
 
     Input 224 px; parameters 33,337,704 and multiply-adds 5,751,653,376 (the paper prints neither).
 
-    Differs from the paper: nothing that it states.
+    Differs from the paper: nothing but the name; the blocks of Table 1 (6, 12, 64, 48) make 265 layers.
     """
     return DenseNet((6, 12, 64, 48), 32, num_classes, input_px)
 
