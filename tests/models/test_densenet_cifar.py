@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torchvision
 from torch import nn
 
 from ilsvrc import complexity, plugins
@@ -129,6 +130,16 @@ def test_parameters_have_torchvisions_names():
         names
     )
     assert names[-2:] == ["classifier.weight", "classifier.bias"]
+
+
+def test_a_bottleneck_block_is_torchvisions_with_its_weights():
+    torch.manual_seed(0)
+    ours = plugins.architecture("densenet_bc_16_3_cifar")().features.denseblock1.eval()
+    theirs = torchvision.models.densenet._DenseBlock(2, 6, bn_size=4, growth_rate=3, drop_rate=0.0).eval()
+    theirs.load_state_dict(ours.state_dict())
+    x = torch.randn(2, 6, 7, 7)
+    with torch.no_grad():
+        assert torch.equal(ours(x), theirs(x))
 
 
 def test_depths_that_leave_a_rest_are_no_networks():
