@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from ilsvrc.layers import Classifier
+from ilsvrc.layers import Classifier, LocallyConnected2d
 from ilsvrc.training.initialization import initialize
 
 
@@ -31,6 +31,19 @@ def test_deviations_are_the_papers(kind, conv, linear):
     assert network.linear.weight.std().item() == pytest.approx(linear, rel=0.02)
     assert (network.norm.weight == 1).all()
     assert not any(module.bias.any() for module in (network.conv, network.norm, network.linear))
+
+
+def test_weights_of_a_locally_connected_layer_see_one_position():
+    class Local(Classifier):
+        def __init__(self) -> None:
+            super().__init__()
+            self.local = LocallyConnected2d(16, 32, 3, side=6, padding=1)
+
+    network = Local()
+    for kind, deviation in (("he_normal", (2 / 144) ** 0.5), ("glorot", (2 / 176) ** 0.5)):
+        initialize(network, kind, seed=0)
+        assert network.local.weight.std().item() == pytest.approx(deviation, rel=0.02)
+        assert not network.local.bias.any()
 
 
 def test_the_papers_own_is_the_networks():

@@ -41,9 +41,10 @@ def alexnet_one_gpu(num_classes: int = 1000, input_px: int = 227, dropout: float
 def alexnet_no_groups(num_classes: int = 1000, input_px: int = 227, dropout: float = 0.5) -> "AlexNet":
     """Figure 2 on one GPU of today: every kernel sees all kernel maps of the layer before.
 
-    Input 227 px; parameters 62,378,344; multiply-adds 1,135,256,096.
+    Input 227 px; parameters 62,378,344 (published by imgclsmob: as many); multiply-adds 1,135,256,096 (published
+    there: 1,132 million).
 
-    Differs from the paper: as `alexnet`, and this network is not in it; others count AlexNet so.
+    Differs from the paper: as `alexnet`, and this network is not in it; libraries offer it as AlexNet.
     """
     return AlexNet(num_classes, input_px, dropout, towers=1)
 

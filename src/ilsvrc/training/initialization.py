@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from ilsvrc.layers import Classifier
+from ilsvrc.layers import Classifier, LocallyConnected2d
 
 
 def initialize(network: Classifier, kind: str, seed: int) -> None:
@@ -29,6 +29,9 @@ def _initialize(module: nn.Module, kind: str) -> None:
     weight, bias = getattr(module, "weight", None), getattr(module, "bias", None)
     if isinstance(module, (nn.modules.conv._ConvNd, nn.Linear)):
         _fill(module.weight, kind)
+    elif isinstance(module, LocallyConnected2d):
+        for at_a_position in module.weight:
+            _fill(at_a_position, kind)
     elif isinstance(module, (_NormBase, nn.LayerNorm, nn.GroupNorm)) and weight is not None:
         nn.init.ones_(weight)
     if isinstance(bias, nn.Parameter):
