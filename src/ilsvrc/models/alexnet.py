@@ -10,7 +10,7 @@ from ilsvrc.layers import Classifier, FixedFlatten, LocalResponseNorm, check_inp
 Activation = Callable[[Tensor], Tensor]
 # Kernels of conv1 to conv5, and of a sixth convolution over the last pooling; 0: the network has no such layer.
 FIGURE_2 = (96, 256, 384, 384, 256, 0)
-ONE_GPU = (48, 128, 192, 192, 256, 0)  # section 3.2, footnote 1: all but conv5 halved
+ONE_GPU = (48, 128, 192, 192, 256, 0)  # section 3.2, footnote 2: all but conv5 halved
 SIXTH_CONV = (96, 256, 384, 384, 256, 256)
 
 
@@ -81,7 +81,7 @@ def alexnet_tanh(num_classes: int = 1000, input_px: int = 227, dropout: float = 
 
 
 def alexnet_sixth_conv(num_classes: int = 1000, input_px: int = 227, dropout: float = 0.5) -> "AlexNet":
-    """With "an extra sixth convolutional layer over the last pooling layer": sections 6 and 6.1, Table 2's asterisk.
+    """With "an extra sixth convolutional layer over the last pooling layer": section 6, Table 2's asterisk.
 
     Input 227 px; parameters 61,260,392; multiply-adds 735,023,648 (the paper gives neither).
 
