@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from ilsvrc.models.resnet import resnet18
+from ilsvrc import plugins
 from ilsvrc.training.optimizer import make_optimizer, parameter_groups
 
 
@@ -31,7 +31,7 @@ def test_decay_of_all_is_one_group_of_every_parameter():
 
 
 def test_every_parameter_is_in_one_group():
-    network = resnet18(num_classes=10, input_px=32)
+    network = plugins.architecture("resnet18")(num_classes=10, input_px=32)
     groups = parameter_groups(network, 1e-4, "weights")
     ids = [id(p) for group in groups for p in group["params"]]
     assert sorted(ids) == sorted(map(id, network.parameters()))
