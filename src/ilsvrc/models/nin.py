@@ -12,8 +12,8 @@ def nin_cifar(num_classes: int = 10, input_px: int = 32, dropout: float = 0.5) -
     of the authors' released definition).
 
     Differs from the paper: nothing that it states. It leaves the widths to "supplementary materials"; they,
-    the kernels and the initialisation are those of the authors' `NIN/cifar-10_def` (mavenlin/cuda-convnet). For CIFAR-100
-    the widths are the same; the paper's SVHN network has others (`svhn_def`).
+    the kernels and the initialisation are those of the authors' `NIN/cifar-10_def` (mavenlin/cuda-convnet). For
+    CIFAR-100 the widths are the same; the paper's SVHN network has others (`svhn_def`).
     """
     return NIN(num_classes, input_px, dropout)
 
