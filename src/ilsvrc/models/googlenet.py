@@ -25,7 +25,7 @@ def googlenet(num_classes: int = 1000, input_px: int = 224, dropout: float | Non
     """The network of Table 1 and Figure 3, with local response normalisation and two auxiliary heads.
 
     Input 224 px; parameters 6,998,552, with the heads 13,378,280 (published: 6.8 million, the sum of Table
-    1); multiply-adds 1,582,671,872 (published: 1.5 billion).
+    1); multiply-adds 1,582,671,872 (published: 1.502 billion, the sum of Table 1).
 
     Args:
         dropout: one rate for the three heads; None is the paper's, 40 % before the classifier and 70 % in the
@@ -33,8 +33,9 @@ def googlenet(num_classes: int = 1000, input_px: int = 224, dropout: float | Non
 
     Differs from the paper: nothing that it states. Its Table 1 counts 2.7 thousand parameters and 34 million
     multiply-adds in the first convolution, which is not the 7 x 7 convolution that it describes (9.4
-    thousand, 118 million) and is the greater part of the difference in multiply-adds. Unstated, and taken
-    from BVLC's replication: the constants of the normalisation, the initialisation.
+    thousand, 118 million) and is the greater part of the difference in multiply-adds; its parameters of 4a to
+    5b are up to 10 % off. Unstated, and taken from BVLC's replication, which has our counts: the constants of
+    the normalisation, the initialisation.
     """
     return GoogLeNet(num_classes, input_px, dropout)
 

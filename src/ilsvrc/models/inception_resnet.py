@@ -16,9 +16,8 @@ def inception_resnet_v1(num_classes: int = 1000, input_px: int = 299, dropout: f
     Input 299 px; parameters 22,756,328 (the paper gives none); multiply-adds 6,206,361,696 (the paper: about those of
     Inception-v3).
 
-    The authors released no code of it. All widths of facenet's well-known definition are those of the figures; it adds a
-    sixth module C, without ReLU, and puts an embedding of 512 values where the classifier stands: 23,482,624 parameters,
-    which are ours but for these.
+    The authors released no code of it. The definition that is well known, facenet's, has the figures' widths, but a
+    sixth module C, without ReLU, and an embedding of 512 values for the classifier: 23,482,624 parameters in all.
 
     Differs from the paper: nothing that it states. Section 3.3 scales residuals by 0.1 to 0.3; 0.17, 0.10 and 0.20 are
     those of the code released for v2, from which the initialisation and epsilon in batch norm come too.
@@ -29,8 +28,8 @@ def inception_resnet_v1(num_classes: int = 1000, input_px: int = 299, dropout: f
 def inception_resnet_v2(num_classes: int = 1000, input_px: int = 299, dropout: float = 0.2) -> "InceptionResNetV2":
     """The network that the authors released: timm's.
 
-    Input 299 px; parameters 55,843,464 (the paper gives none; by Zoph et al. 2017 55.8 million); multiply-adds
-    13,155,794,016 (the paper: about those of Inception-v4; by Zoph et al. 2017 13.2 billion).
+    Input 299 px; parameters 55,843,464 (the paper gives none; published by timm: 55.8 million); multiply-adds
+    13,155,794,016 (the paper: about those of Inception-v4; published by timm: 13.2 billion).
 
     Differs from the paper:
     - Figure 15 has 5, 10 and 5 modules A, B and C; the released definition has 10, 20 and 10.

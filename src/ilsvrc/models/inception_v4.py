@@ -10,8 +10,8 @@ from ilsvrc.models.inception_v3 import initialize_as_slim
 def inception_v4(num_classes: int = 1000, input_px: int = 299, dropout: float = 0.2) -> "InceptionV4":
     """The network of Figures 3 to 9: timm's.
 
-    Input 299 px; parameters 42,679,816 (the paper gives none; the authors' released definition: 42,679,816);
-    multiply-adds 12,253,974,624 (the paper gives none).
+    Input 299 px; parameters 42,679,816 and multiply-adds 12,253,974,624 (the paper gives neither; published by timm:
+    42.7 million and 12.3 billion). The definition is the one that the authors released.
 
     Differs from the paper: nothing that it states. The released code trains it with an auxiliary head on the last
     module B, of which neither the text nor Figure 9 knows. Unstated, and taken from that code: the initialisation,

@@ -10,7 +10,7 @@ def xception(num_classes: int = 1000, input_px: int = 299, dropout: float = 0.5)
     """The network of Figure 5: timm's `legacy_xception`.
 
     Input 299 px; parameters 22,855,952 (published: 22,855,952, Table 3); multiply-adds 8,357,403,496 (the paper gives
-    none; by Zoph et al. 2017 8.38 billion).
+    none).
 
     Differs from the paper: nothing that it states. Unstated, and other than in the author's Keras model: epsilon 1e-5
     in batch norm (there 1e-3); pooling by 2 begins one pixel outside an even side (there inside). Taken from that
