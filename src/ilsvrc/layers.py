@@ -40,6 +40,17 @@ class Classifier(nn.Module):
         """The heads that only training sees."""
         return []
 
+    def spread(self, *devices: torch.device) -> None:
+        """Puts parts of the network on several devices; pictures come in and logits go out on the first.
+
+        Raises:
+            ValueError: the network stands on one device only.
+        """
+        raise ValueError(
+            f"{type(self).__name__} stands on one GPU a process and {len(devices)} are given; leave processes at 0 (one "
+            "a GPU) in the profile"
+        )
+
     def initialize_as_paper(self) -> None:
         """Sets weights and biases as the paper did, from torch's global generator.
 

@@ -111,7 +111,7 @@ def test_two_processes_give_what_one_gives(group, tmp_path):
 
 
 if __name__ == "__main__":
-    with joined(on_gpu=False) as world:
+    with joined(gpus=0) as world:
         found = trained_once(int(sys.argv[1]), world)
         if world.is_main:
             torch.save(found, Path(sys.argv[2]))

@@ -7,6 +7,10 @@ import small_training
 import torch
 import two_processes
 
+from ilsvrc import plugins
+from ilsvrc.stages import _recipe
+from ilsvrc.training.distributed import CPU, World, devices_of
+
 # batch size, precision, steps -> the greatest difference, relative to the greatest weight
 CASES = {(16, "float64", 20): 1e-10, (15, "float64", 20): 1e-10, (16, "float32", 3): 1e-4}
 
@@ -52,3 +56,28 @@ def test_history_is_over_the_images_of_both(both):
     for row, expected in zip(two["history"], one["history"], strict=True):
         for name in ("train_loss", "train_error_percent", "validation_loss", "validation_top1_error_percent"):
             assert row[name] == pytest.approx(expected[name], rel=10 * limit)
+
+
+@pytest.mark.parametrize(
+    ("place", "num_processes", "gpus", "numbers"),
+    [(0, 1, 1, [0]), (2, 4, 4, [2]), (0, 1, 2, [0, 1]), (1, 2, 4, [2, 3])],
+)
+def test_processes_share_the_gpus_in_order(place, num_processes, gpus, numbers):
+    assert devices_of(place, num_processes, gpus) == [torch.device("cuda", number) for number in numbers]
+
+
+def test_without_gpus_every_process_stands_on_the_cpu():
+    assert devices_of(1, 2, 0) == [CPU]
+
+
+def test_gpus_that_processes_cannot_share_are_refused():
+    with pytest.raises(ValueError, match="2 processes cannot share 3 GPUs evenly; leave processes at 0"):
+        devices_of(0, 2, 3)
+
+
+def test_a_process_with_two_devices_spreads_the_network_over_them():
+    world = World(device=CPU, more_devices=(CPU,))
+    network = _recipe.place(plugins.architecture("alexnet_two_gpu")(num_classes=2, input_px=67), world, torch.float32)
+    assert network(torch.zeros(1, 3, 67, 67)).shape == (1, 2)
+    with pytest.raises(ValueError, match="AlexNet stands on one GPU a process and 2 are given; leave processes at 0"):
+        _recipe.place(plugins.architecture("alexnet")(num_classes=2, input_px=67), world, torch.float32)

@@ -42,7 +42,7 @@ def train(beton: Path, batch_size: int, precision: str, steps: int) -> dict[str,
     """Steps with momentum, decay, warm-up and clipping: weights, history and each step's images of this process."""
     torch.manual_seed(0)
     network = Small().to(weights_dtype(precision))
-    with distributed.joined(on_gpu=False) as world:
+    with distributed.joined(gpus=0) as world:
         share = {"rank": world.rank, "world_size": world.size}
         opened = batches.open_training(
             "pillow", beton, crop="patch", crop_px=32, flip=True, batch_size=batch_size, seed=0, **share

@@ -38,8 +38,16 @@ class AlexNetTwoGPU(Classifier):
         halves = [tower.hidden(tower.fc7, _joined(halves, tower.device)) for tower in self.towers]  # N x 2048
         return self.fc8(_joined(halves, self.fc8.weight.device))  # N x K
 
-    def spread(self, first: torch.device, second: torch.device) -> None:
-        """Puts a tower on each device, and the last layer on the first: there pictures come in and logits go out."""
+    def spread(self, *devices: torch.device) -> None:
+        """Puts a tower on each of two devices, and the last layer on the first.
+
+        Raises:
+            ValueError: there are not two devices.
+        """
+        if len(devices) != 2:
+            raise ValueError(f"alexnet_two_gpu stands on two GPUs a process, not {len(devices)}; set gpu to twice "
+                             "processes in the profile")  # fmt: skip
+        first, second = devices
         self.towers[0].to(first)
         self.towers[1].to(second)
         self.fc8.to(first)

@@ -52,7 +52,7 @@ def prepare(
     recipe, dtype = spec.recipe, precision.weights_dtype(number_format)
     network = build(spec, len(manifest["classes"]))
     initialization.initialize(network, recipe.initialization, spec.seed)
-    network = network.to(world.device, dtype).to(memory_format=torch.channels_last)
+    network = place(network, world, dtype)
     batch_norm.group_statistics(network, recipe.batch_norm_group, recipe.batch_size, world)
     normalization = Normalization(manifest["mean"], manifest["std"], recipe.normalization).to(world.device, dtype)
     return Training(
@@ -72,6 +72,14 @@ def prepare(
         autocast=precision.autocast(number_format, world.device),
         clip_norm=recipe.clip_norm,
     )
+
+
+def place(network: Classifier, world: World, dtype: torch.dtype) -> Classifier:
+    """`network` on this process's device, or spread over its devices."""
+    network = network.to(world.device, dtype).to(memory_format=torch.channels_last)
+    if world.more_devices:
+        network.spread(world.device, *world.more_devices)
+    return network
 
 
 def build(spec: runs.TrainSpec, num_classes: int) -> Classifier:

@@ -33,7 +33,7 @@ OUT_OF_MEMORY = (
 
 def main(given: argparse.Namespace) -> None:
     """Trains what is left of the run; the main process writes its files."""
-    with distributed.joined(on_gpu=given.gpus > 0) as world, first_failure_speaks(given.work, world):
+    with distributed.joined(given.gpus) as world, first_failure_speaks(given.work, world):
         train_run(given, world)
 
 

@@ -20,6 +20,7 @@ class World:
     rank: int = 0
     size: int = 1
     device: torch.device = CPU
+    more_devices: tuple[torch.device, ...] = ()  # that this process has beside `device`
 
     @property
     def is_main(self) -> bool:
@@ -44,7 +45,7 @@ class World:
         """
         if self.size == 1:
             return objective
-        devices = [self.device] if self.device.type == "cuda" else None
+        devices = [self.device] if self.device.type == "cuda" and not self.more_devices else None
         return DistributedDataParallel(
             objective, device_ids=devices, forward_sync_buffers=False, gradient_as_bucket_view=True
         )
@@ -62,16 +63,36 @@ class World:
 
 
 @contextmanager
-def joined(on_gpu: bool) -> Iterator[World]:
-    """This process's place, from torchrun's environment variables; alone where there are none."""
+def joined(gpus: int) -> Iterator[World]:
+    """This process's place, from torchrun's environment variables; alone where there are none.
+
+    The processes share `gpus` evenly; with 0 they stand on the CPU.
+    """
     rank, size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
-    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if on_gpu else torch.device("cpu")
-    if on_gpu:
+    device, *more = devices_of(int(os.environ.get("LOCAL_RANK", "0")), size, gpus)
+    if gpus:
         torch.cuda.set_device(device)
     if size > 1:
-        dist.init_process_group("nccl" if on_gpu else "gloo", device_id=device if on_gpu else None)
+        dist.init_process_group("nccl" if gpus else "gloo", device_id=device if gpus else None)
     try:
-        yield World(rank, size, device)
+        yield World(rank, size, device, tuple(more))
     finally:
         if dist.is_initialized():
             dist.destroy_process_group()
+
+
+def devices_of(place: int, num_processes: int, gpus: int) -> list[torch.device]:
+    """The devices of the process at `place` of a machine's `num_processes`.
+
+    Raises:
+        ValueError: the processes do not share the GPUs evenly.
+    """
+    if not gpus:
+        return [CPU]
+    if gpus % num_processes:
+        raise ValueError(
+            f"{num_processes} processes cannot share {gpus} GPUs evenly; leave processes at 0 (one a GPU) in the "
+            "profile"
+        )
+    share = gpus // num_processes
+    return [torch.device("cuda", number) for number in range(place * share, (place + 1) * share)]
