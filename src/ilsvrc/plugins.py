@@ -1,8 +1,9 @@
 """Names in params.yaml -> modules: a new file in a plug-in folder is a new name, with no list to edit.
 
-Architectures are the public functions of `models/*.py` that take `num_classes`. A function under `layers.named` stands for the names of its
-template instead: `@named("wrn_{depth}_{widening}_cifar", depth=range(10, 5000, 6), widening=range(1, 100))`. All of
-it is read from the source, so that a dry run never imports torch.
+Architectures are the public functions of `models/*.py` that take `num_classes`. A function under `layers.named`
+stands for the names of its template instead:
+`@named("wrn_{depth}_{widening}_cifar", depth=range(10, 5000, 6), widening=range(1, 100))`. All of it is read from the
+source, so that a dry run never imports torch.
 """
 
 import ast
