@@ -18,8 +18,8 @@ def fractalnet20_cifar(
 ) -> "FractalNet":
     """Five blocks of three columns, 20 layers deep: section 4, Table 1. `dropout` replaces the five blocks' rates.
 
-    Input 32 px; parameters 33,714,314 (published: 38.6 million, by Huang et al. 2016 (DenseNet), Table 2); multiply-adds
-    845,222,912 (the paper gives none).
+    Input 32 px; parameters 33,714,314 (published: 38.6 million, by Huang et al. 2016 (DenseNet), Table 2);
+    multiply-adds 845,222,912 (the paper gives none).
 
     Differs from the paper: nothing that it states. The authors' released generator makes this network, and its counts
     for the thin networks are those that the paper prints. What was counted as 38.6 million is not known; with 1x1
