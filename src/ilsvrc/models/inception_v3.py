@@ -21,7 +21,7 @@ AUXILIARY_WEIGHT = 0.4
 def inception_v3(num_classes: int = 1000, input_px: int = 299, dropout: float = 0.2) -> "InceptionV3":
     """The network of Table 1 and Figures 5 to 7, with the batch-normalised auxiliary head: torchvision's.
 
-    Input 299 px; parameters 23,834,568, with the head 27,161,264 (published: less than 25 million; by timm 23.8 million);
+    Input 299 px; parameters 23,834,568, with the head 27,161,264 (published: under 25 million; by timm 23.8 million);
     multiply-adds 5,713,216,096 (published: 4.8 billion in Table 3, 5 billion in the abstract; by timm 5.7 billion). The
     paper leaves most widths out; these are the authors' released definition's.
 
