@@ -22,8 +22,8 @@ def resnet50_b(num_classes: int = 1000, input_px: int = 224) -> "TweakedResNet":
 def fb_resnet(depth: int, num_classes: int = 1000, input_px: int = 224) -> ResNet:
     """The deeper ResNet-B of fb.resnet.torch (Gross & Wilber 2016), which had it first; torchvision's.
 
-    Input 224 px. Published parameters are torchvision's, and the multiply-adds too. They start as fb.resnet.torch's,
-    by He's initialisation.
+    Input 224 px. Published parameters are those of Zagoruyko & Komodakis (pretrained/README.md), multiply-adds
+    torchvision's. They start as fb.resnet.torch's, by He's initialisation.
 
         resnet101_b   44,549,160 parameters (44.5 M)    7,801,405,440 multiply-adds (7.801 billion)
         resnet152_b   60,192,808 parameters (60.2 M)   11,513,626,624 multiply-adds (11.514 billion)

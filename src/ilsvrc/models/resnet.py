@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -92,7 +92,7 @@ class FromHe(Classifier):
     """A network that ends in the linear layer `fc` and starts as the paper's."""
 
     fc: nn.Linear
-    fan = "fan_out"
+    fan: Literal["fan_in", "fan_out"] = "fan_out"
 
     def initialize_as_paper(self) -> None:
         """Section 3.4: the normal distribution of He et al. 2015 ("Delving Deep"), BN 1 and 0.

@@ -43,9 +43,8 @@ def resnext29_cifar(groups: int, num_classes: int = 10, input_px: int = 32) -> C
         resnext29_8x64d_cifar    34,426,698 parameters (34.4 M)    5,387,266,048 multiply-adds
         resnext29_16x64d_cifar   68,155,210 parameters (68.1 M)   10,688,866,304 multiply-adds
 
-    Differs from the paper: ReLU after the addition, as section 4 and the released models/resnext.lua have it. The
-    repository's README says that the paper's own CIFAR results came from pre-activation blocks, and that these are
-    better.
+    Differs from the paper: ReLU after the addition, as section 4 says and the released models/resnext.lua does. Its
+    README says that Table 7's errors came from pre-activation blocks, and that these here do better.
     """
     return CifarResNet(_bottleneck(groups=groups, base_width=64), 64, 256, 3, num_classes, input_px)
 
