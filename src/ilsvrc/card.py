@@ -23,17 +23,25 @@ class Card:
     """A data set, as its owners and the papers describe it.
 
     `counts` holds the images of each split where they are known beforehand (checked), `archives` the files that
-    `acquire` leaves in the raw folder (outputs of the rule). The last five are the form that it is packed in unless
-    params.yaml says otherwise: `short_side_px` None keeps the size, `upscale` lets small pictures grow to it;
-    `crop_px` None leaves the input size to the architecture.
+    `acquire` leaves in the raw folder (outputs of the rule). `path` says what `data.path` in params.yaml must hold
+    where the pictures are the user's to bring; other data sets take none. `mean` and `std` (RGB, 0 to 255) are those
+    that papers or their code state, `mean_std_source` says which; packing measures its own.
+
+    The form that it is packed in unless params.yaml says otherwise: `short_side_px` None keeps the size, `upscale`
+    lets small pictures grow to it; `crop_px` None leaves the input size to the architecture.
     """
 
     title: str
-    licence: str
+    licence: str  # as its owners state it
     address: str
+    papers: str = ""  # whose data it is, and who reports on it
+    path: str = ""
     classes: int | None = None
     counts: dict[str, int] = field(default_factory=dict)
     archives: tuple[str, ...] = ()
+    mean: tuple[float, float, float] | None = None
+    std: tuple[float, float, float] | None = None
+    mean_std_source: str = ""
     short_side_px: int | None = None
     upscale: bool = False
     encoding: str = "jpeg"
@@ -43,7 +51,11 @@ class Card:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One encoded picture: `size` bytes at `offset` of `file`, and the class it belongs to."""
+    """One picture: `size` bytes at `offset` of `file`, and the class it belongs to.
+
+    `kind` says what the bytes are: "" an encoded picture (JPEG, PNG ...), `deflated:<bytes>` one that a zip has
+    squeezed, `planes:<channels>x<height>x<width>` pixels channel by channel, `rows:<height>x<width>` grey pixels.
+    """
 
     split: str
     label_name: str
@@ -51,3 +63,4 @@ class Sample:
     file: str  # relative to the raw folder, or absolute
     offset: int
     size: int
+    kind: str = ""

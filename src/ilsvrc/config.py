@@ -26,8 +26,8 @@ class Section(BaseModel):
 class Data(Section):
     """Options of the data set and of the form that it is packed in.
 
-    `path`, `name`, `train_split` and `test_split` are for `dataset: folder`. A form option left at None takes
-    the data set's own (its card's).
+    `path` is for data sets that the user brings; `name`, `train_split` and `test_split` are for `dataset: folder`.
+    A form option left at None takes the data set's own (its card's).
     """
 
     path: str | None = None
@@ -119,9 +119,12 @@ class Params(Section):
         return _unique(given)
 
     @model_validator(mode="after")
-    def _folder_has_a_path(self) -> "Params":
-        if (self.dataset == "folder") != (self.data.path is not None):
-            raise ValueError("dataset: folder and data.path (a folder or a tar archive) go together")
+    def _path_is_there_where_it_is_asked_for(self) -> "Params":
+        wanted = plugins.load("data", self.dataset).CARD.path
+        if wanted and self.data.path is None:
+            raise ValueError(f"dataset: {self.dataset} needs data.path: {wanted}")
+        if self.data.path is not None and not wanted:
+            raise ValueError(f"dataset: {self.dataset} takes no data.path; pictures of your own are dataset: folder")
         return self
 
     @model_validator(mode="after")

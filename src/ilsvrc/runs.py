@@ -84,7 +84,7 @@ def data_label(params: Params) -> str:
     Raises:
         ValueError: the folder is called like a data set that ilsvrc knows.
     """
-    if params.data.path is None:
+    if params.data.path is None or params.dataset != "folder":
         return params.dataset
     label = params.data.name or Path(params.data.path).name.split(".")[0]
     if label in plugins.names("data"):

@@ -52,9 +52,9 @@ def acquire(raw: Path, options: Mapping[str, Any]) -> None:
 
 def samples(raw: Path, options: Mapping[str, Any]) -> Iterator[Sample]:
     """Every picture of the tar, by split, class and name."""
-    for name, file, offset, size in members(raw / ARCHIVE):
-        _, split, label_name, picture = name.split("/")
-        yield Sample(split, label_name, f"{label_name}/{picture}", file.name, offset, size)
+    for member in members(raw / ARCHIVE):
+        _, split, label_name, picture = member.name.split("/")
+        yield Sample(split, label_name, f"{label_name}/{picture}", ARCHIVE, member.offset, member.size)
 
 
 def _names(labels: list[int]) -> dict[str, int]:

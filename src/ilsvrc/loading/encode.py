@@ -34,12 +34,14 @@ class Stored(NamedTuple):
     sums: np.ndarray
 
 
-def store(content: bytes, form: FormSpec) -> Stored:
-    """The packed form of an encoded picture.
+def store(content: bytes | np.ndarray, form: FormSpec) -> Stored:
+    """The packed form of an encoded picture, or of RGB pixels uint8 `[height, width, 3]`.
 
     Raises:
         ValueError: it is broken or no picture; the message is the reason, without the picture's name.
     """
+    if isinstance(content, np.ndarray):
+        return _re_encoded(_sized(Image.fromarray(content), form), form)
     if not content:
         raise ValueError("empty file")
     frame = jpeg.frame(content)
@@ -49,8 +51,7 @@ def store(content: bytes, form: FormSpec) -> Stored:
         pixels = _strict(content, frame)
     if frame is not None and pixels is not None and _passes_through(content, frame, form):
         return Stored(layout.JPEG, frame.width, frame.height, content, "passed_through", sums(pixels))
-    picture = _picture(content, form)
-    return _raw(picture) if form.encoding == "raw" else _jpeg(picture, form.jpeg_quality)
+    return _re_encoded(_picture(content, form), form)
 
 
 def sums(pixels: np.ndarray) -> np.ndarray:
@@ -86,6 +87,11 @@ def _picture(content: bytes, form: FormSpec) -> Image.Image:
         raise ValueError(f"not a picture (it begins with {content[:12]!r})") from None
     except (OSError, SyntaxError, Image.DecompressionBombError, EOFError) as error:
         raise ValueError(f"{error}") from None
+    return _sized(picture, form)
+
+
+def _sized(picture: Image.Image, form: FormSpec) -> Image.Image:
+    """The picture at its packed size."""
     size = _new_size(*picture.size, form)
     if max(size) > layout.MAX_SIDE_PX:
         raise ValueError(f"{size[0]} x {size[1]} pixels; no side may exceed {layout.MAX_SIDE_PX}")
@@ -113,6 +119,10 @@ def _new_size(width: int, height: int, form: FormSpec) -> tuple[int, int]:
 
 def _orientation(picture: Image.Image) -> int:
     return picture.getexif().get(ORIENTATION, 1)
+
+
+def _re_encoded(picture: Image.Image, form: FormSpec) -> Stored:
+    return _raw(picture) if form.encoding == "raw" else _jpeg(picture, form.jpeg_quality)
 
 
 def _raw(picture: Image.Image) -> Stored:

@@ -1,7 +1,6 @@
 """Processes that encode pictures side by side and hand them on in order. A killed one is an error, never a hang."""
 
 import ctypes
-import errno
 import os
 import signal
 from collections import deque
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from ilsvrc.card import Sample
 from ilsvrc.loading.encode import Stored, store
+from ilsvrc.loading.sources import own_bytes, picture
 from ilsvrc.progress import bar
 from ilsvrc.runs import FormSpec
 
@@ -65,15 +65,9 @@ def _store_all(samples: Sequence[Sample], raw: Path, form: FormSpec) -> list[Sto
 
 
 def _store_one(sample: Sample, raw: Path, form: FormSpec) -> Stored | str:
-    with (raw / sample.file).open("rb") as file:
-        file.seek(sample.offset)
-        content = file.read(sample.size)
-    if len(content) != sample.size:
-        raise OSError(
-            errno.EIO, f"{sample.name} has {len(content)} of {sample.size} bytes: run acquire again", file.name
-        )
+    content = own_bytes(sample, raw)
     try:
-        return store(content, form)
+        return store(picture(sample, content), form)
     except ValueError as error:
         return str(error)
 

@@ -171,7 +171,9 @@ def _check_space(samples: Sequence[Sample], form: FormSpec, beton: Path) -> None
     """Refuses to begin what cannot fit; an estimate from below."""
     folder = next(parent for parent in beton.absolute().parents if parent.exists())
     raw_bytes = 3 * (form.short_side_px or 1) ** 2 * len(samples)
-    needed = raw_bytes if form.encoding == "raw" else 0 if form.short_side_px else sum(s.size for s in samples)
+    needed = (
+        raw_bytes if form.encoding == "raw" else 0 if form.short_side_px else sum(s.size for s in samples if not s.kind)
+    )
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise OSError(

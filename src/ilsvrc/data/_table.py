@@ -1,0 +1,116 @@
+"""Pictures that a CSV lists: `file`, `label` and perhaps `split`."""
+
+import csv
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from ilsvrc.card import SPLITS, Sample
+from ilsvrc.data._layout import TEST_SPLITS, listed
+
+COLUMNS = ("file", "label")
+TEST_PART = 5  # without a column `split`, one in so many
+
+
+class Row(NamedTuple):
+    """A line of the table."""
+
+    split: str
+    label: str
+    file: str
+    size: int
+
+
+def is_one(path: Path) -> bool:
+    """Whether `path` is a table."""
+    return path.suffix.lower() == ".csv" and not path.is_dir()
+
+
+def fingerprint(path: Path) -> str:
+    """The table's content and the sizes of the files that it lists; "missing" where it is not there."""
+    if not path.is_file():
+        return "missing"
+    digest = hashlib.sha256(path.read_bytes())
+    with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
+        for row in csv.DictReader(file):
+            picture = path.parent / (row.get("file") or "")
+            digest.update(f"{picture.stat().st_size if picture.is_file() else 'missing'},".encode())
+    return digest.hexdigest()[:16]
+
+
+def check(path: Path, train_split: str | None = None, test_split: str | None = None) -> None:
+    """Sees that the table is one and that its files are there.
+
+    Raises:
+        ValueError: it has other columns or splits, lists a file twice or one that is not there, or lacks a class.
+    """
+    _rows(path, train_split, test_split)
+
+
+def samples(path: Path, raw: Path, train_split: str | None = None, test_split: str | None = None) -> Iterator[Sample]:
+    """Every picture by split, class and name; its file relative to `raw` where the table's path is relative."""
+    base = str(path.parent) if path.is_absolute() else os.path.relpath(path.parent, raw)
+    for row in sorted(_rows(path, train_split, test_split)):
+        yield Sample(row.split, row.label, f"{row.label}/{row.file}", str(Path(base, row.file)), 0, row.size)
+
+
+def _rows(path: Path, train: str | None, test: str | None) -> list[Row]:
+    if not path.is_file():
+        raise ValueError(f"data.path = {str(path)!r} in params.yaml: there is no such table")
+    with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
+        table = csv.DictReader(file)
+        columns = table.fieldnames or []
+        if not set(COLUMNS) <= set(columns):
+            raise ValueError(f"{path} has the columns {', '.join(columns)}; it should have file,label (and split)")
+        lines = [(table.line_num, row) for row in table]
+    ours = _splits(path, {row["split"] for _, row in lines}, train, test) if "split" in columns else None
+    rows = [_row(path, number, line, ours) for number, line in lines]
+    _check_once(path, rows)
+    _check_classes(path, rows)
+    return rows
+
+
+def _row(path: Path, number: int, line: dict[str, str], ours: dict[str, str] | None) -> Row:
+    label, file = line["label"], line["file"]
+    if not label or not file:
+        raise ValueError(f"{path}, line {number}: file or label is empty")
+    picture = path.parent / file
+    if not picture.is_file():
+        raise ValueError(f"{path}, line {number}: there is no file {picture}")
+    return Row(ours[line["split"]] if ours else _split(file), label, file, picture.stat().st_size)
+
+
+def _split(file: str) -> str:
+    number = int.from_bytes(hashlib.sha256(file.encode(errors="surrogateescape")).digest()[:8], "big")
+    return SPLITS[number % TEST_PART == 0]
+
+
+def _splits(path: Path, found: set[str], train: str | None, test: str | None) -> dict[str, str]:
+    """What the table calls a split -> what we do."""
+    train = train or "train"
+    test = test or next((name for name in TEST_SPLITS if name in found), "val")
+    if found != {train, test} or train == test:
+        raise ValueError(
+            f"{path} has the splits {listed(repr(name) for name in found)}; they should be {train!r} and one of"
+            f" {', '.join(TEST_SPLITS)}, or those that data.train_split and data.test_split in params.yaml name"
+        )
+    return {train: "train", test: "val"}
+
+
+def _check_once(path: Path, rows: list[Row]) -> None:
+    twice = [file for file, count in Counter(row.file for row in rows).items() if count > 1]
+    if twice:
+        raise ValueError(f"{path} lists {listed(twice)} more than once")
+
+
+def _check_classes(path: Path, rows: list[Row]) -> None:
+    classes = {split: {row.label for row in rows if row.split == split} for split in SPLITS}
+    missing = classes["train"] ^ classes["val"]
+    if missing or not rows:
+        raise ValueError(
+            f"{path}: both splits need pictures of every class; one of them has none of {listed(missing)}"
+            " (without a column split, a fifth of each class is for the test: give it one, or more pictures)"
+        )
