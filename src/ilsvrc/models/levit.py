@@ -125,7 +125,7 @@ class LeViT(Classifier, timm_levit.LevitDistilled):
         in the heads, torch's default in the other layers, attention biases 0, the other batch norms 1 and 0.
         """
         for module in self.modules():
-            if module is not self and hasattr(module, "reset_parameters"):
+            if hasattr(module, "reset_parameters"):
                 module.reset_parameters()
         for module in self.modules():
             if isinstance(module, timm_levit.Attention):
