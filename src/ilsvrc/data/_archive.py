@@ -9,8 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from ilsvrc.data._fetch import enough_disk
-from ilsvrc.progress import bar
+from ilsvrc.data._fetch import byte_bar, enough_disk
 
 ZIP = b"PK\x03\x04"
 COMPRESSED = {
@@ -88,7 +87,7 @@ def decompress(source: Path, target: Path) -> None:
         ValueError: it is no gzip, or is damaged.
     """
     unfinished = target.with_name(f"{target.name}.tmp")
-    with bar(f"decompress {source.name}", source.stat().st_size, unit="B") as progress, enough_disk(target):
+    with byte_bar(f"decompress {source.name}", source.stat().st_size) as progress, enough_disk(target):
         try:
             with source.open("rb") as squeezed, gzip.open(squeezed) as content, unfinished.open("wb") as file:
                 while chunk := content.read(CHUNK_BYTES):

@@ -17,13 +17,14 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from ilsvrc.progress import bar
+if TYPE_CHECKING:
+    from ilsvrc.progress import Bar
 
 DOWNLOADS = Path("data/downloads")
 MIRRORS = "ILSVRC_MIRRORS"
@@ -112,11 +113,18 @@ def digest(path: Path, algorithm: str) -> str:
         with path.open("rb") as file:
             return hashlib.md5(file.read(1 << 20), usedforsecurity=False).hexdigest()
     sum_ = hashlib.new(algorithm, usedforsecurity=False)
-    with path.open("rb") as file, bar(f"check {path.name}", path.stat().st_size, unit="B") as progress:
+    with path.open("rb") as file, byte_bar(f"check {path.name}", path.stat().st_size) as progress:
         while chunk := file.read(8 * CHUNK_BYTES):
             sum_.update(chunk)
             progress.update(len(chunk))
     return sum_.hexdigest()
+
+
+def byte_bar(title: str, total: int | None) -> "AbstractContextManager[Bar]":
+    """A progress bar that counts bytes; a dry run, which imports this module, never loads what draws it."""
+    from ilsvrc.progress import bar
+
+    return bar(title, total, unit="B")
 
 
 @contextmanager
@@ -179,7 +187,7 @@ def _copy(address: str, part: Path, remote: Remote) -> None:
     try:
         size = source.stat().st_size
         check_space(part, size)
-        with source.open("rb") as given, part.open("wb") as file, bar(f"copy {remote.name}", size, "B") as progress:
+        with source.open("rb") as given, part.open("wb") as file, byte_bar(f"copy {remote.name}", size) as progress:
             while chunk := given.read(CHUNK_BYTES):
                 file.write(chunk)
                 progress.update(len(chunk))
@@ -190,7 +198,7 @@ def _copy(address: str, part: Path, remote: Remote) -> None:
 def _download(address: str, part: Path, remote: Remote) -> None:
     """Over HTTP, again and again from where it broke off, as long as it gets further."""
     failures, furthest, pause_s = 0, _size(part), FIRST_PAUSE_S
-    with bar(f"fetch {remote.name}", remote.size, unit="B") as progress:
+    with byte_bar(f"fetch {remote.name}", remote.size) as progress:
         while True:
             try:
                 return _request(address, part, remote, progress)
