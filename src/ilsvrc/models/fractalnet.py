@@ -117,8 +117,8 @@ class FractalNet(Classifier):
 class FractalBlock(nn.Module):
     """Columns of 1, 2, 4, ... layers from one input (equation 2); joined as often as they end together; pooled.
 
-    As in the authors' generator the columns are pooled before the last join. `layers` layers of a column make one
-    of the column to its left.
+    Two layers of a column stand beside one of the column to its left. As in the authors' generator the columns are
+    pooled before the last join.
     """
 
     def __init__(self, channels: int, width: int, num_columns: int, dropout: float, drop_path: float) -> None:

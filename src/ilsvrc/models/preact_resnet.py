@@ -85,7 +85,7 @@ class PreActResNet(Classifier):
         return self.classifier(x)  # N x K
 
     def initialize_as_paper(self) -> None:
-        """He's normal distribution ("as in [1]", the appendix), BN 1 and 0.
+        """He's normal distribution, BN 1 and 0 (appendix: the details are those of He et al. 2015).
 
         Unstated, and taken from the authors' CIFAR network: by fan-out; uniform weights in the classifier (torch's
         default), its biases 0.

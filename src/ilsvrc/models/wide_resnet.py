@@ -67,10 +67,8 @@ class WideResNet(Classifier):
         return self.classifier(x)  # N x K
 
     def initialize_as_paper(self) -> None:
-        """He's normal distribution (section 3: as in He et al. 2015), BN 1 and 0.
-
-        Unstated, and taken from the authors' Torch code: by fan-out; uniform weights in the classifier (torch's
-        default), its biases 0.
+        """The authors' Torch code: He's normal distribution by fan-out, BN 1 and 0, uniform weights in the classifier
+        (torch's default), its biases 0.
         """
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
