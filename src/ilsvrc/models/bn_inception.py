@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from ilsvrc.layers import Classifier, check_input_px
 
-# Figure 5: channels of 1x1, 3x3 reduce, 3x3, double 3x3 reduce, double 3x3 (twice) and pool proj.
+# Figure 5, as released: channels of 1x1, 3x3 reduce, 3x3, double 3x3 reduce, double 3x3 (twice) and pool proj.
 INCEPTION = {
     "3a": (64, 64, 64, 64, 96, 32),
     "3b": (64, 64, 96, 64, 96, 64),
@@ -33,10 +33,9 @@ def bn_inception(num_classes: int = 1000, input_px: int = 224) -> "BNInception":
     Differs from the paper:
     - The first convolution is plain, as in Hu et al.'s definition. The paper's is separable with depth multiplier 8, as
       in TensorFlow's Inception-v2 (11.2 million parameters).
-    - 4c, 4d and 4e have 608, 608 and 1056 channels, the sums of Figure 5's widths; its column of output sizes says 576,
-      576 and 1024, which TensorFlow's Inception-v2 gets from 96 channels behind the poolings of 4c and 4d.
+    - 4c, 4d and 4e have 608, 608 and 1056 channels, as in Hu et al.'s definition; Figure 5's output sizes are those of
+      TensorFlow's Inception-v2, 576, 576 and 1024, whose poolings in 4c and 4d lead to 96 channels and not to 128.
     - No public definition reaches the paper's 13.6 million parameters.
-    - At test, batch norm uses running averages, where the authors averaged over training batches.
 
     No side heads and no dropout: the paper's has one linear layer, and leaves dropout out. Unstated, and taken from Hu
     et al.: the initialisation; the pooling's windows at the borders; epsilon 1e-5 in batch norm.

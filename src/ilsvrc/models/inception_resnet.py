@@ -11,7 +11,7 @@ SCALES = {"A": 0.17, "B": 0.10, "C": 0.20}  # of the residuals: those of the cod
 
 
 def inception_resnet_v1(num_classes: int = 1000, input_px: int = 299, dropout: float = 0.2) -> "InceptionResNetV1":
-    """The network of Figures 10 to 15, and of Figure 7 with Table 1's widths.
+    """The network of Figures 10 to 15, and of Figure 7 with the widths that the paper's table has for it.
 
     Input 299 px; parameters 22,756,328 (the paper gives none); multiply-adds 6,206,361,696 (the paper: about those of
     Inception-v3).
