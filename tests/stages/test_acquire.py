@@ -34,6 +34,7 @@ def test_the_index_names_every_picture_in_packing_order(digits):
     assert len(index) == 1797
     assert index[0] == {
         "split": "train", "label_name": "0", "name": "0/0010.png", "file": "digits.tar", "offset": "512", "size": "140",
+        "kind": "",
     }  # fmt: skip
 
 
@@ -61,8 +62,10 @@ def test_nothing_but_the_two_files_is_left(tmp_path):
     assert sorted(path.name for path in (tmp_path / "raw").iterdir()) == ["index.csv", "source.json"]
 
 
-def sample(split: str, label_name: str) -> Sample:
-    return Sample(split, label_name, "x", "x", 0, 1)
+def seen(*samples: tuple[str, str]) -> acquire.Seen:
+    found = acquire.Seen()
+    list(found.passing(Sample(split, label_name, "x", "x", 0, 1) for split, label_name in samples))
+    return found
 
 
 @pytest.mark.parametrize(
@@ -74,4 +77,4 @@ def sample(split: str, label_name: str) -> Sample:
 )
 def test_counts_are_checked_against_the_card(card: Card, message: str):
     with pytest.raises(ValueError, match=message):
-        acquire.describe(SourceSpec(dataset="t"), card, [sample("train", "a"), sample("train", "b")])
+        acquire.describe(SourceSpec(dataset="t"), card, seen(("train", "a"), ("train", "b")))

@@ -115,10 +115,3 @@ def test_skipped_pictures_are_in_the_manifest(tmp_path):
     assert [row["name"] for row in images] == ["a/3.jpg"]
     assert manifest["counts"] == {"a": 1, "b": 0}
     assert list(manifest["bad_images"]) == ["b/4.jpg"]
-
-
-def test_an_index_without_the_split_is_an_error(raw, tmp_path):
-    index = tmp_path / "index.csv"
-    index.write_text("split,label_name,name,file,offset,size\n")
-    with pytest.raises(ValueError, match="lists no pictures of the split 'val'"):
-        pack.read_index(index, "val")

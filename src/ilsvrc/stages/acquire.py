@@ -1,20 +1,19 @@
 """Fetches a data set where it must, and writes down where each picture's bytes lie."""
 
 import argparse
-import csv
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ilsvrc import plugins, results
 from ilsvrc.card import SPLITS, Card, Sample
+from ilsvrc.loading import index
+from ilsvrc.progress import track
 from ilsvrc.runs import SourceSpec, parse_specification
 from ilsvrc.stages._stage import parser, run, say
-
-COLUMNS = ("split", "label_name", "name", "file", "offset", "size")
 
 
 def main(arguments: argparse.Namespace) -> None:
@@ -24,30 +23,50 @@ def main(arguments: argparse.Namespace) -> None:
     options = spec.options.model_dump()
     raw.mkdir(parents=True, exist_ok=True)
     data.acquire(raw, options)
-    samples = list(data.samples(raw, options))
-    source = describe(spec, data.CARD, samples)
-    _write_index(arguments.index, samples)
+    seen = Seen()
+    unchecked = arguments.index.with_name(f"{arguments.index.name}.unchecked")
+    try:
+        index.write(unchecked, seen.passing(track(data.samples(raw, options), f"index {spec.dataset}")))
+        source = describe(spec, data.CARD, seen)
+        unchecked.replace(arguments.index)
+    finally:
+        unchecked.unlink(missing_ok=True)
     results.write_text(arguments.source, json.dumps(source, indent=1) + "\n")
     counts = ", ".join(f"{sum(source['counts'][split].values())} in {split}" for split in SPLITS)
-    say(f"acquired {spec.dataset}: {len(samples)} pictures ({counts}) of {len(source['classes'])} classes")
+    say(f"acquired {spec.dataset}: {source['num_images']} pictures ({counts}) of {len(source['classes'])} classes")
 
 
-def describe(spec: SourceSpec, card: Card, samples: Sequence[Sample]) -> dict[str, Any]:
+class Seen:
+    """What is remembered of pictures that go by: how many of each class, and a hash over all."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[tuple[str, str]] = Counter()
+        self.digest = hashlib.sha256()
+
+    def passing(self, samples: Iterable[Sample]) -> Iterator[Sample]:
+        """The same pictures, counted."""
+        for sample in samples:
+            self.counts[sample.split, sample.label_name] += 1
+            line = f"{sample.split},{sample.label_name},{sample.name},{sample.size}\n"
+            self.digest.update(line.encode(errors="surrogateescape"))
+            yield sample
+
+
+def describe(spec: SourceSpec, card: Card, seen: Seen) -> dict[str, Any]:
     """What source.json says: the same on every machine that has the same pictures.
 
     Raises:
         ValueError: the pictures are not as many, or of as many classes, as the card says.
     """
-    classes = sorted({sample.label_name for sample in samples})
-    found = Counter((sample.split, sample.label_name) for sample in samples)
-    counts = {split: {name: found[split, name] for name in classes} for split in SPLITS}
+    classes = sorted({label_name for _, label_name in seen.counts})
+    counts = {split: {name: seen.counts[split, name] for name in classes} for split in SPLITS}
     _check(spec.dataset, card, classes, counts)
     return {
         "spec": _portable(spec),
         "classes": classes,
         "counts": counts,
-        "num_images": len(samples),
-        "content_sha256": _content_sha256(samples),
+        "num_images": seen.counts.total(),
+        "content_sha256": seen.digest.hexdigest(),
     }
 
 
@@ -60,8 +79,14 @@ def _check(dataset: str, card: Card, classes: Sequence[str], counts: Mapping[str
         if sum(counts[split].values()) != expected:
             raise ValueError(
                 f"{dataset} should have {expected} pictures in {split}; {sum(counts[split].values())} were found:"
-                " remove its folder under data/raw and run again"
+                f" {_again(dataset, card)}"
             )
+
+
+def _again(dataset: str, card: Card) -> str:
+    if card.path:
+        return "look into what data.path in params.yaml names"
+    return f"remove data/raw/{dataset} and data/downloads/{dataset} and run again"
 
 
 def _portable(spec: SourceSpec) -> dict[str, Any]:
@@ -70,23 +95,6 @@ def _portable(spec: SourceSpec) -> dict[str, Any]:
     if spec.options.path:
         values["options"]["path"] = Path(spec.options.path).name
     return values
-
-
-def _content_sha256(samples: Sequence[Sample]) -> str:
-    digest = hashlib.sha256()
-    for sample in samples:
-        line = f"{sample.split},{sample.label_name},{sample.name},{sample.size}\n"
-        digest.update(line.encode(errors="surrogateescape"))
-    return digest.hexdigest()
-
-
-def _write_index(path: Path, samples: Sequence[Sample]) -> None:
-    unfinished = path.with_name(f"{path.name}.tmp")
-    with unfinished.open("w", newline="", errors="surrogateescape") as file:
-        rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(COLUMNS)
-        rows.writerows([getattr(sample, column) for column in COLUMNS] for sample in samples)
-    unfinished.replace(path)
 
 
 def arguments() -> argparse.ArgumentParser:

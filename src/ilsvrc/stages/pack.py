@@ -5,14 +5,13 @@ import csv
 import json
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from sys import intern
 from typing import Any
 
 from ilsvrc import results
 from ilsvrc.card import SPLITS, Sample
-from ilsvrc.loading import jpeg
+from ilsvrc.loading import index, jpeg
 from ilsvrc.loading.writer import Packing, pack, summary
 from ilsvrc.runs import FormSpec, parse_specification
 from ilsvrc.stages._stage import parser, run, say
@@ -24,7 +23,7 @@ def main(arguments: argparse.Namespace) -> None:
     """Writes `--beton`, then `--images`, then `--manifest`."""
     form = parse_specification(FormSpec, arguments.spec)
     classes = json.loads(arguments.source.read_text())["classes"]
-    samples = read_index(arguments.index, arguments.split)
+    samples = index.read(arguments.index, arguments.split)
     labels = {name: label for label, name in enumerate(classes)}
     if jpeg.turbojpeg() is None:
         say("libturbojpeg is not on this machine: damage in the middle of a JPEG goes unseen")
@@ -52,28 +51,14 @@ def describe(
     }
 
 
-def read_index(path: Path, split: str) -> list[Sample]:
-    """The pictures of `split` that acquire listed."""
-    with path.open(newline="", errors="surrogateescape") as file:
-        rows = [row for row in csv.DictReader(file) if row["split"] == split]
-    if not rows:
-        raise ValueError(f"{path} lists no pictures of the split {split!r}")
-    return [_sample(row) for row in rows]
-
-
-def _sample(row: Mapping[str, str]) -> Sample:
-    split, label_name, file = (intern(row[key]) for key in ("split", "label_name", "file"))  # few, of a million
-    return Sample(split, label_name, row["name"], file, offset=int(row["offset"]), size=int(row["size"]))
-
-
 def _write_images(path: Path, packing: Packing, samples: Sequence[Sample]) -> None:
     unfinished = path.with_name(f"{path.name}.tmp")
     with unfinished.open("w", newline="", errors="surrogateescape") as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(COLUMNS)
-        for index, (place, record) in enumerate(zip(packing.kept, packing.records, strict=True)):
+        for row, (place, record) in enumerate(zip(packing.kept, packing.records, strict=True)):
             image, sample = record["f0"], samples[place]
-            rows.writerow((index, sample.name, record["f1"], sample.label_name, image["width"], image["height"]))
+            rows.writerow((row, sample.name, record["f1"], sample.label_name, image["width"], image["height"]))
     unfinished.replace(path)
 
 
