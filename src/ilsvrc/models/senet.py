@@ -17,7 +17,7 @@ def se_resnet50(num_classes: int = 1000, input_px: int = 224) -> "SENet":
 
     Differs from the paper: nothing that it states. As in the authors' Caffe definition, strides stand in the
     first 1x1 convolution, the stem's pooling rounds up without padding, and the excitation has biases (section
-    6.1 drops them, for the ablations only).
+    6 drops them, for the ablations only).
     """
     return _se_resnet(DEPTHS_50, num_classes, input_px)
 
