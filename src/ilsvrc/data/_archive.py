@@ -18,7 +18,7 @@ COMPRESSED = {
     b"\xfd7zXZ": "xz",
     b"\x28\xb5\x2f\xfd": "zstd",
 }
-CHUNK_BYTES = 1 << 20
+BLOCK_BYTES, CHUNK_BYTES = 512, 1 << 20
 ENCRYPTED = 0x1  # a flag of a zip's member
 
 
@@ -67,7 +67,7 @@ def inner_members(outer: Member) -> Iterator[Member]:
             file.seek(outer.offset)
             with tarfile.open(fileobj=file, mode="r:") as tar:
                 for info in tar:
-                    if info.offset >= end:  # without its closing blocks, the next member of the outer tar
+                    if info.offset >= end:  # without closing blocks, this is the next member of the outer tar
                         break
                     if info.isreg() and not info.issparse():
                         if info.offset_data + info.size > end:
@@ -76,8 +76,18 @@ def inner_members(outer: Member) -> Iterator[Member]:
                             )
                         yield Member(info.name.removeprefix("./"), outer.file, info.offset_data, info.size)
                     tar.members = []  # a million members need no memory
+                _refuse_early_end(where, file, tar.offset, end)
     except tarfile.TarError as error:
         raise ValueError(f"{where} is not a tar archive, or is damaged: {error}") from None
+
+
+def _refuse_early_end(where: str, file: IO[bytes], offset: int, end: int) -> None:
+    """A tar ends with blocks of zeros; tarfile takes a damaged header for its end as well, without a word."""
+    file.seek(offset)
+    if offset + BLOCK_BYTES > end:
+        raise ValueError(f"{where} is truncated: it ends without a tar's closing blocks")
+    if any(file.read(BLOCK_BYTES)):
+        raise ValueError(f"{where} is not a tar archive, or is damaged at byte {offset} of {file.name}")
 
 
 def decompress(source: Path, target: Path) -> None:
