@@ -30,7 +30,7 @@ def test_unknown_key_of_a_section_is_named_with_its_place():
 def test_unknown_names_list_the_valid_ones():
     assert "models has no 'alexnett'; nearest: alexnet" in message(architectures=["alexnett"])
     assert "protocols has no 'centre'; there are: single_crop, ten_crop" in message(protocols=["centre"])
-    assert "data has no 'imagnet'; there are: digits, folder" in message(dataset="imagnet")
+    assert "data has no 'imagnet'; there are: cifar10, cifar100, digits" in message(dataset="imagnet")
     assert "recipes has no 'paperr'; there are: quick" in message(recipe="paperr")
 
 
@@ -58,9 +58,12 @@ def test_a_key_cannot_be_fixed_and_swept():
     assert "in training or in sweep, not in both" in message(training={"epochs": 1}, sweep={"epochs": [1, 2]})
 
 
-def test_folder_and_path_go_together():
-    assert "data.path" in message(dataset="folder")
-    assert "data.path" in message(data={"path": "pictures"})
+def test_data_sets_of_the_users_need_a_path_and_others_take_none():
+    assert "dataset: folder needs data.path: a folder, a tar or zip archive, or a CSV" in message(dataset="folder")
+    assert "dataset: imagenet needs data.path: a folder with ILSVRC2012_img_train.tar" in message(dataset="imagenet")
+    assert "dataset: digits takes no data.path; pictures of your own are dataset: folder" in message(
+        data={"path": "pictures"}
+    )
 
 
 def test_plateau_needs_a_validation_fraction():

@@ -75,6 +75,12 @@ def test_a_folder_is_named_by_its_archive_unless_the_user_names_it():
     assert label(path="/somewhere/flowers17.tar", name="flowers") == "flowers"
 
 
+def test_imagenet_keeps_its_name_wherever_it_is():
+    assert (
+        runs.data_label(Params(**{**BOOK, "dataset": "imagenet", "data": {"path": "/somewhere/ilsvrc"}})) == "imagenet"
+    )
+
+
 def test_a_folder_called_like_a_data_set_must_be_named():
     with pytest.raises(ValueError, match=r"digits is a data set of its own.*data\.name"):
         names(dataset="folder", data={"path": "/somewhere/digits.tar"})

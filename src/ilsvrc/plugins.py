@@ -19,7 +19,7 @@ from types import ModuleType
 from typing import Any
 
 PACKAGE = Path(__file__).parent
-SHOWN_IN_FULL = 12  # names in an error
+SHOWN_IN_FULL = 16  # names in an error
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,13 @@ import gzip
 import os
 import shutil
 import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
 
 from ilsvrc.data import folder
+from ilsvrc.loading.sources import own_bytes, picture
 
 TREE = ["train/cat/b.jpg", "train/cat/a.jpg", "train/dog/c.png", "val/cat/d.jpg", "val/dog/e.jpg"]
 
@@ -188,3 +190,24 @@ def test_a_fingerprint_says_where_nothing_stands(tmp_path):
 def test_the_flowers_are_found_in_their_archive(shared_data, tmp_path):
     found = listed(shared_data / "flowers17.tar", tmp_path)
     assert (len(found), found[0]) == (1360, ("train", "00_daffodil", "00_daffodil/image_0001.jpg"))
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_a_zip_is_read_like_a_tar(tmp_path, method: int):
+    root = plant(tmp_path / "p")
+    with zipfile.ZipFile(tmp_path / "p.zip", "w", method) as archive:
+        for name in (*TREE, "__MACOSX/train/cat/._a.jpg"):
+            archive.writestr(f"top/{name}", (root / name).read_bytes() if name in TREE else b"litter")
+    assert listed(tmp_path / "p.zip", tmp_path) == listed(root, tmp_path)
+    for sample in folder.samples(tmp_path, {"path": str(tmp_path / "p.zip")}):
+        content = picture(sample, own_bytes(sample, tmp_path))
+        assert content == f"{sample.split}/{sample.name}".encode() * 3
+
+
+def test_of_two_members_of_one_name_the_last_counts(tmp_path):
+    path = packed_tar(plant(tmp_path / "p"), tmp_path / "p.tar")
+    (tmp_path / "p/train/cat/a.jpg").write_bytes(b"newer")
+    with tarfile.open(path, "a") as tar:
+        tar.add(tmp_path / "p/train/cat/a.jpg", arcname="train/cat/a.jpg")
+    found = [s for s in folder.samples(tmp_path, {"path": str(path)}) if s.name == "cat/a.jpg"]
+    assert [sample.size for sample in found] == [5]
