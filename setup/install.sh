@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 python=$1
 venv=$2
-packages=(g++ git pkg-config libturbojpeg0-dev libopencv-core-dev libopencv-imgproc-dev)
+packages=(g++ git pkg-config libturbojpeg0-dev libjpeg-dev libopencv-core-dev libopencv-imgproc-dev)
 
 fail() {
     echo "error: $*" >&2

@@ -40,6 +40,7 @@ class Request:
     num_views: int
     batch_size: int  # of this process
     workers: int
+    whole: bool = False  # decode whole images, so that any damage of them is found
 
 
 class Source(Protocol):
@@ -110,7 +111,7 @@ def open_testing(
         raise ValueError(f"views of one crop_px make a batch; these have {sorted(sides) or 'none'}")
     packed = open_packed(Path(beton))
     mine = _chosen(packed, subset)[rank::world_size]
-    request = Request(packed, sides.pop(), len(views), min(batch_size, max(1, len(mine))), workers)
+    request = Request(packed, sides.pop(), len(views), min(batch_size, max(1, len(mine))), workers, whole=True)
     return TestingBatches(_source(loader, request), packed, mine, request.batch_size, tuple(views))
 
 

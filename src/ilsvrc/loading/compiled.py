@@ -1,7 +1,7 @@
 """Numba as every compiled function here uses it: cached on the disk, in threads that may run side by side.
 
 Import it before anything is decorated. The cache's folder carries a hash of this package's sources, since numba looks
-at the file of the outermost function only.
+at the file of the outermost function only, and of the compiled library, which other functions stand in for.
 """
 
 import hashlib
@@ -10,11 +10,16 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
+import llvmlite.binding
 import numba
+from numba import types
+
+from ilsvrc.loading import native
 
 
 def _cache_folder() -> Path:
-    sources = sorted(Path(__file__).parent.glob("*.py"))
+    library = native.path()
+    sources = [*sorted(Path(__file__).parent.glob("*.py")), *([library] if library else [])]
     digest = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:12]
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     chosen = Path(os.environ.get("NUMBA_CACHE_DIR") or home / "ilsvrc")
@@ -33,6 +38,12 @@ numba.config.CACHE_DIR = str(_cache_folder())
 numba.config.THREADING_LAYER = "threadsafe"
 
 njit = partial(numba.njit, nogil=True, cache=True)
+
+
+def c_function(name: str, address: int, result: types.Type, *arguments: types.Type) -> types.ExternalFunction:
+    """A C function by its symbol's name, so that what calls it can be cached."""
+    llvmlite.binding.add_symbol(name, address)
+    return types.ExternalFunction(name, result(*arguments))
 
 
 def num_threads(wanted: int) -> int:

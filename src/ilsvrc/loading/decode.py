@@ -1,67 +1,57 @@
-"""Stored images -> the windows that a batch shows, in parallel, with Pillow's pixels. Numba and libjpeg-turbo."""
+"""Stored images -> the windows that a batch shows, in parallel, with Pillow's pixels. Numba and libjpeg-turbo.
+
+Where partial.c is compiled, training decodes only the rows and columns of a JPEG that a crop needs. The pixels are the
+same; damage is found where it shows or lies above.
+"""
 
 import ctypes
 
-import llvmlite.binding
 import numba
 import numpy as np
 from numba import types
 
-from ilsvrc.loading import jpeg, layout
-from ilsvrc.loading.compiled import njit
-from ilsvrc.loading.resample import resized_window
+from ilsvrc.loading import jpeg, layout, native
+from ilsvrc.loading.compiled import c_function, njit
+from ilsvrc.loading.resample import resized_window, source_span
 
 JPEG_MODE, RGB_PIXELS = layout.JPEG, jpeg.RGB_PIXELS
-
-
-def _function(name: str, result: types.Type, *arguments: types.Type) -> types.ExternalFunction:
-    """A C function of libjpeg-turbo by its symbol's name, so that what calls it can be cached."""
-    address = ctypes.cast(getattr(jpeg.turbojpeg(), name), ctypes.c_void_p).value
-    llvmlite.binding.add_symbol(name, address)
-    return types.ExternalFunction(name, result(*arguments))
-
-
-_init = _function("tjInitDecompress", types.uintp)
-_destroy = _function("tjDestroy", types.int32, types.uintp)
-_decompress = _function(
-    "tjDecompress2", types.int32, types.uintp, types.uintp, types.uint64, types.uintp,
-    types.int32, types.int32, types.int32, types.int32, types.int32,
-)  # fmt: skip
+MARGIN_PX, BLOCKS_PX = 2, 32  # fancy upsampling looks one pixel further; a part begins where blocks of 32 at most do
+Box = tuple[int, int, int, int]  # left, top, width, height
 
 
 @njit(parallel=True)
 def show_all(
     content: np.ndarray, modes: np.ndarray, widths: np.ndarray, heights: np.ndarray, offsets: np.ndarray,
-    sizes: np.ndarray, boxes: np.ndarray, windows: np.ndarray, shown: np.ndarray,
+    sizes: np.ndarray, boxes: np.ndarray, windows: np.ndarray, shown: np.ndarray, whole: bool,
 ) -> np.ndarray:  # fmt: skip
-    """Fills `shown` [N, V, crop_px, crop_px, 3] and returns a status per image, 0 where it decoded without damage.
+    """Fills `shown` [N, V, crop_px, crop_px, 3] and returns a status per image, 0 where what is shown of it
+    decoded without damage.
 
     `content` is the packed file, the next five are of the N images, `boxes` and `windows` are `geometry.Regions`.
+    With `whole`, all of an image is decoded, so that any damage of it is found.
     """
     status = np.zeros(len(modes), np.int32)
+    crop_px = shown.shape[2]
     for image in numba.prange(len(modes)):
         payload = content[offsets[image] : offsets[image] + sizes[image]]
         if modes[image] == JPEG_MODE:
-            pixels = np.empty((heights[image], widths[image], 3), np.uint8)
-            status[image] = _decode(payload, pixels)
-            _show(pixels, boxes[image], windows[image], shown[image])
+            width, height = widths[image], heights[image]
+            part = (0, 0, width, height) if whole else _part(boxes[image], windows[image], crop_px)
+            pixels, left, top = _decode(payload, width, height, part)
+            if left < 0:
+                status[image] = 1
+                continue
+            box = (boxes[image, 0] - left, boxes[image, 1] - top, boxes[image, 2], boxes[image, 3])
+            _show(pixels, box, windows[image], shown[image])
         else:
             stored = payload.reshape((heights[image], widths[image], 3))
-            _show(stored, boxes[image], windows[image], shown[image])
+            box = (boxes[image, 0], boxes[image, 1], boxes[image, 2], boxes[image, 3])
+            _show(stored, box, windows[image], shown[image])
     return status
 
 
 @njit()
-def _decode(payload: np.ndarray, pixels: np.ndarray) -> int:
-    height, width = pixels.shape[0], pixels.shape[1]
-    handle = _init()
-    status = _decompress(handle, payload.ctypes.data, payload.size, pixels.ctypes.data, width, 0, height, RGB_PIXELS, 0)
-    _destroy(handle)
-    return status
-
-
-@njit()
-def _show(pixels: np.ndarray, box: np.ndarray, windows: np.ndarray, shown: np.ndarray) -> None:
+def _show(pixels: np.ndarray, box: Box, windows: np.ndarray, shown: np.ndarray) -> None:
     """Windows `[V, 5]` of the box of one image; those of one size share one resize."""
     crop_px = shown.shape[1]
     done = np.zeros(len(windows), np.int32)
@@ -71,7 +61,7 @@ def _show(pixels: np.ndarray, box: np.ndarray, windows: np.ndarray, shown: np.nd
         width, height = windows[view, 0], windows[view, 1]
         left, top, right, bottom = _bounds(windows, width, height, crop_px)
         place = (left, top, right - left, bottom - top)
-        resized = resized_window(pixels, (box[0], box[1], box[2], box[3]), (width, height), place)
+        resized = resized_window(pixels, box, (width, height), place)
         for other in range(view, len(windows)):
             if windows[other, 0] == width and windows[other, 1] == height:
                 _copy(resized, windows[other, 2] - left, windows[other, 3] - top, windows[other, 4], shown[other])
@@ -94,3 +84,55 @@ def _copy(resized: np.ndarray, left: int, top: int, mirrored: int, window: np.nd
     height, width = window.shape[0], window.shape[1]
     part = resized[top : top + height, left : left + width]
     window[:] = part[:, ::-1] if mirrored else part[:, ::1]
+
+
+@njit()
+def _part(box: np.ndarray, windows: np.ndarray, crop_px: int) -> Box:
+    """What of a stored image the windows in its box are made of."""
+    left, top, right, bottom = box[2], box[3], 0, 0
+    for row in windows:
+        start, stop = source_span(box[2], row[0], row[2], crop_px)
+        left, right = min(left, start), max(right, stop)
+        start, stop = source_span(box[3], row[1], row[3], crop_px)
+        top, bottom = min(top, start), max(bottom, stop)
+    return box[0] + left, box[1] + top, right - left, bottom - top
+
+
+if (_DECODE_PART := native.address("ilsvrc_decode_part")) is None:
+    _init, _destroy, _decompress = (
+        c_function(name, ctypes.cast(getattr(jpeg.turbojpeg(), name), ctypes.c_void_p).value, result, *arguments)
+        for name, result, arguments in (
+            ("tjInitDecompress", types.uintp, ()),
+            ("tjDestroy", types.int32, (types.uintp,)),
+            ("tjDecompress2", types.int32, (*2 * (types.uintp,), types.uint64, types.uintp, *5 * (types.int32,))),
+        )
+    )
+
+    @njit()
+    def _decode(payload: np.ndarray, width: int, height: int, part: Box) -> tuple[np.ndarray, int, int]:
+        """All of a JPEG's pixels, and the place of the first (0, 0); its left is -1 where the file is damaged."""
+        pixels = np.empty((height, width, 3), np.uint8)
+        handle = _init()
+        status = _decompress(
+            handle, payload.ctypes.data, payload.size, pixels.ctypes.data, width, 0, height, RGB_PIXELS, 0
+        )
+        _destroy(handle)
+        return pixels, -1 if status else 0, 0
+else:
+    _decode_part = c_function(
+        "ilsvrc_decode_part", _DECODE_PART, types.int64, types.uintp, types.uint64, *6 * (types.int64,), types.uintp,
+        types.int64,
+    )  # fmt: skip
+
+    @njit()
+    def _decode(payload: np.ndarray, width: int, height: int, part: Box) -> tuple[np.ndarray, int, int]:
+        """Pixels of a JPEG, `part` among them, and the place of the first; its left is -1 where the file is damaged."""
+        left, top = max(0, part[0] - MARGIN_PX), max(0, part[1] - MARGIN_PX)
+        columns = min(width, part[0] + part[2] + MARGIN_PX) - left
+        rows = min(height, part[1] + part[3] + MARGIN_PX) - top
+        pixels = np.empty((rows, columns + BLOCKS_PX, 3), np.uint8)
+        start = _decode_part(
+            payload.ctypes.data, payload.size, width, height, left, top, columns, rows, pixels.ctypes.data,
+            pixels.strides[0],
+        )  # fmt: skip
+        return pixels, start, top

@@ -164,7 +164,7 @@ class _ViewsDecoder(Operation):
         shown = torch.empty(shape, dtype=torch.uint8, pin_memory=self.pinned)
         columns = [c[indices] for c in (packed.modes, packed.widths, packed.heights, packed.offsets, packed.sizes)]
         boxes, windows = self.regions(indices)
-        status = show_all(state[0].view(np.ndarray), *columns, boxes, windows, shown.numpy())
+        status = show_all(state[0].view(np.ndarray), *columns, boxes, windows, shown.numpy(), request.whole)
         if status.any():
             _refuse_damaged(request, indices[status != 0])
         return shown

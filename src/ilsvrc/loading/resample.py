@@ -1,12 +1,15 @@
 """Pillow's antialiased bilinear resize, bit for bit, computed for a window of the result only. Numba.
 
 Follows libImaging/Resample.c of Pillow 13: weights in 22-bit fixed point, two passes with 8 bits in between, the
-vertical one first where the height shrinks by more than twice what the width does.
+vertical one first where the height shrinks by more than twice what the width does. The passes are partial.c's where it
+is compiled and the processor has AVX2, else numba's.
 """
 
 import numpy as np
+from numba import types
 
-from ilsvrc.loading.compiled import njit
+from ilsvrc.loading import native
+from ilsvrc.loading.compiled import c_function, njit
 
 PRECISION_BITS = 22
 HALF = 1 << (PRECISION_BITS - 1)
@@ -42,6 +45,15 @@ def resized_window(
 
 
 @njit()
+def source_span(in_px: int, out_px: int, start: int, count: int) -> tuple[int, int]:
+    """Where the pixels begin and stop that the output pixels `start` to `start + count` are made of."""
+    scale = in_px / out_px
+    support = max(scale, 1.0)
+    low = max(0, int((start + 0.5) * scale - support + 0.5))
+    return low, min(in_px, int((start + count - 0.5) * scale + support + 0.5))
+
+
+@njit()
 def _weights(origin: int, in_px: int, out_px: int, start: int, count: int) -> Table:
     """Fixed-point weights of the output pixels `start` to `start + count` along one side of a box at `origin`."""
     scale = in_px / out_px
@@ -74,7 +86,7 @@ def _span(table: Table) -> tuple[int, int]:
 
 
 @njit()
-def _across(source: np.ndarray, start: int, stop: int, table: Table) -> np.ndarray:
+def _numba_across(source: np.ndarray, start: int, stop: int, table: Table) -> np.ndarray:
     """Resizes the rows `start` to `stop` along x."""
     first, number, weights = table
     result = np.empty((stop - start, len(first), 3), np.uint8)
@@ -93,7 +105,7 @@ def _across(source: np.ndarray, start: int, stop: int, table: Table) -> np.ndarr
 
 
 @njit()
-def _down(source: np.ndarray, start: int, stop: int, table: Table) -> np.ndarray:
+def _numba_down(source: np.ndarray, start: int, stop: int, table: Table) -> np.ndarray:
     """Resizes the columns `start` to `stop` along y."""
     first, number, weights = table
     lines = source.reshape((source.shape[0], 3 * source.shape[1]))
@@ -109,3 +121,40 @@ def _down(source: np.ndarray, start: int, stop: int, table: Table) -> np.ndarray
         for x in range(length):
             result[y, x] = sums[x] >> PRECISION_BITS
     return result.reshape((len(first), stop - start, 3))
+
+
+if (_ACROSS := native.address("ilsvrc_across")) is None:
+    _across, _down = _numba_across, _numba_down
+else:
+    _row, _whole = types.uintp, types.int64
+    _c_across = c_function(
+        "ilsvrc_across", _ACROSS, types.void, _row, _whole, _whole, _row, _row, _row, _whole, _whole, _row, _row
+    )
+    _c_down = c_function(
+        "ilsvrc_down", native.address("ilsvrc_down"), types.void,
+        _row, _whole, _whole, _row, _row, _row, _whole, _whole, _row,
+    )  # fmt: skip
+
+    @njit()
+    def _across(source: np.ndarray, start: int, stop: int, table: Table) -> np.ndarray:
+        """`_numba_across` in C."""
+        first, number, weights = table
+        width = source.shape[1]
+        last = np.empty((width + 1, 3), np.uint8)
+        result = np.empty((stop - start, len(first), 3), np.uint8)
+        _c_across(
+            source[start:].ctypes.data, width, stop - start, first.ctypes.data, number.ctypes.data,
+            weights.ctypes.data, weights.shape[1], len(first), last.ctypes.data, result.ctypes.data,
+        )  # fmt: skip
+        return result
+
+    @njit()
+    def _down(source: np.ndarray, start: int, stop: int, table: Table) -> np.ndarray:
+        """`_numba_down` in C."""
+        first, number, weights = table
+        result = np.empty((len(first), stop - start, 3), np.uint8)
+        _c_down(
+            source[:, start:].ctypes.data, 3 * source.shape[1], 3 * (stop - start), first.ctypes.data,
+            number.ctypes.data, weights.ctypes.data, weights.shape[1], len(first), result.ctypes.data,
+        )  # fmt: skip
+        return result

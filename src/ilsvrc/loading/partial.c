@@ -1,0 +1,195 @@
+/* Decodes a part of a JPEG, and Pillow's resize in AVX2: what makes the FFCV loader fast.
+
+   Optional: where this is not compiled, decode.py and resample.py give the same pixels without it.
+   loading/native.py opens it. */
+
+#include <setjmp.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <jpeglib.h>
+
+#define EXPORTED __attribute__((visibility("default")))
+#define LINES 16
+
+struct errors {
+    struct jpeg_error_mgr manager;
+    jmp_buf back;
+};
+
+static void stop(j_common_ptr info)
+{
+    longjmp(((struct errors *)info->err)->back, 1);
+}
+
+static void count(j_common_ptr info, int level)
+{
+    if (level < 0)
+        info->err->num_warnings++;
+}
+
+static void read_lines(j_decompress_ptr info, int64_t rows, uint8_t *pixels, int64_t stride)
+{
+    JSAMPROW lines[LINES];
+    for (int64_t row = 0; row < rows;) {
+        int64_t wanted = rows - row < LINES ? rows - row : LINES;
+        for (int64_t line = 0; line < wanted; line++)
+            lines[line] = pixels + (row + line) * stride;
+        row += jpeg_read_scanlines(info, lines, wanted);
+    }
+}
+
+/* Rows `top` to `top + rows` of a JPEG of `width` x `height` in RGB, accurate DCT and fancy upsampling.
+
+   Columns begin at or before `left`, where a block does: the result says at which, or is -1 where the file is damaged
+   before the last of these rows or, if that is the picture's last, behind it. `pixels` has room for rows of `columns` + 31 pixels, `stride` bytes apart. The first
+   and the last column of a part that ends inside of the picture lack a neighbour for fancy upsampling. */
+EXPORTED int64_t ilsvrc_decode_part(const uint8_t *payload, size_t size, int64_t width, int64_t height, int64_t left,
+                                    int64_t top, int64_t columns, int64_t rows, uint8_t *pixels, int64_t stride)
+{
+    struct jpeg_decompress_struct info;
+    struct errors errors;
+    info.err = jpeg_std_error(&errors.manager);
+    errors.manager.error_exit = stop;
+    errors.manager.emit_message = count;
+    if (setjmp(errors.back)) {
+        jpeg_destroy_decompress(&info);
+        return -1;
+    }
+    jpeg_create_decompress(&info);
+    jpeg_mem_src(&info, payload, size);
+    jpeg_read_header(&info, TRUE);
+    if (info.image_width != width || info.image_height != height)
+        longjmp(errors.back, 1);
+    info.out_color_space = JCS_RGB;
+    jpeg_start_decompress(&info);
+    JDIMENSION start = left, span = columns;
+    if (columns < width)
+        jpeg_crop_scanline(&info, &start, &span);
+    if (top > 0)
+        jpeg_skip_scanlines(&info, top);
+    read_lines(&info, rows, pixels, stride);
+    if (top + rows == height)
+        jpeg_finish_decompress(&info); /* looks for the end of the image */
+    int64_t result = errors.manager.num_warnings ? -1 : (int64_t)start;
+    jpeg_destroy_decompress(&info);
+    return result;
+}
+
+#if defined(__x86_64__)
+
+#include <immintrin.h>
+
+#define AVX2 __attribute__((target("avx2")))
+#define BITS 22
+#define HALF (1 << (BITS - 1))
+
+EXPORTED int ilsvrc_can_resize(void)
+{
+    return __builtin_cpu_supports("avx2") != 0;
+}
+
+/* Two pixels as 2 x 4 numbers; the fourth of each is its neighbour's. */
+static inline AVX2 __m256i pair(const uint8_t *one, const uint8_t *other)
+{
+    int32_t low, high;
+    memcpy(&low, one, 4);
+    memcpy(&high, other, 4);
+    return _mm256_cvtepu8_epi32(_mm_insert_epi32(_mm_cvtsi32_si128(low), high, 1));
+}
+
+static inline AVX2 __m256i weighed(__m256i sums, __m256i values, __m256i weight)
+{
+    return _mm256_add_epi32(sums, _mm256_mullo_epi32(values, weight));
+}
+
+/* Eight sums as eight bytes, in the lower half. */
+static inline AVX2 __m128i bytes(__m256i sums)
+{
+    __m256i whole = _mm256_srai_epi32(sums, BITS);
+    __m128i words = _mm_packus_epi32(_mm256_castsi256_si128(whole), _mm256_extracti128_si256(whole, 1));
+    return _mm_packus_epi16(words, words);
+}
+
+/* Resizes four lines along x; see resample.py for the weights. */
+static AVX2 void across_four(const uint8_t *lines[4], const int64_t *first, const int64_t *number,
+                             const int32_t *weights, int64_t taps, int64_t count, uint8_t *results[4])
+{
+    for (int64_t x = 0; x < count; x++) {
+        __m256i upper = _mm256_set1_epi32(HALF), lower = upper;
+        int64_t at = 3 * first[x];
+        for (int64_t tap = 0; tap < number[x]; tap++, at += 3) {
+            __m256i weight = _mm256_set1_epi32(weights[x * taps + tap]);
+            upper = weighed(upper, pair(lines[0] + at, lines[1] + at), weight);
+            lower = weighed(lower, pair(lines[2] + at, lines[3] + at), weight);
+        }
+        __m128i two = bytes(upper), more = bytes(lower);
+        int32_t pixels[4] = {_mm_cvtsi128_si32(two), _mm_extract_epi32(two, 1), _mm_cvtsi128_si32(more),
+                             _mm_extract_epi32(more, 1)};
+        for (int line = 0; line < 4; line++)
+            memcpy(results[line] + 3 * x, &pixels[line], 3);
+    }
+}
+
+/* Resizes `rows` lines of `width` pixels along x to `count`. `last` has room for a line and a byte: a copy of the last
+   one, since a byte is read behind each pixel. */
+EXPORTED AVX2 void ilsvrc_across(const uint8_t *source, int64_t width, int64_t rows, const int64_t *first,
+                                 const int64_t *number, const int32_t *weights, int64_t taps, int64_t count,
+                                 uint8_t *last, uint8_t *result)
+{
+    memcpy(last, source + (rows - 1) * 3 * width, 3 * width);
+    last[3 * width] = 0;
+    for (int64_t row = 0; row < rows; row += 4) {
+        const uint8_t *lines[4];
+        uint8_t *results[4];
+        for (int line = 0; line < 4; line++) {
+            int64_t place = row + line < rows - 1 ? row + line : rows - 1;
+            lines[line] = place == rows - 1 ? last : source + place * 3 * width;
+            results[line] = result + place * 3 * count;
+        }
+        across_four(lines, first, number, weights, taps, count, results);
+    }
+}
+
+/* Resizes `length` bytes of lines that are `stride` bytes apart along y to `count` lines. */
+EXPORTED AVX2 void ilsvrc_down(const uint8_t *source, int64_t stride, int64_t length, const int64_t *first,
+                               const int64_t *number, const int32_t *weights, int64_t taps, int64_t count,
+                               uint8_t *result)
+{
+    for (int64_t y = 0; y < count; y++, result += length, weights += taps) {
+        const uint8_t *line = source + first[y] * stride;
+        int64_t x = 0;
+        for (; x + 32 <= length; x += 32) {
+            __m256i sums[4];
+            for (int part = 0; part < 4; part++)
+                sums[part] = _mm256_set1_epi32(HALF);
+            for (int64_t tap = 0; tap < number[y]; tap++) {
+                __m256i weight = _mm256_set1_epi32(weights[tap]);
+                const __m128i *values = (const __m128i *)(line + tap * stride + x);
+                for (int part = 0; part < 4; part++) {
+                    __m128i eight = _mm_loadl_epi64((const __m128i *)((const uint8_t *)values + 8 * part));
+                    sums[part] = weighed(sums[part], _mm256_cvtepu8_epi32(eight), weight);
+                }
+            }
+            for (int part = 0; part < 4; part++)
+                _mm_storel_epi64((__m128i *)(result + x + 8 * part), bytes(sums[part]));
+        }
+        for (; x < length; x++) {
+            int32_t sum = HALF;
+            for (int64_t tap = 0; tap < number[y]; tap++)
+                sum += line[tap * stride + x] * weights[tap];
+            result[x] = sum >> BITS;
+        }
+    }
+}
+
+#else
+
+EXPORTED int ilsvrc_can_resize(void)
+{
+    return 0;
+}
+
+#endif

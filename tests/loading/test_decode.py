@@ -1,0 +1,113 @@
+import ctypes
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pictures import jpeg_bytes, photo
+from PIL import Image
+
+pytest.importorskip("numba")
+from ilsvrc.loading import decode, jpeg, layout, native, resample
+from ilsvrc.loading.batches import open_training
+
+SAMPLINGS = {"4:4:4": 0, "4:2:2": 1, "4:2:0": 2, "grey": 3, "4:4:0": 4, "4:1:1": 5}  # libjpeg-turbo's numbers
+WIDTH, HEIGHT, CROPS = 203, 149, 60
+
+needs_compiled = pytest.mark.skipif(native.path() is None, reason="partial.c is not compiled here")
+
+
+def picture() -> Image.Image:
+    return photo(3).resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC)
+
+
+def encoded(sampling: str) -> bytes:
+    """The picture as libjpeg-turbo encodes it: Pillow knows three of the samplings only."""
+    library = jpeg.turbojpeg()
+    library.tjInitCompress.restype = ctypes.c_void_p
+    handle, result, size = ctypes.c_void_p(library.tjInitCompress()), ctypes.c_void_p(), ctypes.c_ulong()
+    pixels = np.asarray(picture()).tobytes()
+    options = (ctypes.byref(result), ctypes.byref(size), SAMPLINGS[sampling], 90, 0)
+    assert library.tjCompress2(handle, pixels, WIDTH, 0, HEIGHT, jpeg.RGB_PIXELS, *options) == 0
+    content = ctypes.string_at(result, size.value)
+    library.tjFree(result)
+    library.tjDestroy(handle)
+    return content
+
+
+def crops(content: bytes, side: int) -> tuple[np.ndarray, np.ndarray]:
+    """Crops `[CROPS, side, side, 3]` of a JPEG that is decoded in part, and those of the whole one."""
+    random, ones = np.random.default_rng(side), np.ones(CROPS, np.int64)
+    left, top = random.integers(WIDTH - side + 1, size=CROPS), random.integers(HEIGHT - side + 1, size=CROPS)
+    left[:4], top[:4] = (0, WIDTH - side, 0, WIDTH - side), (0, 0, HEIGHT - side, HEIGHT - side)
+    boxes = np.column_stack((left, top, ones * side, ones * side))
+    windows = np.column_stack((ones * side, ones * side, 0 * ones, 0 * ones, 0 * ones))[:, None]
+    columns = (ones * layout.JPEG).astype(np.uint8), ones * WIDTH, ones * HEIGHT, 0 * ones, ones * len(content)
+    shown = np.empty((CROPS, 1, side, side, 3), np.uint8)
+    stored = np.frombuffer(content, np.uint8)
+    assert not decode.show_all(stored, *columns, boxes, windows, shown, False).any()
+    whole = jpeg.decode(content, WIDTH, HEIGHT)
+    return shown[:, 0], np.stack([whole[y : y + side, x : x + side] for x, y in zip(left, top, strict=True)])
+
+
+@pytest.mark.parametrize("sampling", SAMPLINGS)
+@pytest.mark.parametrize("side", [1, 8, 33, 149])
+def test_a_part_of_a_jpeg_has_the_pixels_of_the_whole(sampling: str, side: int):
+    part, whole = crops(encoded(sampling), side)
+    assert (part == whole).all()
+
+
+@pytest.mark.parametrize("options", [{"progressive": True}, {"restart_marker_rows": 1}, {"restart_marker_blocks": 3}])
+def test_progressive_files_and_restart_markers_do_not_matter(options: dict[str, object]):
+    part, whole = crops(jpeg_bytes(picture(), **options), 40)
+    assert (part == whole).all()
+
+
+@needs_compiled
+def test_training_decodes_no_rows_below_the_crop():
+    content = encoded("4:2:0")
+    content = content[: len(content) // 2] + jpeg.END  # the upper half of the rows, or a little more
+    ones = np.ones(1, np.int64)
+    columns = (ones * layout.JPEG).astype(np.uint8), ones * WIDTH, ones * HEIGHT, 0 * ones, ones * len(content)
+    box, window = np.array([[0, 0, 32, 32]]), np.array([[[32, 32, 0, 0, 0]]])
+    shown, stored = np.empty((1, 1, 32, 32, 3), np.uint8), np.frombuffer(content, np.uint8)
+    assert decode.show_all(stored, *columns, box, window, shown, False) == 0
+    assert decode.show_all(stored, *columns, box, window, shown, True) == 1
+
+
+def test_the_two_resizes_agree():
+    random = np.random.default_rng(2)
+    for _ in range(200):
+        height, width, length = (int(n) for n in random.integers(1, 90, 3))
+        source = random.integers(0, 256, (height, width, 3), np.uint8)
+        columns, rows = (resample._weights(0, side, length, 0, length) for side in (width, height))
+        for one, other, stop, table in (
+            (resample._across, resample._numba_across, height, columns),
+            (resample._down, resample._numba_down, width, rows),
+        ):
+            assert (one(source, 0, stop, table) == other(source, 0, stop, table)).all()
+
+
+WITHOUT = """
+import sys
+from ilsvrc.loading import native
+native.path, native.address = lambda: None, lambda name: None
+from ilsvrc.loading.batches import open_training
+import torch
+opened = open_training("ffcv", sys.argv[1], crop="area_aspect", crop_px=32, flip=True, batch_size=12, seed=5, workers=2)
+torch.save([tuple(batch) for batch in opened.epoch(3)], sys.argv[2])
+opened.close()
+"""
+
+
+@needs_compiled
+@pytest.mark.parametrize("form", ["jpeg_beton", "raw_beton"])
+def test_batches_are_the_same_without_the_compiled_library(request, tmp_path: Path, form: str):
+    torch = pytest.importorskip("torch")
+    beton = request.getfixturevalue(form)
+    subprocess.run([sys.executable, "-c", WITHOUT, str(beton), str(tmp_path / "batches.pt")], check=True)
+    opened = open_training("ffcv", beton, crop="area_aspect", crop_px=32, flip=True, batch_size=12, seed=5)
+    pairs = zip(opened.epoch(3), torch.load(tmp_path / "batches.pt"), strict=True)
+    assert all(torch.equal(a, b) for ours, theirs in pairs for a, b in zip(ours, theirs, strict=True))
+    opened.close()
