@@ -41,15 +41,19 @@ def acquire(raw: Path, options: Mapping[str, Any]) -> None:
 
 
 def samples(raw: Path, options: Mapping[str, Any]) -> Iterator[Sample]:
-    """Every picture by split, class and name."""
+    """Every picture by split, class and name; each tar is gone through once, and what is for `val` kept meanwhile."""
     path = Path(options["path"])
-    tars = sorted(_class_tars(path).items())
-    for split in ("train", "val"):
-        for wnid, tar in tars:
-            file = str(tar.file) if path.is_absolute() else os.path.relpath(tar.file, raw)
-            for picture in sorted(inner_members(tar)):
-                if _split(picture.name) == split:
-                    yield Sample(split, wnid, f"{wnid}/{picture.name}", file, picture.offset, picture.size)
+    val = []
+    for wnid, tar in sorted(_class_tars(path).items()):
+        file = str(tar.file) if path.is_absolute() else os.path.relpath(tar.file, raw)
+        for picture in sorted(inner_members(tar)):
+            split = _split(picture.name)
+            sample = Sample(split, wnid, f"{wnid}/{picture.name}", file, picture.offset, picture.size)
+            if split == "train":
+                yield sample
+            else:
+                val.append(sample)
+    yield from val
 
 
 def _class_tars(path: Path) -> dict[str, Member]:
