@@ -1,4 +1,4 @@
-"""Images a second: our FFCV loader beside torchvision's ImageFolder and DataLoader, in one run on one machine.
+"""Images a second: our FFCV loader, FFCV's own decoder on the same files, and torchvision's ImageFolder + DataLoader.
 
 Every variant decodes the same photographs, crops 8 to 100 % of the area to 224 pixels, mirrors half of them and
 makes batches of 128. Rounds alternate between the variants and their medians are compared, so that a machine that
@@ -12,7 +12,8 @@ import statistics
 import tarfile
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
@@ -20,12 +21,18 @@ from torch.utils.data import DataLoader
 from torchvision import datasets, transforms
 
 from ilsvrc.data import folder
-from ilsvrc.loading import writer
+from ilsvrc.loading import jpeg, native, packed, writer
 from ilsvrc.loading.batches import open_training
 from ilsvrc.runs import FormSpec
 
 CROP_PX, BATCH = 224, 128
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+BASELINE = "torchvision, float32"
+FORMS = {
+    "original JPEG": FormSpec(data="benchmark"),
+    "JPEG, short side 375": FormSpec(data="benchmark", short_side_px=375),
+    "raw, short side 375": FormSpec(data="benchmark", short_side_px=375, encoding="raw"),
+}
 Epoch = Callable[[int], Iterable[object]]
 
 
@@ -33,12 +40,11 @@ def main() -> None:
     options = arguments()
     with tempfile.TemporaryDirectory() as scratch:
         variants = {
-            "ilsvrc, FFCV": ours(options.archive, Path(scratch), options.workers, "ffcv"),
-            "ilsvrc, Pillow": ours(options.archive, Path(scratch), options.workers, "pillow"),
-            "torchvision, float32": torchvision(options.archive, Path(scratch), options.workers, floats=True),
-            "torchvision, uint8": torchvision(options.archive, Path(scratch), options.workers, floats=False),
+            name: make
+            for name, make in every_variant(options.archive, Path(scratch), options.workers).items()
+            if not options.only or name == BASELINE or any(word in name for word in options.only)
         }
-        rates = measure(variants, options.rounds, options.epochs)
+        rates = measure({name: make() for name, make in variants.items()}, options.rounds, options.epochs)
     report(rates, options)
 
 
@@ -48,19 +54,54 @@ def arguments() -> argparse.Namespace:
     options.add_argument("--workers", type=int, default=2)
     options.add_argument("--rounds", type=int, default=5)
     options.add_argument("--epochs", type=int, default=3, help="epochs in a round")
+    options.add_argument("--only", nargs="*", help="variants whose name has one of these words, and the baseline")
     options.add_argument("--json", type=Path, help="file for every round's rate")
     return options.parse_args()
 
 
-def ours(archive: Path, scratch: Path, workers: int, loader: str) -> Epoch:
-    beton = scratch / "train.beton"
+def every_variant(archive: Path, scratch: Path, workers: int) -> dict[str, Callable[[], Epoch]]:
+    """Name -> what makes it ready. FFCV's own pipelines come last: they mark numba's types for later compilations."""
+
+    def path(form: str) -> Path:
+        return pack(archive, scratch, form, workers)
+
+    return {
+        **{f"ilsvrc, {form}": lambda form=form: ours(path(form), workers, "ffcv") for form in FORMS},
+        "ilsvrc without FFCV, original JPEG": lambda: ours(path("original JPEG"), workers, "pillow"),
+        BASELINE: lambda: torchvision(archive, scratch, workers, floats=True),
+        "torchvision, uint8": lambda: torchvision(archive, scratch, workers, floats=False),
+        "whole originals decoded, no more": lambda: decoding(path("original JPEG"), workers),
+        **{f"stock FFCV, {form}": lambda form=form: stock(path(form), workers) for form in FORMS},
+    }
+
+
+def pack(archive: Path, scratch: Path, form: str, workers: int) -> Path:
+    beton = scratch / f"{form}.beton"
     if not beton.exists():
         samples = [sample for sample in folder.samples(scratch, {"path": str(archive)}) if sample.split == "train"]
         labels = {name: label for label, name in enumerate(sorted({sample.label_name for sample in samples}))}
-        writer.pack(samples, labels, scratch, FormSpec(data="benchmark"), beton, workers)
+        writer.pack(samples, labels, scratch, FORMS[form], beton, workers)
+    return beton
+
+
+def ours(beton: Path, workers: int, loader: str) -> Epoch:
     return open_training(
         loader, beton, crop="area_aspect", crop_px=CROP_PX, flip=True, batch_size=BATCH, seed=0, workers=workers
     ).epoch
+
+
+def stock(beton: Path, workers: int) -> Epoch:
+    from ffcv.fields.basics import IntDecoder
+    from ffcv.fields.rgb_image import RandomResizedCropRGBImageDecoder
+    from ffcv.loader import Loader, OrderOption
+    from ffcv.transforms import RandomHorizontalFlip, ToTensor
+
+    image = [RandomResizedCropRGBImageDecoder((CROP_PX, CROP_PX)), RandomHorizontalFlip(), ToTensor()]
+    loader = Loader(
+        str(beton), batch_size=BATCH, num_workers=workers, order=OrderOption.RANDOM, drop_last=True,
+        pipelines={"image": image, "label": [IntDecoder(), ToTensor()]},
+    )  # fmt: skip
+    return lambda epoch: loader
 
 
 def torchvision(archive: Path, scratch: Path, workers: int, floats: bool) -> Epoch:
@@ -75,6 +116,22 @@ def torchvision(archive: Path, scratch: Path, workers: int, floats: bool) -> Epo
         batch_size=BATCH, shuffle=True, drop_last=True, num_workers=workers, persistent_workers=True,
     )  # fmt: skip
     return lambda epoch: loader
+
+
+def decoding(beton: Path, workers: int) -> Epoch:
+    """libjpeg-turbo alone, in threads, an image at a time: where a loader that decodes whole images ends."""
+    opened = packed.open_packed(beton)
+    content = opened.mapped()
+
+    def decode(index: int) -> tuple[tuple[int]]:
+        jpeg.decode(opened.bytes_of(content, index).tobytes(), int(opened.widths[index]), int(opened.heights[index]))
+        return ((0,),)
+
+    def epoch(number: int) -> Iterator[object]:
+        with ThreadPoolExecutor(workers) as threads:
+            yield from threads.map(decode, range(opened.num_images))
+
+    return epoch
 
 
 def measure(variants: dict[str, Epoch], rounds: int, epochs: int) -> dict[str, list[float]]:
@@ -95,10 +152,11 @@ def count_images(batches: Iterable[object]) -> int:
 
 
 def report(rates: dict[str, list[float]], options: argparse.Namespace) -> None:
-    baseline = statistics.median(rates["torchvision, float32"])
+    baseline = statistics.median(rates[BASELINE])
     print(f"{options.archive.name}, {options.workers} workers, {options.rounds} rounds of {options.epochs} epochs,")
-    print(f"torch {torch.__version__}, load average {os.getloadavg()[0]:.1f} of {os.cpu_count()} cores\n")
-    print("| loader | images/s (median) | slowest to fastest round | against torchvision, float32 |")
+    print(f"torch {torch.__version__}, load average {os.getloadavg()[0]:.1f} of {os.cpu_count()} cores,")
+    print(f"partial.c {'compiled' if native.path() else 'not compiled'}\n")
+    print(f"| loader | images/s (median) | slowest to fastest round | against {BASELINE} |")
     print("|---|---|---|---|")
     for name, found in rates.items():
         median = statistics.median(found)

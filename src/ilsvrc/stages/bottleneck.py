@@ -1,0 +1,223 @@
+"""What limits a training on this machine: rates of disk, decoding, loader and network for params.yaml, in a minute.
+
+Needs the packed files (`snakemake --cores all data`); writes nothing.
+"""
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from itertools import count
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from ilsvrc import config, hardware, pipeline, plugins, results, runs
+from ilsvrc.loading import batches, jpeg, layout, packed
+from ilsvrc.stages import _recipe, _stage
+from ilsvrc.stages.train import KEEP_MEMORY
+from ilsvrc.training import distributed, loop
+from ilsvrc.training.distributed import World
+
+SECONDS = 3.0  # of each measurement; a training's step may take longer
+READ_IMAGES, DECODED_IMAGES = 2000, 1000
+CPU_BATCH = 16  # images a step where there is no GPU: the rate changes little with more
+
+
+class Rate(NamedTuple):
+    """Images a second of one part."""
+
+    part: str
+    images_per_second: float
+    of: str
+
+
+def main(given: argparse.Namespace) -> None:
+    """Measures, prints the table, and says what limits."""
+    flow = pipeline.Pipeline(config.load(given.params))
+    beton = Path(flow.packed) / "train.beton"
+    if not beton.exists():
+        raise ValueError(f"{beton} is not there; pack the pictures first: snakemake --cores all data")
+    specs = chosen(flow, given.architectures)
+    opened, manifest = packed.open_packed(beton), results.read_json(beton.with_suffix(".manifest.json"))
+    shared = [disk(opened), *([decoding(opened, given.threads)] if is_jpeg(opened).any() else [])]
+    print_rates(shared, head=True)
+    with distributed.joined(given.gpus) as world:
+        for spec in specs:
+            mine = [loader(beton, spec, given), network(beton, spec, manifest, world, given)]
+            print_rates(mine)
+            print(verdict(spec, opened, [shared[0], *mine], given), flush=True)
+
+
+def chosen(flow: pipeline.Pipeline, architectures: list[str]) -> list[runs.TrainSpec]:
+    """The first run of each architecture that is asked for, else of each in params.yaml."""
+    by_name: dict[str, runs.TrainSpec] = {}
+    params = flow.params
+    if architectures:
+        names = tuple(plugins.check("models", name) for name in architectures)
+        params = config.Params(**params.model_dump() | {"architectures": names})
+    for run in runs.expand(params):
+        by_name.setdefault(run.spec.architecture, run.spec)
+    return list(by_name.values())
+
+
+def disk(opened: packed.Packed) -> Rate:
+    """Payloads in random order, read from the disk and not from memory where the kernel lets go of them."""
+    random = np.random.default_rng(0).permutation(opened.num_images)[:READ_IMAGES]
+    file = os.open(opened.path, os.O_RDONLY)
+    try:
+        for advice in (os.POSIX_FADV_DONTNEED, os.POSIX_FADV_RANDOM):
+            os.posix_fadvise(file, 0, 0, advice)
+        done = rate(len(os.pread(file, int(opened.sizes[i]), int(opened.offsets[i]))) > 0 for i in random)
+    finally:
+        os.close(file)
+    return Rate("disk", done, f"{opened.sizes.mean() / 1e3:.0f} kB an image, in random order")
+
+
+def decoding(opened: packed.Packed, threads: int) -> Rate:
+    """Whole JPEGs, by libjpeg-turbo alone."""
+    indices = np.random.default_rng(0).permutation(np.flatnonzero(is_jpeg(opened)))[:DECODED_IMAGES]
+    content = opened.mapped()
+
+    def decode(index: int) -> int:
+        payload = opened.bytes_of(content, index).tobytes()
+        return len(jpeg.decode(payload, int(opened.widths[index]), int(opened.heights[index])))
+
+    megapixels = (opened.widths * opened.heights).mean() / 1e6
+    with ThreadPoolExecutor(threads) as pool:
+        rounds = (indices[start : start + 4 * threads] for start in range(0, len(indices), 4 * threads))
+        done = rate(len(list(pool.map(decode, some))) for some in rounds)
+    return Rate("decode", done, f"whole JPEGs of {megapixels:.2f} megapixels, {threads} threads")
+
+
+def loader(beton: Path, spec: runs.TrainSpec, given: argparse.Namespace) -> Rate:
+    """Training batches as the recipe asks for them, thrown away."""
+    recipe = spec.recipe
+    opened = batches.open_training(
+        given.loader, beton, crop=recipe.crop, crop_px=spec.crop_px, flip=recipe.flip,
+        batch_size=recipe.batch_size, seed=spec.seed, workers=given.threads,
+    )  # fmt: skip
+    with closing(opened):
+        done = rate((len(batch.labels) for batch in endless(opened)), skip=2)
+    return Rate("loader", done, f"{given.loader}, {recipe.crop} crops of {spec.crop_px} px, {given.threads} threads")
+
+
+def network(beton: Path, spec: runs.TrainSpec, manifest: results.Info, world: World, given: argparse.Namespace) -> Rate:
+    """Steps on noise: forward, backward and update."""
+    recipe, threads = spec.recipe, torch.get_num_threads()
+    size = recipe.batch_size if given.gpus else min(recipe.batch_size, recipe.batch_norm_group or CPU_BATCH)
+    spec = spec.model_copy(update={"recipe": recipe.model_copy(update={"batch_size": size})})
+    number_format = _recipe.number_format(given, spec, world)
+    noise = batches.open_training(
+        "synthetic", beton, crop=recipe.crop, crop_px=spec.crop_px, flip=False, batch_size=size, seed=0
+    )
+    torch.set_num_threads(given.threads)
+    training = _recipe.prepare(spec, manifest, len(noise), world, number_format)
+    training.network.train()
+    # the sums that a step returns wait for the device
+    steps = (int(loop.train_step(training, batch, 0)[2]) for batch in endless(noise))
+    done = rate(steps, skip=3 if given.gpus else 1)
+    torch.set_num_threads(threads)
+    return Rate(spec.architecture, done, f"forward, backward and update, {number_format}, {world.device.type}")
+
+
+def verdict(spec: runs.TrainSpec, opened: packed.Packed, rates: list[Rate], given: argparse.Namespace) -> str:
+    """One sentence: what limits, and what to change."""
+    from_disk, loading, computing = rates
+    parts = [loading, computing] if fits_in_memory(opened) else rates
+    least = min(parts, key=lambda each: each.images_per_second)
+    seconds = opened.num_images / least.images_per_second
+    what = "the network" if least is computing else f"the {least.part}"
+    start = f"{spec.architecture}: {what} limits, {seconds / 60:.1f} minutes for {opened.num_images} images"
+    if least is computing:
+        return f"{start}; loading keeps up; faster is {faster_network(given)}"
+    if least is from_disk:
+        return f"{start}; a faster disk for data/packed helps, or {smaller(opened)}"
+    return f"{start}; {faster_loader(opened, given)}"
+
+
+def faster_network(given: argparse.Namespace) -> str:
+    """What speeds up a network."""
+    return "more GPUs (--set-resources train:gpu=<n>)" if given.gpus else "a GPU, or training: {crop_px: ...}"
+
+
+def faster_loader(opened: packed.Packed, given: argparse.Namespace) -> str:
+    """What speeds up loading."""
+    if given.loader == "pillow":
+        return "use --set-resources train:loader=ffcv"
+    cores = len(os.sched_getaffinity(0))
+    more = f"use more of the {cores} cores (--set-threads train={cores}), or " if given.threads < cores else ""
+    return f"{more}set {smaller(opened)}"
+
+
+def smaller(opened: packed.Packed) -> str:
+    """A packed form that is read or decoded faster."""
+    if not is_jpeg(opened).any():
+        return "data: {encoding: jpeg} or a lower short_side_px in params.yaml"
+    return "data: {short_side_px: 256}, and where the disk has room encoding: raw, in params.yaml"
+
+
+def fits_in_memory(opened: packed.Packed) -> bool:
+    """The kernel can keep the whole file after the first epoch."""
+    memory_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return opened.path.stat().st_size < 0.5 * memory_bytes
+
+
+def is_jpeg(opened: packed.Packed) -> np.ndarray:
+    """Which images are stored encoded."""
+    return opened.modes == layout.JPEG
+
+
+def endless(opened: batches.TrainingBatches) -> Iterator[batches.Batch]:
+    """Epoch after epoch."""
+    for epoch in count():
+        yield from opened.epoch(epoch)
+
+
+def rate(numbers: Iterable[int], skip: int = 0) -> float:
+    """Sum of `numbers` a second, over SECONDS or what there is, the first `skip` of them not counted."""
+    done, begin = 0, time.perf_counter()
+    for step, number in enumerate(numbers, start=1 - skip):
+        if step <= 0:
+            begin = time.perf_counter()
+            continue
+        done += number
+        if time.perf_counter() - begin > SECONDS:
+            break
+    return done / max(time.perf_counter() - begin, 1e-9)
+
+
+def print_rates(rates: list[Rate], head: bool = False) -> None:
+    """Lines of the table."""
+    if head:
+        print(f"{'':<24}{'images/s':>10}  of")
+    for part, images_per_second, of in rates:
+        print(f"{part:<24}{images_per_second:>10.0f}  {of}", flush=True)
+
+
+def arguments() -> argparse.ArgumentParser:
+    """The stage's arguments."""
+    parser = _stage.parser(__doc__)
+    parser.add_argument("architectures", nargs="*", help="those of params.yaml where none is named")
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="of the loader, and on a CPU")
+    parser.add_argument("--gpus", type=int, choices=(0, 1), default=min(1, hardware.num_gpus()))
+    parser.add_argument("--precision", default="auto", help="auto, float32, bfloat16 or float64")
+    parser.add_argument("--loader", default="ffcv", help="ffcv or pillow")
+    return parser
+
+
+def with_trainings_memory() -> None:
+    """Starts this program again with the allocator's settings that a training has."""
+    if not KEEP_MEMORY.items() <= os.environ.items():
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], os.environ | KEEP_MEMORY)
+
+
+if __name__ == "__main__":
+    with_trainings_memory()
+    _stage.run(main, arguments())
