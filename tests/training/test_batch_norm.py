@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from timm.layers import BatchNormAct2d
 from torch import nn
 
-from ilsvrc.training.batch_norm import GroupedBatchNorm2d, check_groups, group_statistics
+from ilsvrc import plugins
+from ilsvrc.training.batch_norm import GroupedBatchNorm, check_groups, group_statistics
 from ilsvrc.training.distributed import World, joined
 
 IMAGES, GROUP = 8, 4
@@ -42,7 +44,7 @@ def trained_once(group: int | None, world: World) -> list[torch.Tensor]:
 
 
 def test_each_group_is_normalised_by_itself():
-    norm = GroupedBatchNorm2d(nn.BatchNorm2d(3).double(), GROUP)
+    norm = GroupedBatchNorm(nn.BatchNorm2d(3).double(), parts=IMAGES // GROUP)
     parts = norm(images()).split(GROUP)
     for part in parts:
         torch.testing.assert_close(part.mean(dim=(0, 2, 3)), torch.zeros(3, dtype=torch.float64))
@@ -50,13 +52,41 @@ def test_each_group_is_normalised_by_itself():
 
 
 def test_running_averages_move_once_a_step_to_the_mean_of_the_groups():
-    norm = GroupedBatchNorm2d(nn.BatchNorm2d(3).double(), GROUP)
+    norm = GroupedBatchNorm(nn.BatchNorm2d(3).double(), parts=IMAGES // GROUP)
     norm(images())
     first, second = images().split(GROUP)
     variance = (first.var(dim=(0, 2, 3)) + second.var(dim=(0, 2, 3))) / 2
     torch.testing.assert_close(norm.running_mean, 0.1 * images().mean(dim=(0, 2, 3)))
     torch.testing.assert_close(norm.running_var, 0.9 + 0.1 * variance)
     assert norm.num_batches_tracked == 1
+
+
+def test_rows_of_an_image_stay_in_its_group():
+    rows = images().flatten(2).transpose(1, 2)  # 25 for each image
+    by_rows = GroupedBatchNorm(nn.BatchNorm1d(3).double(), parts=IMAGES // GROUP)(rows.flatten(0, 1))
+    by_pictures = GroupedBatchNorm(nn.BatchNorm2d(3).double(), parts=IMAGES // GROUP)(images())
+    torch.testing.assert_close(by_rows.unflatten(0, (IMAGES, 25)).transpose(1, 2), by_pictures.flatten(2))
+
+
+def test_what_a_library_fused_behind_the_norm_stays_behind_it():
+    fused = BatchNormAct2d(3, act_layer=nn.ReLU).double()
+    plain = GroupedBatchNorm(nn.BatchNorm2d(3).double(), parts=IMAGES // GROUP)
+    assert torch.equal(GroupedBatchNorm(fused, parts=IMAGES // GROUP)(images()), plain(images()).relu())
+
+
+def test_a_norm_without_scale_and_shift_is_grouped_too():
+    bare = GroupedBatchNorm(nn.BatchNorm2d(3, affine=False).double(), parts=IMAGES // GROUP)
+    affine = GroupedBatchNorm(nn.BatchNorm2d(3).double(), parts=IMAGES // GROUP)
+    assert torch.equal(bare(images()), affine(images()))
+
+
+@pytest.mark.parametrize("name", ["inception_v4", "sknet50", "ghostnet_0_5x", "levit_128s", "fractalnet5_thin_cifar"])
+def test_every_batch_norm_of_every_family_is_grouped(name):
+    with torch.device("meta"):
+        made = plugins.architecture(name)()
+    before = sum(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in made.modules())
+    group_statistics(made, GROUP, IMAGES, World())
+    assert before == sum(isinstance(m, GroupedBatchNorm) for m in made.modules()) > 0
 
 
 def test_one_group_is_plain_batch_norm():
@@ -81,7 +111,7 @@ def test_parameters_stay_those_that_the_optimizer_holds():
 def test_a_group_larger_than_the_batch_is_the_batch():
     made = network()
     group_statistics(made, 32, IMAGES, World())
-    assert made[1].group == IMAGES
+    assert made[1].parts == 1
 
 
 @pytest.mark.parametrize(("group", "batch", "processes"), [(32, 128, 1), (32, 128, 4), (32, 128, 8), (64, 64, 2)])

@@ -11,12 +11,13 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from ilsvrc.training.distributed import World
 
 
 def group_statistics(network: nn.Module, group: int | None, batch_size: int, world: World) -> None:
-    """Lets each `group` images of a batch of `batch_size` share statistics, in every 2-D batch norm of `network`.
+    """Lets each `group` images of a batch of `batch_size` share statistics, in every batch norm of `network`.
 
     None is one group for each process. Parameters and buffers stay the same objects, under the same names.
 
@@ -24,15 +25,16 @@ def group_statistics(network: nn.Module, group: int | None, batch_size: int, wor
         ValueError: groups do not fill the batch, or do not fit the processes' shares of it.
     """
     norms = [(parent, name, child) for parent in network.modules() for name, child in parent.named_children()
-             if type(child) is nn.BatchNorm2d]  # fmt: skip
+             if isinstance(child, _BatchNorm)]  # fmt: skip
     if group is None or not norms:
         return
     group = min(group, batch_size)
     check_groups(group, batch_size, world.size)
     processes = max(1, group * world.size // batch_size)
     together = _neighbours(world, processes)
+    parts = max(1, batch_size // world.size // group)
     for parent, name, norm in norms:
-        setattr(parent, name, GroupedBatchNorm2d(norm, group, processes, together))
+        setattr(parent, name, GroupedBatchNorm(norm, parts, processes, together))
 
 
 def check_groups(group: int, batch_size: int, num_processes: int) -> None:
@@ -51,29 +53,38 @@ def check_groups(group: int, batch_size: int, num_processes: int) -> None:
         )
 
 
-class GroupedBatchNorm2d(nn.BatchNorm2d):
-    """Batch norm of `norm`, whose statistics are those of `group` images, on `num_processes` where it is above 1.
+class GroupedBatchNorm(_BatchNorm):
+    """Batch norm of `norm`, whose statistics are those of a group of images.
 
-    A step moves the running averages once, to the mean of its groups' statistics. Evaluation is batch norm's.
+    A process's part of the batch has `parts` groups, or `num_processes` share one. A step moves the running averages
+    once, to the mean of its groups' statistics. Evaluation is batch norm's. Children of `norm` are what a library
+    fused behind it, such as timm's activations.
     """
 
-    def __init__(self, norm: nn.BatchNorm2d, group: int, num_processes: int = 1, together: Any = None) -> None:
-        super().__init__(norm.num_features, norm.eps, norm.momentum, device="meta")
-        self._parameters, self._buffers = norm._parameters, norm._buffers
+    def __init__(self, norm: _BatchNorm, parts: int = 1, num_processes: int = 1, together: Any = None) -> None:
+        super().__init__(norm.num_features, norm.eps, norm.momentum, affine=norm.affine, device="meta")
+        assert type(norm).forward is _BatchNorm.forward or {*norm._modules} == {"drop", "act"}, type(norm)
+        self._parameters, self._buffers, self._modules = norm._parameters, norm._buffers, norm._modules
         self.training = norm.training
-        self.group, self.num_processes, self.together = group, num_processes, together
+        self.parts, self.num_processes, self.together = parts, num_processes, together
 
     def forward(self, x: Tensor) -> Tensor:
-        """`[N, C, H, W]` to the same shape; N is this process's part of the batch."""
-        if not self.training or (self.num_processes == 1 and len(x) == self.group):
-            return super().forward(x)
-        if self.num_processes > 1:
+        """`[N, C, ...]` to the same shape; N is this process's part of the batch, or rows of it, image by image."""
+        x = self._normalized(x)
+        for child in self.children():
+            x = child(x)
+        return x
+
+    def _normalized(self, x: Tensor) -> Tensor:
+        if self.training and self.num_processes > 1:
             return self._over_processes(x)
-        return self._over_parts(x)
+        if self.training and self.parts > 1:
+            return self._over_parts(x)
+        return super().forward(x)
 
     def _over_parts(self, x: Tensor) -> Tensor:
         means, variances, parts = [], [], []
-        for part in torch.split(x, self.group):
+        for part in torch.chunk(x, self.parts):
             mean, variance = torch.zeros_like(self.running_mean), torch.zeros_like(self.running_var)  # type: ignore[arg-type]
             parts.append(F.batch_norm(part, mean, variance, self.weight, self.bias, True, 1.0, self.eps))
             means.append(mean)
@@ -82,14 +93,20 @@ class GroupedBatchNorm2d(nn.BatchNorm2d):
         return torch.cat(parts)
 
     def _over_processes(self, x: Tensor) -> Tensor:
-        wide = x.to(self.weight.dtype)
-        mean = self._mean_over_processes(wide.mean(dim=(0, 2, 3)))
-        centred = wide - mean[:, None, None]
-        variance = self._mean_over_processes(centred.square().mean(dim=(0, 2, 3)))
-        count = self.group * x.shape[2] * x.shape[3]
+        assert self.running_mean is not None
+        wide, others = x.to(self.running_mean.dtype), [dim for dim in range(x.dim()) if dim != 1]
+        mean = self._mean_over_processes(wide.mean(dim=others))
+        centred = wide - _per_channel(mean, x)
+        variance = self._mean_over_processes(centred.square().mean(dim=others))
+        count = x.numel() // x.shape[1] * self.num_processes
         self._remember(mean.detach(), variance.detach() * (count / (count - 1)))
-        scale = self.weight * (variance + self.eps).rsqrt()
-        return (centred * scale[:, None, None] + self.bias[:, None, None]).to(x.dtype)
+        normalized = centred * _per_channel((variance + self.eps).rsqrt(), x)
+        if self.affine:
+            normalized = normalized * _per_channel(self.weight, x) + _per_channel(self.bias, x)
+        return normalized.to(x.dtype)
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        """Pictures and rows alike."""
 
     def _mean_over_processes(self, values: Tensor) -> Tensor:
         summed: Tensor = _Sum.apply(values, self.together)
@@ -101,6 +118,11 @@ class GroupedBatchNorm2d(nn.BatchNorm2d):
         self.running_mean.lerp_(mean, momentum)  # type: ignore[union-attr]
         self.running_var.lerp_(variance, momentum)  # type: ignore[union-attr]
         self.num_batches_tracked.add_(1)  # type: ignore[union-attr]
+
+
+def _per_channel(values: Tensor, x: Tensor) -> Tensor:
+    """`[C]` as `[C, 1, ...]`, to go with `x` `[N, C, ...]`."""
+    return values.reshape(-1, *[1] * (x.dim() - 2))
 
 
 class _Sum(torch.autograd.Function):
