@@ -16,7 +16,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -87,12 +87,15 @@ def arguments() -> argparse.Namespace:
 
 
 def ways_for(name: str, inductor: bool) -> list[str]:
-    left_out = {"inductor"} if not inductor or name not in smallest_of_each_file() else set()
+    left_out = set() if inductor else {"inductor"}
+    if name not in smallest_of_each_file():
+        left_out |= SLOW_WAYS
     if not all(map(installed, FOR_ONNX)):
         left_out.add("ONNX")
     return [way for way in WAYS if way not in left_out]
 
 
+@cache
 def smallest_of_each_file() -> set[str]:
     """The network with the fewest parameters of each file of `models`."""
     table, by_file = reference.architectures(), {}
@@ -189,6 +192,9 @@ WAYS: dict[str, Callable[[Classifier, Tensor], Any] | None] = {
     "ONNX": onnx,
     "inductor": compile_to_cpp,
 }
+
+
+SLOW_WAYS = {"compile, training", "inductor"}  # minutes for deep networks: one of each file
 
 
 def compare(name: str, way: str) -> str:
@@ -352,7 +358,7 @@ Otherwise the cell has the reason.
 
 - **compile**: `torch.compile(backend="aot_eager", fullgraph=True)` in evaluation mode; logits are compared.
 - **compile, training**: the same of `outputs()` in training mode and double precision; the logits of all heads and all
-  gradients of a step are compared.
+  gradients of a step are compared. Only for the smallest network of each file.
 - **export**: `torch.export.export`. **TorchScript**: `torch.jit.trace` and `torch.jit.script`. Logits, in evaluation mode.
 - **ONNX**: `torch.onnx.export(dynamo=True)`, run by onnxruntime (`pip install onnx onnxscript onnxruntime`).
 - **inductor**: `torch.compile(fullgraph=True)` to C++, only with `--inductor`, for the smallest network of each file.
