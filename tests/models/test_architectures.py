@@ -109,7 +109,7 @@ def tested(request):
     network = plugins.architecture(name)(num_classes=10, input_px=side, **without_chance(name))
     initialization.initialize(network, "paper", seed=0)
     with torch.no_grad():
-        for _ in range(20):  # running statistics
+        for _ in range(8):  # running statistics
             network(torch.randn(8, 3, side, side))
         images = torch.randn(2, 3, side, side)
         return network.eval(), images, network(images), name
