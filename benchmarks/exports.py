@@ -251,7 +251,10 @@ class Worker:
         try:
             self.pipe.send((name, way))
             if self.pipe.poll(self.timeout):
-                return str(self.pipe.recv())
+                said = str(self.pipe.recv())
+                if said != YES:
+                    self.stop()  # TorchScript remembers what failed, and fails otherwise next time
+                return said
             failure = f"not done in {self.timeout:.0f} s"
         except (EOFError, OSError):
             self.process.join()
