@@ -1,7 +1,7 @@
-"""An index of 1.3 million pictures: seconds and peak memory of acquire, and of what packing reads of it.
+"""1.3 million pictures: seconds and peak memory of acquire (the index) and of packing the training split.
 
-`python benchmarks/index.py [--images 1300000] [--layouts tars folder zip table] [--scratch DIR]`; each measurement is
-a process of its own. The pictures are one byte each, so that the time is the index's alone.
+`python benchmarks/index.py [--images 1300000] [--layouts tars tar folder zip table] [--scratch DIR]`; each measurement
+is a process of its own. The pictures are PNGs of one pixel, so that the time is the bookkeeping's alone.
 """
 
 import argparse
@@ -9,31 +9,47 @@ import csv
 import io
 import json
 import resource
+import struct
 import subprocess
 import sys
 import tarfile
 import tempfile
 import time
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-CLASSES, VAL_PART = 1000, 26  # one in 26 is for the test, as of ImageNet's 1,331,167
+CLASSES, VAL_PART = 1000, 26  # one in 26 of each class is for the test, as of ImageNet's 1,331,167
+
+
+def png() -> bytes:
+    """One grey pixel."""
+    chunks = (
+        (b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 0)),
+        (b"IDAT", zlib.compress(b"\0\x80")),
+        (b"IEND", b""),
+    )
+    body = (struct.pack(">I", len(c)) + kind + c + struct.pack(">I", zlib.crc32(kind + c)) for kind, c in chunks)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(body)
+
+
+PICTURE = png()
 
 
 def names(images: int) -> Iterator[tuple[str, str, str]]:
     """Split, class and name, as ImageNet's."""
     for number in range(images):
         wnid = f"n{number % CLASSES:08d}"
-        yield ("val" if number % VAL_PART == 0 else "train"), wnid, f"{wnid}_{number}.JPEG"
+        yield ("val" if number // CLASSES % VAL_PART == 0 else "train"), wnid, f"{wnid}_{number}.JPEG"
 
 
 def in_tar(file: Path, members: Iterator[str]) -> None:
     with tarfile.open(file, "w", format=tarfile.USTAR_FORMAT) as tar:
         for name in members:
             info = tarfile.TarInfo(name)
-            info.size = 1
-            tar.addfile(info, io.BytesIO(b"x"))
+            info.size = len(PICTURE)
+            tar.addfile(info, io.BytesIO(PICTURE))
             tar.members = []
 
 
@@ -51,11 +67,11 @@ def make(layout: str, folder: Path, images: int) -> Path:
     if layout == "zip":
         with zipfile.ZipFile(folder / "all.zip", "w") as archive:
             for path in paths:
-                archive.writestr(path, b"x")
+                archive.writestr(path, PICTURE)
         return folder / "all.zip"
     for path in paths:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_bytes(b"x")
+        (folder / path).write_bytes(PICTURE)
     if layout == "folder":
         return folder
     with (folder / "all.csv").open("w", newline="") as file:
@@ -75,15 +91,15 @@ def acquire(layout: str, path: Path, raw: Path) -> None:
     acquire.main(acquire.arguments().parse_args(given))
 
 
-def read(raw: Path) -> None:
-    """What packing the training split holds in memory: its index, and a row for each picture."""
-    from ilsvrc.loading import index
-    from ilsvrc.loading.writer import Packing
+def pack(raw: Path) -> None:
+    from ilsvrc.runs import FormSpec, specification
+    from ilsvrc.stages import pack
 
-    samples = index.read(raw / "index.csv", "train")
-    packing = Packing(len(samples))
-    packing.kept.extend(range(len(samples)))
-    assert sum(sample.size for sample in samples) == len(samples)
+    form = specification(FormSpec(data="many", encoding="raw"))
+    sources = ["--source", str(raw / "source.json"), "--index", str(raw / "index.csv"), "--split", "train"]
+    names = {"--beton": "x.beton", "--manifest": "x.json", "--images": "x.csv"}
+    files = [word for option, name in names.items() for word in (option, str(raw / name))]
+    pack.main(pack.arguments().parse_args(["--spec", form, *sources, *files, "--workers", "2"]))
 
 
 def measured(step: str, *words: str) -> dict[str, float]:
@@ -103,11 +119,8 @@ def main() -> None:
     options.add_argument("words", nargs="*", help=argparse.SUPPRESS)
     given = options.parse_args()
     if given.step:
-        (
-            acquire(given.words[0], *map(Path, given.words[1:]))
-            if given.step == "acquire"
-            else read(Path(given.words[0]))
-        )
+        step, (first, *others) = given.step, given.words
+        acquire(first, *map(Path, others)) if step == "acquire" else pack(Path(first))
         print(json.dumps({"peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)}))
         return
     for layout in given.layouts:
@@ -117,7 +130,7 @@ def main() -> None:
             pictures.mkdir()
             path = make(layout, pictures, given.images)
             result = {step: measured(step, *words) for step, words in (
-                ("acquire", (layout, str(path), str(raw))), ("read", (str(raw),)),
+                ("acquire", (layout, str(path), str(raw))), ("pack", (str(raw),)),
             )}  # fmt: skip
             size = (raw / "index.csv").stat().st_size / 1e6
             print(f"{layout}: {given.images} pictures, index.csv {size:.0f} MB: {json.dumps(result)}", flush=True)

@@ -144,7 +144,11 @@ def _zip_members(archive: Path) -> Iterator[Member]:
     try:
         with zipfile.ZipFile(archive) as listed, archive.open("rb") as file:
             size = archive.stat().st_size
-            for info in listed.infolist():
+            left = listed.filelist[::-1]
+            listed.filelist.clear()
+            listed.NameToInfo.clear()
+            while left:  # a million entries, each let go as it is read
+                info = left.pop()
                 if not info.is_dir():
                     yield _zip_member(archive, file, info, size)
     except zipfile.BadZipFile as error:

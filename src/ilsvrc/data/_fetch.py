@@ -96,7 +96,7 @@ def fetch(remote: Remote, data_set: str) -> Path:
 def mismatch(path: Path, remote: Remote, markers: Path) -> str | None:
     """Why `path` is not the file that it should be, None where it is.
 
-    A file that held is not read again while its size and time stay; `markers` is the folder that remembers it.
+    A file that held is not read again while its place, size and time stay; `markers` is the folder that remembers it.
     """
     marker = _marker(path, markers)
     if marker.exists() and json.loads(marker.read_text()) == _state(path, remote):
@@ -307,7 +307,8 @@ def _marker(path: Path, markers: Path) -> Path:
 
 def _state(path: Path, remote: Remote) -> dict[str, Any]:
     status = path.stat()
-    return {"checksum": remote.checksum, "size": status.st_size, "mtime_ns": status.st_mtime_ns}
+    where = str(path.resolve())
+    return {"checksum": remote.checksum, "path": where, "size": status.st_size, "mtime_ns": status.st_mtime_ns}
 
 
 def _mark(path: Path, remote: Remote, markers: Path) -> None:

@@ -3,9 +3,10 @@
 import csv
 import hashlib
 import os
-from collections import Counter
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
+from sys import intern
 from typing import NamedTuple
 
 from ilsvrc.card import SPLITS, Sample
@@ -60,17 +61,26 @@ def samples(path: Path, raw: Path, train_split: str | None = None, test_split: s
 def _rows(path: Path, train: str | None, test: str | None) -> list[Row]:
     if not path.is_file():
         raise ValueError(f"data.path = {str(path)!r} in params.yaml: there is no such table")
+    columns, found = [], set()
+    for _, line in _lines(path):
+        columns = columns or list(line)
+        found.add(line.get("split"))
+    ours = _splits(path, found, train, test) if "split" in columns else None
+    rows = [_row(path, number, line, ours) for number, line in _lines(path)]
+    _check_once(path, rows)
+    _check_classes(path, rows)
+    return rows
+
+
+def _lines(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """Each line with its number; gone through twice, so that a million need not be kept."""
     with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
         table = csv.DictReader(file)
         columns = table.fieldnames or []
         if not set(COLUMNS) <= set(columns):
             raise ValueError(f"{path} has the columns {', '.join(columns)}; it should have file,label (and split)")
-        lines = [(table.line_num, row) for row in table]
-    ours = _splits(path, {row["split"] for _, row in lines}, train, test) if "split" in columns else None
-    rows = [_row(path, number, line, ours) for number, line in lines]
-    _check_once(path, rows)
-    _check_classes(path, rows)
-    return rows
+        for line in table:
+            yield table.line_num, line
 
 
 def _row(path: Path, number: int, line: dict[str, str], ours: dict[str, str] | None) -> Row:
@@ -80,7 +90,7 @@ def _row(path: Path, number: int, line: dict[str, str], ours: dict[str, str] | N
     picture = path.parent / file
     if not picture.is_file():
         raise ValueError(f"{path}, line {number}: there is no file {picture}")
-    return Row(ours[line["split"]] if ours else _split(file), label, file, picture.stat().st_size)
+    return Row(ours[line["split"]] if ours else _split(file), intern(label), file, picture.stat().st_size)
 
 
 def _split(file: str) -> str:
@@ -88,20 +98,20 @@ def _split(file: str) -> str:
     return SPLITS[number % TEST_PART == 0]
 
 
-def _splits(path: Path, found: set[str], train: str | None, test: str | None) -> dict[str, str]:
+def _splits(path: Path, found: set[str | None], train: str | None, test: str | None) -> dict[str, str]:
     """What the table calls a split -> what we do."""
     train = train or "train"
     test = test or next((name for name in TEST_SPLITS if name in found), "val")
     if found != {train, test} or train == test:
         raise ValueError(
-            f"{path} has the splits {listed(repr(name) for name in found)}; they should be {train!r} and one of"
+            f"{path} has the splits {listed(repr(name or '') for name in found)}; they should be {train!r} and one of"
             f" {', '.join(TEST_SPLITS)}, or those that data.train_split and data.test_split in params.yaml name"
         )
     return {train: "train", test: "val"}
 
 
 def _check_once(path: Path, rows: list[Row]) -> None:
-    twice = [file for file, count in Counter(row.file for row in rows).items() if count > 1]
+    twice = {one for one, following in pairwise(sorted(row.file for row in rows)) if one == following}
     if twice:
         raise ValueError(f"{path} lists {listed(twice)} more than once")
 
