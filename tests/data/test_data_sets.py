@@ -20,7 +20,7 @@ from PIL import Image
 from scipy.io import savemat
 
 from ilsvrc import plugins
-from ilsvrc.data import _fetch, _ilsvrc2012, _svhn, cifar10, cifar100, flowers102, imagenette, imagewoof, mnist
+from ilsvrc.data import _fetch, _http, _ilsvrc2012, _svhn, cifar10, cifar100, flowers102, imagenette, imagewoof, mnist
 from ilsvrc.data._fetch import Remote
 from ilsvrc.loading import index
 from ilsvrc.loading.sources import own_bytes, picture
@@ -93,7 +93,7 @@ class World:
 @pytest.fixture
 def world(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(_fetch, "FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr(_http, "FIRST_PAUSE_S", 0.01)
     with serving() as server:
         yield World(server, monkeypatch)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from faulty_server import Server, serving
 
-from ilsvrc.data import _fetch
+from ilsvrc.data import _fetch, _http
 from ilsvrc.data._fetch import Remote, fetch, mismatch
 
 CONTENT = random.Random(0).randbytes(400_000)
@@ -22,9 +22,9 @@ PLACE = Path("data/downloads/set/it.tar")
 @pytest.fixture(autouse=True)
 def quick(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(_fetch, "FIRST_PAUSE_S", 0.01)
-    monkeypatch.setattr(_fetch, "STALL_S", 0.3)
-    monkeypatch.setattr(_fetch, "CHUNK_BYTES", 1000)
+    monkeypatch.setattr(_http, "FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr(_http, "STALL_S", 0.3)
+    monkeypatch.setattr(_http, "CHUNK_BYTES", 1000)
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", _fetch.MIRRORS):
         monkeypatch.delenv(name, raising=False)
 
@@ -153,7 +153,7 @@ def test_a_server_that_ignores_ranges_and_always_breaks_is_given_up(server):
 
 def test_pauses_grow(server, monkeypatch):
     pauses: list[float] = []
-    monkeypatch.setattr(_fetch.time, "sleep", pauses.append)
+    monkeypatch.setattr(_http.time, "sleep", pauses.append)
     server.faults = ["HTTP 503", "HTTP 503 retry after", "HTTP 503", "HTTP 503"]
     fetch(of(server), "set")
     assert pauses == [0.01, 1.0, 0.04, 0.08]
@@ -276,7 +276,7 @@ def test_a_disk_that_fills_is_one_sentence(server, monkeypatch):
     def fill(*_):
         raise full
 
-    monkeypatch.setattr(_fetch, "_request", fill)
+    monkeypatch.setattr(_http, "_request", fill)
     with pytest.raises(OSError, match="the disk is full: make room and run again"):
         fetch(of(server), "set")
 

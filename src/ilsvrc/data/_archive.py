@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from ilsvrc.data._fetch import byte_bar, enough_disk
+from ilsvrc.data._disk import byte_bar, enough_disk
 
 ZIP = b"PK\x03\x04"
 COMPRESSED = {
