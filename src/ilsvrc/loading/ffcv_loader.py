@@ -5,7 +5,8 @@ and whose crops are keyed, the order of an epoch, errors that reach the caller (
 iterators that end.
 """
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from queue import Empty, Full
 from typing import Any
@@ -15,6 +16,7 @@ import torch
 
 from ilsvrc.loading import layout
 from ilsvrc.loading.batches import Batch, Regions, Request
+from ilsvrc.loading.packed import Packed
 
 threads_of_torch = torch.get_num_threads()
 try:
@@ -36,7 +38,8 @@ except (ImportError, OSError, AttributeError) as error:
 finally:
     torch.set_num_threads(threads_of_torch)  # importing ffcv sets it to 1
 
-BATCHES_AHEAD = 2
+BATCHES_AHEAD = 2  # decoded
+BATCHES_ANNOUNCED = 2  # to the kernel, which reads them meanwhile
 
 
 def open_source(request: Request) -> "FfcvSource":
@@ -69,7 +72,7 @@ class FfcvSource:
         """Batches `[N, V, H, W, 3]`."""
         self.close()
         self.decoder.regions = regions
-        self.running = running = _Iterator(self.loader, order)
+        self.running = running = _Iterator(self.loader, order, self.decoder.request.packed)
         return _batches(running)
 
     def close(self) -> None:
@@ -92,12 +95,16 @@ class _Iterator(EpochIterator):
 
     failure: BaseException | None = None
 
+    def __init__(self, loader: ffcv.Loader, order: np.ndarray, packed: Packed) -> None:
+        self.packed = packed
+        super().__init__(loader, order)  # starts the thread
+
     def run(self) -> None:
         """Works ahead until the order is used up, an error, or close()."""
         try:
             numba.set_num_threads(self.loader.num_workers)
             numba.set_parallel_chunksize(1)  # images differ in size: whoever is free takes the next
-            for step, indices in enumerate(self.iter_ixes):
+            for step, indices in enumerate(_announced(self.packed, list(self.iter_ixes))):
                 slot = step % (self.loader.batches_ahead + 2)
                 if not self._hand_over((slot, self.run_pipeline(step, indices, slot, None))):
                     return
@@ -135,6 +142,17 @@ class _Iterator(EpochIterator):
                 continue
             return True
         return False
+
+
+def _announced(packed: Packed, batches: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
+    """Hands on batches, and asks the kernel for the bytes of those to come: a disk is quicker with many requests."""
+    with packed.path.open("rb") as file:
+        for step in range(-BATCHES_ANNOUNCED, len(batches)):
+            for indices in batches[step + BATCHES_ANNOUNCED : step + BATCHES_ANNOUNCED + 1]:
+                for offset, size in zip(packed.offsets[indices].tolist(), packed.sizes[indices].tolist(), strict=True):
+                    os.posix_fadvise(file.fileno(), offset, size, os.POSIX_FADV_WILLNEED)
+            if step >= 0:
+                yield batches[step]
 
 
 class _ViewsDecoder(Operation):
