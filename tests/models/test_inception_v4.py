@@ -76,3 +76,12 @@ def test_initialisation_is_slims():
     assert conv.weight.std().item() == pytest.approx((2 / fan_in) ** 0.5, rel=0.01)
     assert conv.weight.abs().max().item() <= 2 * (2.6 / fan_in) ** 0.5 * 1.0001
     assert not network.last_linear.bias.any()
+
+
+def test_the_classifier_alone_starts_by_glorots_uniform_distribution_as_slims_linear_layers_do():
+    torch.manual_seed(0)
+    network = inception_v4(input_px=75)
+    network.initialize_as_paper()
+    weight, bound = network.last_linear.weight, (6 / (1536 + 1000)) ** 0.5
+    assert 0.999 * bound < weight.abs().max().item() <= bound
+    assert weight.std().item() == pytest.approx(bound / 3**0.5, rel=0.01)

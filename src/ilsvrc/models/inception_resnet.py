@@ -16,8 +16,8 @@ def inception_resnet_v1(num_classes: int = 1000, input_px: int = 299, dropout: f
     Input 299 px; parameters 22,756,328 (the paper gives none); multiply-adds 6,206,361,696 (the paper: about those of
     Inception-v3).
 
-    The authors released no code of it. The definition that is well known, facenet's, has the figures' widths, but a
-    sixth module C, without ReLU, and an embedding of 512 values for the classifier: 23,482,624 parameters in all.
+    The authors released no code of it. The definition that is well known, facenet-pytorch's, has the figures' widths,
+    but a sixth module C, without ReLU, and an embedding of 512 values for the classifier: 23,482,624 parameters in all.
 
     Differs from the paper: nothing that it states. Section 3.3 scales residuals by 0.1 to 0.3; 0.17, 0.10 and 0.20 are
     those of the code released for v2, from which the initialisation and epsilon in batch norm come too.
@@ -36,6 +36,8 @@ def inception_resnet_v2(num_classes: int = 1000, input_px: int = 299, dropout: f
     - The stem is Inception-v3's with one more module, to 320 channels, where Figure 3 has 384; the sums of modules A, B
       and C have 320, 1088 and 2080 channels, where Figures 16, 17 and 19 have 384, 1154 and 2048.
     - The last module C scales its residual by 1 and has no ReLU; a 1x1 convolution to 1536 channels follows.
+    - Batch norm has scales, as timm's, of which the paper says nothing; the released code leaves them out (30,272
+      parameters).
     - No auxiliary head, as in the paper, where the released code trains with one.
 
     Unstated, and taken from the released code: the scales 0.17, 0.10 and 0.20 of the residuals (section 3.3: 0.1 to

@@ -28,6 +28,8 @@ def inception_v3(num_classes: int = 1000, input_px: int = 299, dropout: float = 
     Differs from the paper:
     - Table 1 has 3x3 convolutions to 80, to 192 with stride 2 and to 288 channels, where the released definition has a
       1x1 to 80, a 3x3 to 192 and pooling; its modules of 35 x 35 pixels then put out 256, 288 and 288 channels.
+    - Batch norm has scales, as torchvision's, of which the paper says nothing; the released definition has none, and so
+      17,216 parameters fewer, since a ReLU follows each.
     - Average pooling counts the zeros beyond the border, as torchvision does and TensorFlow does not.
     - What the auxiliary head gets of pictures below 299 px, less than 17 x 17 pixels, it first surrounds with zeros.
 

@@ -1,7 +1,7 @@
 """Inception-v4: Szegedy et al. 2016, "Inception-v4, Inception-ResNet and the Impact of Residual Connections"."""
 
 from timm.models.inception_v4 import InceptionV4 as TimmInceptionV4
-from torch import Tensor
+from torch import Tensor, nn
 
 from ilsvrc.layers import Classifier, check_input_px
 from ilsvrc.models.inception_v3 import initialize_as_slim
@@ -11,7 +11,8 @@ def inception_v4(num_classes: int = 1000, input_px: int = 299, dropout: float = 
     """The network of Figures 3 to 9: timm's.
 
     Input 299 px; parameters 42,679,816 and multiply-adds 12,253,974,624 (the paper gives neither; published by timm:
-    42.7 million and 12.3 billion). The definition is the one that the authors released.
+    42.7 million and 12.3 billion). The definition is the one that the authors released, but that batch norm has scales,
+    as timm's, which theirs leaves out (31,584 parameters).
 
     Differs from the paper: nothing that it states. The released code trains it with an auxiliary head on the last
     module B, of which neither the text nor Figure 9 knows. Unstated, and taken from that code: the initialisation,
@@ -36,5 +37,9 @@ class InceptionV4(Classifier, TimmInceptionV4):
         return self.last_linear(self.head_drop(x))  # N x K
 
     def initialize_as_paper(self) -> None:
-        """Unstated in the paper; slim's: He's normal distribution cut at two deviations, by fan-in; biases 0."""
+        """Unstated in the paper; slim's: He's normal distribution cut at two deviations, by fan-in; biases 0.
+
+        The classifier is Glorot's uniform: in slim it is a linear layer, and not a convolution as in Inception-v3.
+        """
         initialize_as_slim(self)
+        nn.init.xavier_uniform_(self.last_linear.weight)
