@@ -14,8 +14,10 @@ def cuda_convnet_cifar(num_classes: int = 10, input_px: int = 24) -> "CudaConvNe
     Input 24 px; parameters 2,112,970; multiply-adds 19,512,576 (neither is published).
 
     Differs from the paper: nothing that it or its files state. The paper describes no layer and refers to the
-    authors' files (footnote 3), which are followed here. They train on random 24 x 24 crops of the 32 x 32
-    pictures and test on ten. Before the linear layer stand four others, which the paper counts.
+    authors' files (footnote 3), which are followed here, in their last version: an earlier one of this file normalises
+    across five maps, the first time before pooling, and has 32 kernels in both locally connected layers. They train on
+    random 24 x 24 crops of the 32 x 32 pictures and test on ten. Before the linear layer stand four others, which the
+    paper counts.
     """
     return CudaConvNet(num_classes, input_px, local=(64, 32), normalized=True)
 
@@ -25,8 +27,8 @@ def cuda_convnet_no_lrn_cifar(num_classes: int = 10, input_px: int = 24) -> "Cud
 
     Input 24 px; parameters 1,116,490; multiply-adds 18,517,248 (neither is published).
 
-    Differs from the paper: as `cuda_convnet_cifar`. By the files, the two differ in more than the normalisation: here,
-    the first locally connected layer has half as many kernels.
+    Differs from the paper: as `cuda_convnet_cifar`. By the files' last versions, the two differ in more than the
+    normalisation: here, the first locally connected layer has half as many kernels.
     """
     return CudaConvNet(num_classes, input_px, local=(32, 32), normalized=False)
 
@@ -61,7 +63,7 @@ class CudaConvNet(Classifier):
         self.conv1 = nn.Conv2d(3, 64, 5, padding=2)
         self.conv2 = nn.Conv2d(64, 64, 5, padding=2)
         self.pool = nn.MaxPool2d(3, stride=2, ceil_mode=True)
-        # The files' scale, 0.001, is divided by the number of channels (cuda-convnet's layer.py); its constant is 1.
+        # The files' scale, 0.001, is divided by the window's 9 channels (cuda-convnet's layer.py); its constant is 1.
         self.norm = LocalResponseNorm(size=9, alpha=0.001 / 9, k=1.0) if normalized else nn.Identity()
         self.fixed = FixedSize(side, input_px)
         self.local3 = LocallyConnected2d(64, local[0], 3, side, padding=1)

@@ -33,9 +33,9 @@ def googlenet(num_classes: int = 1000, input_px: int = 224, dropout: float | Non
 
     Differs from the paper: nothing that it states. Its Table 1 counts 2.7 thousand parameters and 34 million
     multiply-adds in the first convolution, which is not the 7 x 7 convolution that it describes (9.4
-    thousand, 118 million) and is the greater part of the difference in multiply-adds; its parameters of 4a to
-    5b are up to 10 % off. Unstated, and taken from BVLC's replication, which has our counts: the constants of
-    the normalisation, the initialisation.
+    thousand, 118 million); but for 3 million too many in its 5a, that is the difference in multiply-adds. Its
+    parameters of 4a to 5b are up to 10 % off. Unstated, and taken from BVLC's replication, which has our counts:
+    the constants of the normalisation, the initialisation.
     """
     return GoogLeNet(num_classes, input_px, dropout)
 

@@ -107,8 +107,8 @@ class VGG(Classifier):
 
         Section 3.1 says variance 0.01 for configuration A. Read so, the logits of A start between 1e4 and 1e6 and
         the loss is not a number after a few steps; read as the standard deviation, as in AlexNet, they start near 0
-        (1e-5 at 80 px). The deeper networks started from A's weights, for which the paper's footnote offers Glorot's
-        initialisation in exchange: `initialization: glorot` in a recipe.
+        (1e-5 at 80 px). The deeper networks started from A's weights; the same section notes that Glorot's
+        initialisation does without: `initialization: glorot` in a recipe.
         """
         for module in self.modules():
             if isinstance(module, (nn.Conv2d, nn.Linear)):
