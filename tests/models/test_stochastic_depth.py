@@ -152,3 +152,13 @@ def test_initialisation_is_he_normal_by_fan_in(cifar):
     assert conv.weight.mean().item() == pytest.approx(0.0, abs=0.002)
     assert cifar.classifier.bias.any()
     assert cifar.classifier.bias.abs().max() <= 64**-0.5
+
+
+def test_batch_norms_start_as_torch_7_starts_them():
+    network = stochastic_depth_resnet110_cifar(input_px=8)
+    network.initialize_as_paper()
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    weights = torch.cat([norm.weight for norm in norms])  # 4,048 uniform from [0, 1)
+    assert 0.0 <= weights.min() < 0.01 and 0.99 < weights.max() < 1.0
+    assert weights.std().item() == pytest.approx(12**-0.5, rel=0.03)
+    assert not any(norm.bias.any() for norm in norms)

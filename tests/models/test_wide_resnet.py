@@ -95,12 +95,16 @@ def test_the_tables_without_dropout_are_the_default():
     assert rates == {0.0}
 
 
-def test_initialisation_is_he_normal_by_fan_out():
+def test_initialisation_is_he_normal_by_fan_in_with_torch_7s_batch_norms():
     torch.manual_seed(0)
     network = plugins.architecture("wrn_10_4_cifar")()
     network.initialize_as_paper()
     conv = network.stages[2][0].conv1  # 128 to 256 channels
-    assert conv.weight.std().item() == pytest.approx((2 / (9 * 256)) ** 0.5, rel=0.01)
+    assert conv.weight.std().item() == pytest.approx((2 / (9 * 128)) ** 0.5, rel=0.01)
     assert conv.weight.mean().item() == pytest.approx(0.0, abs=0.001)
     assert network.classifier.weight.abs().max() <= 256**-0.5
     assert not network.classifier.bias.any()
+    weights = torch.cat([m.weight for m in network.modules() if isinstance(m, nn.BatchNorm2d)])
+    assert weights.min() >= 0 and weights.max() < 1
+    assert weights.std().item() == pytest.approx(12**-0.5, rel=0.1)
+    assert not any(m.bias.any() for m in network.modules() if isinstance(m, nn.BatchNorm2d))

@@ -18,8 +18,9 @@ def stochastic_depth_resnet110_cifar(
     252,887,680 (the paper gives none).
 
     Differs from the paper: nothing that it states. The authors' released convolutions have biases, 4,048 in all, that
-    the batch norm behind them takes out again; here, as in He et al. 2015, they have none. As released, a shortcut to
-    a smaller picture averages 2 x 2 pixels.
+    the batch norm behind them takes out again; here, as in He et al. 2015, they have none. A shortcut to a smaller
+    picture averages 2 x 2 pixels, as in their code since they corrected it in February 2017 (pull request 4); until
+    then, and so when its README gave the results, it took every second pixel, He's option A.
     """
     return _cifar((110 - 2) // 6, drop_path, num_classes, input_px)
 
@@ -90,14 +91,16 @@ class StochasticDepthResNet(Classifier):
         return self.classifier(x)  # N x K
 
     def initialize_as_paper(self) -> None:
-        """Unstated in the paper; the authors' code: He's normal distribution by fan-in, BN 1 and 0, in the classifier
-        torch's default.
+        """Unstated in the paper; the authors' code: He's normal by fan-in, torch's default in the classifier.
+
+        Batch norms start as Torch 7 starts them: weights uniform from [0, 1), biases 0.
         """
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
             elif isinstance(module, nn.BatchNorm2d):
                 module.reset_parameters()
+                nn.init.uniform_(module.weight)
         self.classifier.reset_parameters()
 
 

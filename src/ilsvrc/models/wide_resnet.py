@@ -67,14 +67,16 @@ class WideResNet(Classifier):
         return self.classifier(x)  # N x K
 
     def initialize_as_paper(self) -> None:
-        """The authors' Torch code: He's normal distribution by fan-out, BN 1 and 0, uniform weights in the classifier
-        (torch's default), its biases 0.
+        """The authors' Torch code: He's normal by fan-in, uniform weights in the classifier (torch's default), biases 0.
+
+        An earlier release took the fan-out. Batch norms start as Torch 7 starts them: weights uniform from [0, 1).
         """
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
             elif isinstance(module, nn.BatchNorm2d):
                 module.reset_parameters()
+                nn.init.uniform_(module.weight)
         self.classifier.reset_parameters()
         nn.init.zeros_(self.classifier.bias)
 
