@@ -61,8 +61,8 @@ def preact_resnet200(num_classes: int = 1000, input_px: int = 224) -> "PreActRes
 
     Differs from the paper: nothing that it states. The authors released no network for ImageNet; as in their CIFAR
     networks and in He et al. 2015 the first 1x1 convolution of a unit has the stride. fb.resnet.torch, which trained
-    a ResNet-200 of the same size, has it in the 3x3, projects what is not activated, adds BN to the projections and
-    leaves the pre-activation out of all three units of the first stage: it is another network.
+    a ResNet-200, has it in the 3x3; its first version also projected what is not activated, added BN to the
+    projections and left the pre-activation out of all three units of the first stage. It is another network.
     """
     return _imagenet((3, 24, 36, 3), num_classes, input_px)
 

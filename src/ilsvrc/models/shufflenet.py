@@ -53,8 +53,8 @@ def shufflenet(groups: int, width: str, num_classes: int = 1000, input_px: int =
     to a multiple of the groups), the classifier without biases, the initialisation. What it leaves open is chosen
     to meet Table 2: 0.25x has 0.5x's stem, for it prints 13 million multiply-adds (with a stem of 6 channels 11
     million), and bottleneck channels that the groups do not divide are rounded to the nearest multiple (2 groups
-    at 0.25x, 0.5x and 1.5x; 4 at 0.25x, 0.5x and 1.5x). The released code shuffles by the inverse permutation, so
-    its weights do not fit as they are.
+    at 0.25x, 0.5x and 1.5x; 4 at 0.25x, 0.5x and 1.5x). The released code shuffles by the inverse permutation and
+    behind the depthwise convolution, so its weights do not fit as they are.
     """
     return ShuffleNet(groups, width, num_classes, input_px)
 
