@@ -1,5 +1,7 @@
 """LeViT against its paper, the authors' counts, and timm's."""
 
+import copy
+
 import pytest
 import timm.models.levit as timm_levit
 import torch
@@ -156,6 +158,12 @@ def test_gradients_can_be_taken_twice_in_evaluation(small):
     for _ in range(2):
         small(torch.randn(2, 3, 80, 80)).sum().backward()
     assert all(attention.attention_biases.grad.any() for attention in attentions(small))
+
+
+def test_a_network_can_be_copied_after_evaluation_with_gradients(small):
+    images = torch.randn(1, 3, 80, 80)
+    logits = small.eval()(images)
+    assert torch.equal(copy.deepcopy(small)(images), logits)
 
 
 def test_weights_hold_no_more_than_the_parameters_and_running_statistics(small):

@@ -104,6 +104,7 @@ class LeViT(Classifier, timm_levit.LevitDistilled):
         for module in self.modules():
             if isinstance(module, (timm_levit.Attention, timm_levit.AttentionDownsample)):
                 module.register_forward_pre_hook(_forget_biases)
+                module.register_forward_hook(_forget_biases)
 
     def forward(self, images: Tensor) -> Tensor:
         """`[N, 3, H, W]` to logits `[N, K]`, the mean of both heads, in training too."""
@@ -137,6 +138,6 @@ class LeViT(Classifier, timm_levit.LevitDistilled):
                 nn.init.zeros_(module.linear.bias)
 
 
-def _forget_biases(attention: Any, _: Any) -> None:
-    """Empties timm's store of the biases of each pair, which outlives changes of the parameters in evaluation."""
+def _forget_biases(attention: Any, *_: Any) -> None:
+    """Empties timm's store of each pair's biases, which in evaluation outlives changes and forbids copies."""
     attention.attention_bias_cache = {}
