@@ -61,6 +61,13 @@ def test_running_averages_move_once_a_step_to_the_mean_of_the_groups():
     assert norm.num_batches_tracked == 1
 
 
+def test_without_a_momentum_running_statistics_are_the_plain_average_of_the_steps():
+    norm = GroupedBatchNorm(nn.BatchNorm2d(3, momentum=None).double(), parts=IMAGES // GROUP)
+    norm(images())
+    norm(images() + 2)
+    torch.testing.assert_close(norm.running_mean, images().mean(dim=(0, 2, 3)) + 1)
+
+
 def test_rows_of_an_image_stay_in_its_group():
     rows = images().flatten(2).transpose(1, 2)  # 25 for each image
     by_rows = GroupedBatchNorm(nn.BatchNorm1d(3).double(), parts=IMAGES // GROUP)(rows.flatten(0, 1))

@@ -114,10 +114,10 @@ class GroupedBatchNorm(_BatchNorm):
 
     @torch.no_grad()
     def _remember(self, mean: Tensor, variance: Tensor) -> None:
-        momentum = 0.1 if self.momentum is None else self.momentum
+        self.num_batches_tracked.add_(1)  # type: ignore[union-attr]
+        momentum = 1 / self.num_batches_tracked.item() if self.momentum is None else self.momentum  # type: ignore[union-attr]
         self.running_mean.lerp_(mean, momentum)  # type: ignore[union-attr]
         self.running_var.lerp_(variance, momentum)  # type: ignore[union-attr]
-        self.num_batches_tracked.add_(1)  # type: ignore[union-attr]
 
 
 def _per_channel(values: Tensor, x: Tensor) -> Tensor:
