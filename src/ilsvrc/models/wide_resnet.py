@@ -67,7 +67,7 @@ class WideResNet(Classifier):
         return self.classifier(x)  # N x K
 
     def initialize_as_paper(self) -> None:
-        """The authors' Torch code: He's normal by fan-in, uniform weights in the classifier (torch's default), biases 0.
+        """The authors' Torch code: He's normal by fan-in, torch's default weights in the classifier, biases 0.
 
         An earlier release took the fan-out. Batch norms start as Torch 7 starts them: weights uniform from [0, 1).
         """
