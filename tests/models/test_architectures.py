@@ -242,6 +242,7 @@ def test_the_papers_initialisation_sets_every_parameter_from_torchs_generator(tr
         initialization.initialize(network, "paper", seed=1)
         drawn.append([parameter.detach().double().sum() for parameter in network.parameters()])
     assert torch.equal(torch.stack(drawn[0]), torch.stack(drawn[1]))
+    assert not torch.equal(torch.get_rng_state(), torch.Generator().manual_seed(1).get_state())
 
 
 def test_saved_weights_give_the_same_logits_in_a_new_network(tested):
