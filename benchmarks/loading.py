@@ -2,7 +2,8 @@
 
 Every variant decodes the same photographs, crops 8 to 100 % of the area to 224 pixels, mirrors half of them and
 makes batches of 128. Rounds alternate between the variants and their medians are compared, so that a machine that
-slows down slows all of them. The page cache is warm.
+slows down slows all of them. The page cache is warm. On a machine that others work on, the processors' seconds an
+image, of all threads and processes, say more than the clock's.
 """
 
 import argparse
@@ -15,7 +16,9 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
+import psutil
 import torch
 from torch.utils.data import DataLoader
 from torchvision import datasets, transforms
@@ -36,6 +39,11 @@ FORMS = {
 Epoch = Callable[[int], Iterable[object]]
 
 
+class Round(NamedTuple):
+    images_per_second: float
+    cpu_ms_an_image: float
+
+
 def main() -> None:
     options = arguments()
     with tempfile.TemporaryDirectory() as scratch:
@@ -44,8 +52,8 @@ def main() -> None:
             for name, make in every_variant(options.archive, Path(scratch), options.workers).items()
             if not options.only or name == BASELINE or any(word in name for word in options.only)
         }
-        rates = measure({name: make() for name, make in variants.items()}, options.rounds, options.epochs)
-    report(rates, options)
+        found = measure({name: make() for name, make in variants.items()}, options.rounds, options.epochs)
+    report(found, options)
 
 
 def arguments() -> argparse.Namespace:
@@ -134,35 +142,49 @@ def decoding(beton: Path, workers: int) -> Epoch:
     return epoch
 
 
-def measure(variants: dict[str, Epoch], rounds: int, epochs: int) -> dict[str, list[float]]:
-    """Images a second of each round; a first, unmeasured epoch warms caches, workers and compilers."""
+def measure(variants: dict[str, Epoch], rounds: int, epochs: int) -> dict[str, list[Round]]:
+    """Each round's rates; a first, unmeasured epoch warms caches, workers and compilers."""
     for epoch in variants.values():
         count_images(epoch(0))
-    rates: dict[str, list[float]] = {name: [] for name in variants}
+    found: dict[str, list[Round]] = {name: [] for name in variants}
     for number in range(rounds):
         for name, epoch in variants.items():
-            started = time.perf_counter()
+            started, cpu = time.perf_counter(), cpu_seconds()
             images = sum(count_images(epoch(1 + number * epochs + k)) for k in range(epochs))
-            rates[name].append(images / (time.perf_counter() - started))
-    return rates
+            seconds, cpu = time.perf_counter() - started, cpu_seconds() - cpu
+            found[name].append(Round(images / seconds, 1e3 * cpu / images))
+    return found
+
+
+def cpu_seconds() -> float:
+    """Of this process, its threads, and its children, those that have ended included."""
+    own = psutil.Process()
+    alive = [child.cpu_times() for child in own.children(recursive=True)]
+    return sum(own.cpu_times()[:4]) + sum(sum(times[:4]) for times in alive)
 
 
 def count_images(batches: Iterable[object]) -> int:
     return sum(len(batch[0]) for batch in batches)  # type: ignore[index]
 
 
-def report(rates: dict[str, list[float]], options: argparse.Namespace) -> None:
-    baseline = statistics.median(rates[BASELINE])
+def report(found: dict[str, list[Round]], options: argparse.Namespace) -> None:
     print(f"{options.archive.name}, {options.workers} workers, {options.rounds} rounds of {options.epochs} epochs,")
     print(f"torch {torch.__version__}, load average {os.getloadavg()[0]:.1f} of {os.cpu_count()} cores,")
-    print(f"partial.c {'compiled' if native.path() else 'not compiled'}\n")
-    print(f"| loader | images/s (median) | slowest to fastest round | against {BASELINE} |")
-    print("|---|---|---|---|")
-    for name, found in rates.items():
-        median = statistics.median(found)
-        print(f"| {name} | {median:.0f} | {min(found):.0f} to {max(found):.0f} | {median / baseline:.2f} |")
+    print(f"partial.c {'compiled' if native.path() else 'not compiled'}; ratios are of medians, against {BASELINE}\n")
+    print("| loader | images/s | slowest to fastest round | ratio | CPU ms an image | ratio |")
+    print("|---|---|---|---|---|---|")
+    base_rate, base_cpu = medians(found[BASELINE])
+    for name, rounds in found.items():
+        rate, cpu = medians(rounds)
+        span = f"{min(rounds).images_per_second:.0f} to {max(rounds).images_per_second:.0f}"
+        print(f"| {name} | {rate:.0f} | {span} | {rate / base_rate:.2f} | {cpu:.2f} | {base_cpu / cpu:.2f} |")
     if options.json:
-        options.json.write_text(json.dumps(rates, indent=1) + "\n")
+        options.json.write_text(json.dumps(found, indent=1) + "\n")
+
+
+def medians(rounds: list[Round]) -> tuple[float, float]:
+    rate, cpu = (statistics.median(column) for column in zip(*rounds, strict=True))
+    return rate, cpu
 
 
 if __name__ == "__main__":

@@ -5,17 +5,18 @@ import importlib.util
 from functools import cache
 from pathlib import Path
 
-FUNCTIONS = ("ilsvrc_decode_part", "ilsvrc_across", "ilsvrc_down")
-
 
 @cache
 def path() -> Path | None:
     """The compiled library, None where there is none or it cannot be opened."""
     found = importlib.util.find_spec("ilsvrc.loading._partial")
-    try:
-        return found and found.origin and ctypes.CDLL(found.origin) and Path(found.origin)
-    except OSError:
+    if found is None or found.origin is None:
         return None
+    try:
+        ctypes.CDLL(found.origin)
+    except OSError:  # libjpeg is not on this machine
+        return None
+    return Path(found.origin)
 
 
 @cache

@@ -26,7 +26,7 @@ from ilsvrc.training.distributed import World
 
 SECONDS = 3.0  # of each measurement; a training's step may take longer
 READ_IMAGES, DECODED_IMAGES = 2000, 1000
-CPU_BATCH = 16  # images a step where there is no GPU: the rate changes little with more
+CPU_BATCH = 8  # images a step where there is no GPU: the rate changes little with more
 
 
 class Rate(NamedTuple):
