@@ -94,3 +94,24 @@ def test_moving_the_pictures_changes_no_run():
 def test_packed_form_is_named_readably():
     form = runs.form_spec(Params(**BOOK))
     assert runs.form_name(form).startswith("short_side=91,raw-")
+
+
+def form_of(**data: object) -> runs.FormSpec:
+    return runs.form_spec(Params(**BOOK | {"data": data}))
+
+
+def test_how_far_pictures_are_checked_renames_a_form_only_where_it_changes_the_manifest():
+    plain = runs.form_name(form_of(encoding="jpeg"))
+    assert runs.form_name(form_of(encoding="jpeg", verify="decode")) == plain
+    assert runs.form_name(form_of(encoding="jpeg", verify="full")) == plain
+    assert runs.form_name(form_of(encoding="jpeg", verify="structure")) != plain
+
+
+def test_raw_pictures_are_decoded_whatever_is_asked_for():
+    assert form_of(encoding="raw", verify="structure") == form_of(encoding="raw")
+
+
+def test_packing_is_told_to_compare_only_where_that_is_asked_for():
+    full, plain = (runs.pack_spec(Params(**BOOK | {"data": {"verify": how}})) for how in ("full", "decode"))
+    assert runs.specification(full) == runs.specification(plain)[:-1].replace("{", '{"compare":true,', 1) + "}"
+    assert runs.specification(plain) == runs.specification(runs.form_spec(Params(**BOOK)))

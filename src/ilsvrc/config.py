@@ -39,6 +39,7 @@ class Data(Section):
     jpeg_quality: int = Field(95, ge=1, le=100)
     exif_orientation: Literal["ignore", "apply"] = "ignore"
     on_bad_image: Literal["stop", "skip"] = "stop"
+    verify: Literal["structure", "decode", "full"] = "decode"  # how far pictures are checked when they are packed
 
 
 class Recipe(Section):

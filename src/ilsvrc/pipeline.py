@@ -26,7 +26,7 @@ class Pipeline:
         form = runs.form_spec(params)
         self.raw = f"data/raw/{form.data}"
         self.packed = f"data/packed/{form.data}/{runs.form_name(form)}"
-        self.pack_spec = runs.specification(form)
+        self.pack_spec = runs.specification(runs.pack_spec(params))
 
     @cached_property
     def source_spec(self) -> str:

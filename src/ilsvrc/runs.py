@@ -36,6 +36,13 @@ class FormSpec(Section):
     jpeg_quality: int = 95
     exif_orientation: str = "ignore"
     on_bad_image: str = "stop"
+    verify: str = "decode"  # structure: what passes through is not decoded, statistics are of a sample
+
+
+class PackSpec(FormSpec):
+    """What `pack` is told: the form, and whether all of the written file is compared with the pictures once more."""
+
+    compare: bool = False
 
 
 class TrainSpec(Section):
@@ -96,7 +103,7 @@ def data_label(params: Params) -> str:
 
 def source_spec(params: Params, fingerprint: str = "") -> SourceSpec:
     """What acquiring the data set depends on; the options of the packed form are left out."""
-    form = {"short_side_px", "encoding", "jpeg_quality", "exif_orientation", "on_bad_image"}
+    form = {"short_side_px", "encoding", "jpeg_quality", "exif_orientation", "on_bad_image", "verify"}
     options = Data(**params.data.model_dump(exclude=form, exclude_defaults=True))
     return SourceSpec(dataset=params.dataset, options=options, fingerprint=fingerprint)
 
@@ -113,7 +120,13 @@ def form_spec(params: Params) -> FormSpec:
         jpeg_quality=data.jpeg_quality if encoding == "jpeg" else 95,
         exif_orientation=data.exif_orientation,
         on_bad_image=data.on_bad_image,
+        verify="structure" if data.verify == "structure" and encoding == "jpeg" else "decode",
     )
+
+
+def pack_spec(params: Params) -> PackSpec:
+    """The packed form, and how it is checked where that changes nothing in it."""
+    return PackSpec(**form_spec(params).model_dump(), compare=params.data.verify == "full")
 
 
 def form_name(form: FormSpec) -> str:

@@ -17,7 +17,7 @@ Packer = Callable[..., tuple[Path, Packing]]
 def packer(tmp_path_factory: pytest.TempPathFactory) -> Packer:
     """Packs a list of encoded pictures: `packer(contents, workers=1, **form) -> (beton, packing)`."""
 
-    def packs(contents: Sequence[bytes], workers: int = 1, page_bytes: int = 1 << 21, **form: object):
+    def packs(contents: Sequence[bytes], workers=1, page_bytes=1 << 21, compare=False, **form: object):
         folder = tmp_path_factory.mktemp("packed")
         samples = []
         for number, content in enumerate(contents):
@@ -26,7 +26,7 @@ def packer(tmp_path_factory: pytest.TempPathFactory) -> Packer:
             samples.append(Sample("train", str(number % 3), name, name, 0, len(content)))
         labels = {"0": 0, "1": 1, "2": 2}
         beton = folder / "train.beton"
-        packing = pack(samples, labels, folder, FormSpec(data="t", **form), beton, workers, page_bytes)
+        packing = pack(samples, labels, folder, FormSpec(data="t", **form), beton, workers, page_bytes, compare)
         return beton, packing
 
     return packs

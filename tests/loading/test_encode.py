@@ -8,7 +8,7 @@ from pictures import jpeg_bytes, photo
 from PIL import Image
 
 from ilsvrc.loading import layout
-from ilsvrc.loading.encode import store, sums
+from ilsvrc.loading.encode import store
 from ilsvrc.runs import FormSpec
 
 FORM = FormSpec(data="t")
@@ -162,12 +162,3 @@ def huge_png() -> bytes:
 def test_broken_pictures_are_refused_with_the_reason(content: bytes, reason: str, form: FormSpec):
     with pytest.raises(ValueError, match=reason):
         store(content, form)
-
-
-def test_sums_are_exact():
-    values = np.array([[[255, 0, 1], [255, 2, 1]], [[0, 3, 1], [255, 4, 1]]], np.uint8)
-    assert sums(values).tolist() == [[765, 9, 4], [195075, 29, 4]]
-
-
-def test_sums_of_a_very_tall_white_picture_do_not_overflow():
-    assert sums(np.full((65535, 1, 3), 255, np.uint8)).tolist() == [[65535 * 255] * 3, [65535 * 65025] * 3]

@@ -14,7 +14,8 @@ from pictures import jpeg_bytes, photo
 from PIL import Image
 
 from ilsvrc.card import Sample
-from ilsvrc.loading import layout, workers, writer
+from ilsvrc.loading import colours, layout, workers, writer
+from ilsvrc.loading.encode import store
 from ilsvrc.loading.packed import open_packed
 
 
@@ -56,12 +57,59 @@ def test_no_payload_crosses_a_page(packer):
     assert (packed.offsets // page == (packed.offsets + packed.sizes - 1) // page).all()
 
 
-def test_mean_and_std_are_those_of_every_pixel(packer):
+def test_statistics_are_those_of_every_pixel(packer):
     pngs = [jpeg_bytes(photo(i), format="PNG") for i in range(5)]
-    mean, std = packer(pngs, encoding="raw")[1].mean_std()
+    summary = writer.summary(packer(pngs, encoding="raw")[1])
     pixels = np.concatenate([np.asarray(photo(i)).reshape(-1, 3) for i in range(5)]).astype(np.float64)
-    np.testing.assert_allclose(mean, pixels.mean(axis=0), rtol=1e-14)
-    np.testing.assert_allclose(std, pixels.std(axis=0), rtol=1e-12)
+    assert summary["num_measured"] == 5
+    np.testing.assert_allclose(summary["mean"], pixels.mean(axis=0), rtol=1e-14)
+    np.testing.assert_allclose(summary["std"], pixels.std(axis=0), rtol=1e-12)
+    values, vectors = np.linalg.eigh(np.cov(pixels.T, bias=True))
+    np.testing.assert_allclose(summary["eigenvalues"], values[::-1], rtol=1e-9)
+    np.testing.assert_allclose(np.abs(summary["eigenvectors"] @ vectors[:, ::-1]), np.eye(3), atol=1e-9)
+
+
+def test_statistics_are_the_same_for_any_number_of_workers(packer, photos):
+    first, second = (writer.summary(packer(photos, workers=workers)[1]) for workers in (1, 3))
+    assert first == second
+
+
+def test_structure_and_decoding_store_the_same_bytes(packer, photos):
+    structure, decode = packer(photos, verify="structure")[0], packer(photos)[0]
+    assert structure.read_bytes() == decode.read_bytes()
+
+
+def test_structure_decodes_only_a_sample_for_the_statistics(packer, photos, monkeypatch):
+    monkeypatch.setattr(colours, "NUM_MEASURED", 7)
+    first, second = (writer.summary(packer(photos, verify="structure", workers=workers)[1]) for workers in (1, 2))
+    assert first == second
+    assert first["num_measured"] == 7
+    assert first["mean"] != writer.summary(packer(photos)[1])["mean"]
+
+
+def test_a_damaged_middle_is_found_by_decoding_only(packer, photos, monkeypatch):
+    monkeypatch.setattr(colours, "NUM_MEASURED", 0)
+    damaged = bytearray(photos[0])
+    damaged[len(damaged) * 2 // 3 : len(damaged) * 2 // 3 + 200] = b"\xff\xd0" * 100
+    assert packer([photos[1], bytes(damaged)], verify="structure")[1].bad == {}
+    with pytest.raises(ValueError, match="train/001: damaged JPEG"):
+        packer([photos[1], bytes(damaged)])
+
+
+def test_all_pictures_are_compared_where_asked_for(packer, photos, monkeypatch):
+    assert len(packer(photos, compare=True)[1].kept) == len(photos)
+
+    def another(content, form, measured):
+        stored = store(content, form, measured)
+        return stored if measured else stored._replace(payload=stored.payload[:-3] + b"x" + stored.payload[-2:])
+
+    monkeypatch.setattr(workers, "store", another)
+    with pytest.raises(ValueError, match="train/000 is not in train"):
+        packer(photos, compare=True)
+
+
+def test_bad_pictures_are_no_part_of_the_comparison(packer, photos):
+    assert packer([photos[0], b"", photos[2]], on_bad_image="skip", compare=True)[1].kept == [0, 2]
 
 
 def test_broken_pictures_are_all_named_and_nothing_is_left_behind(packer, photos, tmp_path_factory):
@@ -92,7 +140,7 @@ def test_nothing_but_broken_pictures_is_an_error_even_where_they_are_skipped(pac
 
 
 def test_a_killed_worker_is_an_error_and_no_hang(packer, photos, monkeypatch):
-    def dies(content, form):
+    def dies(content, form, measured):
         os.kill(os.getpid(), signal.SIGKILL)
 
     monkeypatch.setattr(workers, "store", dies)
@@ -140,7 +188,7 @@ from pathlib import Path
 from ilsvrc.card import Sample
 from ilsvrc.loading import workers, writer
 
-def slow(content, form):
+def slow(content, form, measured):
     Path(sys.argv[1], f"worker-{os.getpid()}").touch()
     time.sleep(60)
 

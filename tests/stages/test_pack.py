@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from ilsvrc.loading.packed import content_sha256, open_packed
-from ilsvrc.runs import FormSpec, SourceSpec, specification
+from ilsvrc.runs import FormSpec, PackSpec, SourceSpec, specification
 from ilsvrc.stages import acquire, pack
 
 DIGITS = FormSpec(data="digits", short_side_px=91, upscale=True, encoding="raw")
@@ -59,6 +59,9 @@ def test_grey_pictures_have_one_mean_in_three_channels(val):
     _, manifest, _ = val
     assert len(set(manifest["mean"])) == len(set(manifest["std"])) == 1
     assert 70 < manifest["mean"][0] < 85  # scikit-learn's mean is 4.88 of 16
+    assert manifest["num_measured"] == 355
+    assert manifest["eigenvalues"] == pytest.approx([3 * manifest["std"][0] ** 2, 0, 0], abs=1e-9)
+    assert manifest["eigenvectors"][0] == pytest.approx([3**-0.5] * 3)
 
 
 def test_images_are_listed_by_their_place_in_the_file(val):
@@ -76,6 +79,12 @@ def test_every_output_is_the_same_at_another_place_with_more_workers(raw, val, t
     assert sorted(path.name for path in tmp_path.iterdir()) == ["x.beton", "x.images.csv", "x.manifest.json"]
     for path in tmp_path.iterdir():
         assert path.read_bytes() == (out / path.name).read_bytes()
+
+
+def test_outputs_are_the_same_where_every_picture_is_compared_once_more(raw, val, tmp_path):
+    run(raw, tmp_path, form=PackSpec(**DIGITS.model_dump(), compare=True), workers=2)
+    for path in tmp_path.iterdir():
+        assert path.read_bytes() == (val[0] / path.name).read_bytes()
 
 
 def test_the_closing_line_states_rate_and_size(raw, tmp_path, capsys):

@@ -13,6 +13,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ilsvrc import views
 from ilsvrc.loading import jpeg, layout
+from ilsvrc.loading.colours import sums
 from ilsvrc.runs import FormSpec
 
 ORIENTATION = 0x0112  # EXIF's tag
@@ -23,7 +24,7 @@ How = Literal["passed_through", "encoded", "raw"]
 class Stored(NamedTuple):
     """A picture as it is packed, with exact sums over its pixels.
 
-    `sums` int64 `[2, 3]`: per channel the sum of the values (0 to 255) and of their squares.
+    `sums` are those of `colours.sums`, None where the picture is not measured.
     """
 
     mode: int
@@ -31,39 +32,52 @@ class Stored(NamedTuple):
     height: int
     payload: bytes
     how: How
-    sums: np.ndarray
+    sums: np.ndarray | None
 
 
-def store(content: bytes | np.ndarray, form: FormSpec) -> Stored:
+def store(content: bytes | np.ndarray, form: FormSpec, measured: bool = True) -> Stored:
     """The packed form of an encoded picture, or of RGB pixels uint8 `[height, width, 3]`.
+
+    A JPEG that passes through is decoded once, strictly. Where `form.verify` is `structure`, its markers are checked
+    instead, unless it is measured.
 
     Raises:
         ValueError: it is broken or no picture; the message is the reason, without the picture's name.
     """
     if isinstance(content, np.ndarray):
-        return _re_encoded(_sized(Image.fromarray(content), form), form)
+        return _re_encoded(_sized(Image.fromarray(content), form), form, measured)
     if not content:
         raise ValueError("empty file")
     frame = jpeg.frame(content)
-    pixels = None
-    if frame is not None:
-        content = jpeg.whole(content)
+    if frame is None:
+        return _re_encoded(_picture(content, form), form, measured)
+    content = jpeg.whole(content)
+    if frame.plain and _passes_through(content, frame, form):
+        return _passed_through(content, frame, measured, form.verify != "structure")
+    if frame.plain and form.exif_orientation == "ignore":
+        return _re_encoded(_sized(Image.fromarray(_strict(content, frame)), form), form, measured)
+    if frame.plain:
+        _strict(content, frame)
+    return _re_encoded(_picture(content, form), form, measured)
+
+
+def _passed_through(content: bytes, frame: jpeg.Frame, measured: bool, decoded: bool) -> Stored:
+    """A JPEG's own bytes, checked by decoding them or by their markers alone."""
+    found = None
+    if decoded or measured:
         pixels = _strict(content, frame)
-    if frame is not None and pixels is not None and _passes_through(content, frame, form):
-        return Stored(layout.JPEG, frame.width, frame.height, content, "passed_through", sums(pixels))
-    return _re_encoded(_picture(content, form), form)
+        found = sums(pixels) if measured else None
+    else:
+        jpeg.check_structure(content)
+    return Stored(layout.JPEG, frame.width, frame.height, content, "passed_through", found)
 
 
-def sums(pixels: np.ndarray) -> np.ndarray:
-    """Sum and sum of squares per channel of uint8 `[height, width, 3]`, exact, int64 `[2, 3]`."""
-    rows = pixels.reshape(len(pixels), -1)  # 65535 rows of 255 ** 2 fit 32 bits
-    totals = (rows.sum(axis=0, dtype=np.uint32), np.square(rows, dtype=np.uint16).sum(axis=0, dtype=np.uint32))
-    return np.stack([total.reshape(-1, 3).sum(axis=0, dtype=np.int64) for total in totals])
-
-
-def _strict(content: bytes, frame: jpeg.Frame) -> np.ndarray | None:
-    """Pixels of a plain JPEG, checked for damage; None where its kind is not plain."""
-    return jpeg.decode(content, frame.width, frame.height) if frame.plain else None
+def _strict(content: bytes, frame: jpeg.Frame) -> np.ndarray:
+    """Pixels of a plain JPEG, checked for damage."""
+    try:
+        return jpeg.decode(content, frame.width, frame.height)
+    except OSError as error:  # Pillow's, where there is no libturbojpeg
+        raise ValueError(f"damaged JPEG ({error})") from None
 
 
 def _passes_through(content: bytes, frame: jpeg.Frame, form: FormSpec) -> bool:
@@ -121,18 +135,19 @@ def _orientation(picture: Image.Image) -> int:
     return picture.getexif().get(ORIENTATION, 1)
 
 
-def _re_encoded(picture: Image.Image, form: FormSpec) -> Stored:
-    return _raw(picture) if form.encoding == "raw" else _jpeg(picture, form.jpeg_quality)
+def _re_encoded(picture: Image.Image, form: FormSpec, measured: bool) -> Stored:
+    return _raw(picture, measured) if form.encoding == "raw" else _jpeg(picture, form.jpeg_quality, measured)
 
 
-def _raw(picture: Image.Image) -> Stored:
+def _raw(picture: Image.Image, measured: bool) -> Stored:
     pixels = np.asarray(picture)
-    return Stored(layout.RAW, *picture.size, pixels.tobytes(), "raw", sums(pixels))
+    return Stored(layout.RAW, *picture.size, pixels.tobytes(), "raw", sums(pixels) if measured else None)
 
 
-def _jpeg(picture: Image.Image, quality: int) -> Stored:
+def _jpeg(picture: Image.Image, quality: int, measured: bool) -> Stored:
     """Re-encoded by Pillow (4:2:0), and decoded again: the sums are of the pixels that training will see."""
     encoded = io.BytesIO()
     picture.save(encoded, "JPEG", quality=quality)
     payload = encoded.getvalue()
-    return Stored(layout.JPEG, *picture.size, payload, "encoded", sums(jpeg.decode(payload, *picture.size)))
+    found = sums(jpeg.decode(payload, *picture.size)) if measured else None
+    return Stored(layout.JPEG, *picture.size, payload, "encoded", found)

@@ -8,6 +8,7 @@ import ctypes
 import ctypes.util
 import importlib.util
 import io
+import re
 import sys
 from functools import cache
 from pathlib import Path
@@ -20,7 +21,8 @@ START, END = b"\xff\xd8", b"\xff\xd9"
 FRAMES = {0xC0, 0xC1, 0xC2}  # baseline, extended, progressive: Huffman coded
 OTHER_FRAMES = {0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF}
 STANDALONE = {0x01, *range(0xD0, 0xD9)}
-ADOBE, START_OF_SCAN, RGB_PIXELS = 0xEE, 0xDA, 0
+ADOBE, START_OF_SCAN, END_OF_IMAGE, RGB_PIXELS = 0xEE, 0xDA, 0xD9, 0
+MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")  # no restart marker, and no byte of pixels that is 255
 
 
 class Frame(NamedTuple):
@@ -55,6 +57,28 @@ def whole(content: bytes) -> bytes:
     """The file up to its last end-of-image marker: what some cameras and tools append is left out."""
     end = content.rfind(END)
     return content[: end + 2] if end >= 0 else content
+
+
+def check_structure(content: bytes) -> None:
+    """Walks a JPEG's markers from its start to its end without decoding it: what is cut or patched shows.
+
+    Raises:
+        ValueError: a segment leaves the file, bytes stand between segments, or there is no scan or no end.
+    """
+    position, num_scans = len(START), 0
+    while True:
+        found = MARKER.match(content, position)
+        if found is None:
+            raise ValueError(f"damaged JPEG (no marker at byte {position} of {len(content)})")
+        marker = found[1][0]
+        if marker == END_OF_IMAGE and num_scans:
+            return
+        position = found.end() + int.from_bytes(content[found.end() : found.end() + 2], "big")
+        if position < found.end() + 2 or position > len(content) or marker == END_OF_IMAGE:
+            raise ValueError(f"damaged JPEG (truncated or patched before byte {found.start()} of {len(content)})")
+        if marker == START_OF_SCAN:
+            num_scans += 1
+            position = _end_of_scan(content, position)
 
 
 def decode(content: bytes, width: int, height: int) -> np.ndarray:
@@ -103,6 +127,14 @@ def _libraries() -> list[str]:
     found = ctypes.util.find_library("turbojpeg")
     conda = [str(path) for path in (Path(sys.prefix) / "lib").glob("libturbojpeg.so*")]
     return [*ours, *conda, "libturbojpeg.so.0", *([found] if found else [])]
+
+
+def _end_of_scan(content: bytes, start: int) -> int:
+    """Where the first marker behind a scan's bytes stands."""
+    found = MARKER.search(content, start)
+    if found is None or found.start() == start:
+        raise ValueError(f"damaged JPEG (truncated: the scan at byte {start} of {len(content)} has no end)")
+    return found.start()
 
 
 def _frame(marker: int, segment: bytes) -> Frame:

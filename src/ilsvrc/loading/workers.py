@@ -4,7 +4,7 @@ import ctypes
 import os
 import signal
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
@@ -19,20 +19,26 @@ from ilsvrc.runs import FormSpec
 CHUNK_BYTES, CHUNK_IMAGES = 2 << 20, 32
 CHUNKS_AHEAD = 3  # a worker; what bounds the memory
 PR_SET_PDEATHSIG = 1
+Task = tuple[Sample, bool]  # a picture, and whether it is measured
 
 
-def outcomes(samples: Sequence[Sample], raw: Path, form: FormSpec, workers: int, title: str) -> Iterator[Stored | str]:
-    """Each picture's stored form or the reason why it has none, in order, with few in memory."""
+def outcomes(
+    samples: Sequence[Sample], measured: Sequence[bool], raw: Path, form: FormSpec, workers: int, title: str
+) -> Iterator[Stored | str]:
+    """Each picture's stored form or the reason why it has none, in order, with few in memory.
+
+    `measured` says for which pictures sums over the pixels are asked for.
+    """
     # fork: nothing here has threads yet, and a worker needs no second import
     pool = ProcessPoolExecutor(workers, get_context("fork"), initializer=_die_with_parent, initargs=(os.getpid(),))
     waiting: deque[Future[list[Stored | str]]] = deque()
-    chunks = _chunks(samples)
+    chunks = _chunks(zip(samples, measured, strict=True))
     try:
         for chunk in chunks:
             waiting.append(pool.submit(_store_all, chunk, raw, form))
             if len(waiting) == CHUNKS_AHEAD * workers:
                 break
-        with bar(f"pack {title.split('.')[0]}", len(samples)) as progress:
+        with bar(title, len(samples)) as progress:
             while waiting:
                 done = waiting.popleft().result()
                 for chunk in chunks:
@@ -49,25 +55,25 @@ def outcomes(samples: Sequence[Sample], raw: Path, form: FormSpec, workers: int,
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _chunks(samples: Sequence[Sample]) -> Iterator[list[Sample]]:
-    chunk: list[Sample] = []
-    for sample in samples:
-        chunk.append(sample)
-        if len(chunk) == CHUNK_IMAGES or sum(s.size for s in chunk) >= CHUNK_BYTES:
+def _chunks(tasks: Iterable[Task]) -> Iterator[list[Task]]:
+    chunk: list[Task] = []
+    for task in tasks:
+        chunk.append(task)
+        if len(chunk) == CHUNK_IMAGES or sum(sample.size for sample, _ in chunk) >= CHUNK_BYTES:
             yield chunk
             chunk = []
     if chunk:
         yield chunk
 
 
-def _store_all(samples: Sequence[Sample], raw: Path, form: FormSpec) -> list[Stored | str]:
-    return [_store_one(sample, raw, form) for sample in samples]
+def _store_all(tasks: Sequence[Task], raw: Path, form: FormSpec) -> list[Stored | str]:
+    return [_store_one(sample, measured, raw, form) for sample, measured in tasks]
 
 
-def _store_one(sample: Sample, raw: Path, form: FormSpec) -> Stored | str:
+def _store_one(sample: Sample, measured: bool, raw: Path, form: FormSpec) -> Stored | str:
     content = own_bytes(sample, raw)
     try:
-        return store(picture(sample, content), form)
+        return store(picture(sample, content), form, measured)
     except ValueError as error:
         return str(error)
 

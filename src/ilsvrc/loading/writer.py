@@ -17,7 +17,9 @@ import numpy as np
 
 from ilsvrc.card import Sample
 from ilsvrc.loading import layout, packed
+from ilsvrc.loading.colours import Colours, measured_places, principal_components
 from ilsvrc.loading.encode import Stored
+from ilsvrc.loading.index import Index
 from ilsvrc.loading.workers import outcomes
 from ilsvrc.runs import FormSpec
 
@@ -33,7 +35,7 @@ class Packing:
         self.records = np.zeros(most, layout.RECORD)  # zeros also between the fields
         self.sizes, self.checksums = np.zeros(most, np.int64), np.zeros(most, np.uint32)
         self.how: Counter[str] = Counter()
-        self.sums = np.zeros((2, 3), object)  # Python's integers: no overflow
+        self.colours = Colours()
         self.content_sha256 = ""
 
     def add(self, place: int, label: int, stored: Stored, position: int) -> None:
@@ -43,22 +45,14 @@ class Packing:
         self.records[row] = (stored.mode, stored.width, stored.height, position), label
         self.sizes[row], self.checksums[row] = len(stored.payload), zlib.crc32(stored.payload)
         self.how[stored.how] += 1
-        self.sums = self.sums + stored.sums.astype(object)
+        if stored.sums is not None:
+            self.colours.add(stored.width, stored.height, stored.sums)
 
     def trim(self) -> None:
         """Forgets the rows that no image took."""
         num_images = len(self.kept)
         self.records, self.sizes = self.records[:num_images], self.sizes[:num_images]
         self.checksums = self.checksums[:num_images]
-
-    def mean_std(self) -> tuple[list[float], list[float]]:
-        """Per channel over every pixel, 0 to 255, from exact sums."""
-        image = self.records["f0"]
-        pixels = int((image["width"].astype(np.int64) * image["height"]).sum())
-        total, squares = self.sums
-        mean = [int(value) / pixels for value in total]
-        variance = [(int(s) * pixels - int(t) ** 2) / pixels**2 for t, s in zip(total, squares, strict=True)]
-        return mean, [value**0.5 for value in variance]
 
 
 class _PageTooSmallError(Exception):
@@ -73,6 +67,7 @@ def pack(
     beton: Path,
     workers: int = 1,
     page_bytes: int = layout.DEFAULT_PAGE_BYTES,
+    compare: bool = False,
 ) -> Packing:
     """Writes `beton`: checked, flushed to the disk, read back, then moved to its name.
 
@@ -84,6 +79,7 @@ def pack(
         beton: the file to write.
         workers: processes that encode; the bytes do not depend on it.
         page_bytes: a power of two; it doubles until the largest picture fits in.
+        compare: whether every picture is made once more and compared with what the disk gives back.
 
     Raises:
         ValueError: pictures are broken (up to 20 are named) and `form.on_bad_image` is `stop`, or none is left.
@@ -100,6 +96,8 @@ def pack(
             except _PageTooSmallError:
                 page_bytes = _doubled(page_bytes)
         packing.content_sha256 = packed.read_back(unfinished, packing.checksums)
+        if compare:
+            _compare(packing, samples, raw, form, unfinished, workers)
         unfinished.replace(beton)
     except OSError as error:
         raise _explained(error, beton) from error
@@ -115,7 +113,8 @@ def _attempt(
     """Writes all of the file at `path` with pages of `page_bytes`."""
     packing = Packing(len(samples))
     position = first_page = layout.payloads_at(len(samples), page_bytes)
-    with path.open("wb") as file, closing(outcomes(samples, raw, form, workers, path.name)) as stored:
+    measured, title = measured_places(samples, form), f"pack {path.name.split('.')[0]}"
+    with path.open("wb") as file, closing(outcomes(samples, measured, raw, form, workers, title)) as stored:
         for place, outcome in enumerate(stored):
             if isinstance(outcome, str):
                 packing.bad[place] = outcome
@@ -130,6 +129,22 @@ def _attempt(
         pages = -(-(position - first_page) // page_bytes)
         _finish(file, packing, page_bytes, table_at=first_page + pages * page_bytes)
     return packing
+
+
+def _compare(packing: Packing, samples: Sequence[Sample], raw: Path, form: FormSpec, path: Path, workers: int) -> None:
+    """Makes every picture once more and compares its bytes with what the disk gives back."""
+    opened = packed.open_packed(path)
+    with path.open("rb") as file:
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)  # out of memory
+    content, kept = opened.mapped(), Index(samples[place] for place in packing.kept)
+    title, unmeasured = f"compare {path.name.split('.')[0]}", [False] * len(kept)
+    with closing(outcomes(kept, unmeasured, raw, form, workers, title)) as again:
+        for row, outcome in enumerate(again):
+            if isinstance(outcome, str) or outcome.payload != opened.bytes_of(content, row).tobytes():
+                raise ValueError(
+                    f"{kept[row].split}/{kept[row].name} is not in {path.name} what its source gives now: the disk,"
+                    " the memory or the source is at fault; run again"
+                )
 
 
 def _place(position: int, size: int, first_page: int, page_bytes: int) -> int:
@@ -202,13 +217,16 @@ def _explained(error: OSError, beton: Path) -> OSError:
 
 def summary(packing: Packing) -> dict[str, Any]:
     """The manifest's part that is measured."""
-    mean, std = packing.mean_std()
-    sizes = packing.sizes
+    colours, sizes = packing.colours, packing.sizes
+    eigenvalues, eigenvectors = principal_components(colours.covariance())
     return {
         "num_images": len(packing.kept),
         "content_sha256": packing.content_sha256,
-        "mean": mean,
-        "std": std,
+        "num_measured": colours.num_measured,
+        "mean": colours.mean(),
+        "std": colours.std(),
+        "eigenvalues": eigenvalues,
+        "eigenvectors": eigenvectors,
         "stored": {how: packing.how[how] for how in ("passed_through", "encoded", "raw")},
         "stored_bytes": {"min": int(sizes.min()), "max": int(sizes.max()), "mean": int(sizes.sum()) / len(sizes)},
     }

@@ -13,7 +13,7 @@ from ilsvrc import results
 from ilsvrc.card import SPLITS, Sample
 from ilsvrc.loading import index, jpeg
 from ilsvrc.loading.writer import Packing, pack, summary
-from ilsvrc.runs import FormSpec, parse_specification
+from ilsvrc.runs import FormSpec, PackSpec, parse_specification
 from ilsvrc.stages._stage import parser, run, say
 
 COLUMNS = ("index", "name", "label", "label_name", "width", "height")
@@ -21,14 +21,17 @@ COLUMNS = ("index", "name", "label", "label_name", "width", "height")
 
 def main(arguments: argparse.Namespace) -> None:
     """Writes `--beton`, then `--images`, then `--manifest`."""
-    form = parse_specification(FormSpec, arguments.spec)
+    told = parse_specification(PackSpec, arguments.spec)
+    form = FormSpec(**told.model_dump(exclude={"compare"}))
     classes = json.loads(arguments.source.read_text())["classes"]
     samples = index.read(arguments.index, arguments.split)
     labels = {name: label for label, name in enumerate(classes)}
     if jpeg.turbojpeg() is None:
         say("libturbojpeg is not on this machine: damage in the middle of a JPEG goes unseen")
     started = time.perf_counter()
-    packing = pack(samples, labels, arguments.index.parent, form, arguments.beton, arguments.workers)
+    packing = pack(
+        samples, labels, arguments.index.parent, form, arguments.beton, arguments.workers, compare=told.compare
+    )
     seconds = time.perf_counter() - started
     _write_images(arguments.images, packing, samples)
     manifest = describe(form, arguments.split, classes, packing, samples)
@@ -74,7 +77,7 @@ def _closing_line(split: str, packing: Packing, seconds: float) -> str:
 def arguments() -> argparse.ArgumentParser:
     """The stage's options."""
     options = parser(__doc__)
-    options.add_argument("--spec", required=True, help="runs.FormSpec as JSON")
+    options.add_argument("--spec", required=True, help="runs.PackSpec as JSON")
     options.add_argument("--source", required=True, type=Path, help="source.json of acquire")
     options.add_argument("--index", required=True, type=Path, help="index.csv of acquire")
     options.add_argument("--split", required=True, choices=SPLITS)

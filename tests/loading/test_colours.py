@@ -1,0 +1,55 @@
+import numpy as np
+import pytest
+
+from ilsvrc.card import Sample
+from ilsvrc.loading import colours
+from ilsvrc.runs import FormSpec
+
+
+def test_sums_are_exact():
+    values = np.array([[[255, 0, 1], [255, 2, 1]], [[0, 3, 1], [255, 4, 1]]], np.uint8)
+    assert colours.sums(values).tolist() == [[765, 9, 4], [195075, 1530, 765], [1530, 29, 9], [765, 9, 4]]
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (32, 32), (33, 31), (500, 333), (1, 65535)])
+def test_sums_of_products_are_those_of_integers(shape: tuple[int, int]):
+    pixels = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
+    flat = pixels.reshape(-1, 3).astype(np.int64)
+    assert colours.sums(pixels).tolist() == [flat.sum(axis=0).tolist(), *(flat.T @ flat).tolist()]
+
+
+def test_sums_of_a_very_tall_white_picture_do_not_overflow():
+    found = colours.sums(np.full((65535, 1, 3), 255, np.uint8))
+    assert found.tolist() == [[65535 * 255] * 3, *[[65535 * 65025] * 3] * 3]
+
+
+def test_principal_components_are_the_eigenvectors():
+    values, vectors = colours.principal_components([[4.0, 1.0, 0.5], [1.0, 3.0, 0.25], [0.5, 0.25, 2.0]])
+    matrix = np.array([[4.0, 1.0, 0.5], [1.0, 3.0, 0.25], [0.5, 0.25, 2.0]])
+    assert values == sorted(values, reverse=True)
+    np.testing.assert_allclose(vectors @ matrix, np.array(values)[:, None] * vectors, rtol=1e-12)
+    np.testing.assert_allclose(vectors @ np.transpose(vectors), np.eye(3), atol=1e-14)
+    assert all(max(row, key=abs) > 0 for row in vectors)
+
+
+def test_grey_pictures_have_one_component():
+    values, vectors = colours.principal_components([[2.0] * 3] * 3)
+    np.testing.assert_allclose(values, [6, 0, 0], atol=1e-14)
+    np.testing.assert_allclose(vectors[0], [3**-0.5] * 3, rtol=1e-14)
+
+
+def samples(count: int) -> list[Sample]:
+    return [Sample("train", "a", f"a/{number}.jpg", "x.tar", 0, 1) for number in range(count)]
+
+
+def test_all_pictures_are_measured_unless_they_are_checked_by_structure():
+    assert all(colours.measured_places(samples(3000), FormSpec(data="t")))
+    structure = FormSpec(data="t", verify="structure")
+    assert all(colours.measured_places(samples(1000), structure))
+    assert sum(colours.measured_places(samples(3000), structure)) == 1000
+
+
+def test_a_picture_is_measured_for_its_name_and_not_for_its_place():
+    form, given = FormSpec(data="t", verify="structure"), samples(3000)
+    places = colours.measured_places(given, form)
+    assert colours.measured_places(given[::-1], form) == places[::-1]
