@@ -7,7 +7,7 @@ import pytest
 from pictures import jpeg_bytes, photo
 from PIL import Image
 
-from ilsvrc.loading import layout
+from ilsvrc.loading import jpeg, layout
 from ilsvrc.loading.encode import store
 from ilsvrc.runs import FormSpec
 
@@ -36,56 +36,108 @@ def palette(**options: object) -> bytes:
     return encoded(picture, "PNG", **options)
 
 
-@pytest.mark.parametrize(
-    ("content", "expected"),
-    [
-        (encoded(flat("L", 77), "PNG"), (77, 77, 77)),
-        (palette(), (200, 30, 40)),
-        (palette(transparency=1), (200, 30, 40)),
-        (encoded(flat("RGBA", (200, 30, 40, 90)), "PNG"), (200, 30, 40)),
-        (encoded(flat("LA", (77, 90)), "PNG"), (77, 77, 77)),
-        (encoded(flat("1", 1), "PNG"), (255, 255, 255)),
-        (encoded(flat("I;16", 257 * 100), "PNG"), (100, 100, 100)),
-        (encoded(flat("I;16", 65535), "TIFF"), (255, 255, 255)),
-        (encoded(flat("RGB", (200, 30, 40)), "GIF"), (200, 30, 40)),
-        (encoded(flat("RGB", (200, 30, 40)), "WEBP", lossless=True), (200, 30, 40)),
-        (encoded(flat("CMYK", (0, 0, 0, 0)), "JPEG", quality=100), (255, 255, 255)),
-        (encoded(flat("CMYK", (0, 0, 0, 255)), "JPEG", quality=100), (0, 0, 0)),
-    ],
-)
-def test_unusual_pictures_become_rgb(content: bytes, expected: tuple[int, int, int]):
-    assert (pixels(store(content, RAW)) == expected).all()
+def png(colour_type: int, bits: int, line: bytes, width: int = 8, height: int = 6) -> bytes:
+    """A PNG that Pillow cannot write: `height` times the same line."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, bits, colour_type, 0, 0, 0)
+    lines = zlib.compress((b"\0" + line) * height)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", lines) + chunk(b"IEND", b"")
 
 
-@pytest.mark.parametrize(
-    "content",
-    [jpeg_bytes(photo(0)), jpeg_bytes(photo(1).convert("L")), jpeg_bytes(photo(2), progressive=True),
-     jpeg_bytes(photo(3), subsampling=0), jpeg_bytes(Image.new("RGB", (1, 1)))],
-    ids=["colour", "grey", "progressive", "4:4:4", "1x1"],
-)  # fmt: skip
-def test_a_jpeg_is_stored_with_its_own_bytes(content: bytes):
-    stored = store(content, FORM)
-    assert (stored.how, stored.payload) == ("passed_through", content)
+def sixteen_bits(*values: int) -> bytes:
+    return struct.pack(f">{len(values)}H", *values) * 8
 
 
-@pytest.mark.parametrize("name", ["cmyk", "png named .JPEG"])
-def test_what_cannot_pass_through_is_encoded(name: str):
-    content = encoded(flat("CMYK", (0, 0, 0, 0)), "JPEG") if name == "cmyk" else encoded(photo(0), "PNG")
-    stored = store(content, FORM)
-    assert stored.how == "encoded"
-    assert Image.open(io.BytesIO(stored.payload)).mode == "RGB"
+def ycck() -> bytes:
+    """Y 150, Cb 100, Cr 180, K 255, as Adobe writes it: YCbCr of red 223, green 122, blue 100, each inverted."""
+    content = bytearray(encoded(flat("CMYK", (255 - 150, 255 - 100, 255 - 180, 0)), "JPEG", quality=100))
+    content[content.index(b"Adobe") + 11] = 2  # the transform: YCCK
+    return bytes(content)
 
 
-def test_rgb_jpegs_of_adobe_are_encoded_as_ycbcr():
-    content = encoded(photo(0), "JPEG", keep_rgb=True, quality=95)
-    adobe = content[:2] + b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0\0" + content[2:]
-    assert store(adobe, FORM).how == "encoded"
-    assert np.abs(pixels(store(adobe, RAW)).astype(int) - np.asarray(photo(0))).mean() < 4
+def adobe_rgb() -> bytes:
+    content = encoded(flat("RGB", RED), "JPEG", keep_rgb=True, quality=100)
+    return content[:2] + b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0\0" + content[2:]
 
 
-def test_bytes_after_the_picture_are_left_out():
-    content = jpeg_bytes(photo(0))
-    assert store(content + b"\0" * 100, FORM).payload == content
+def red_jpeg(width: int = 8, height: int = 6, **options: object) -> bytes:
+    return encoded(Image.new("RGB", (width, height), RED), "JPEG", quality=100, **options)
+
+
+def turned(kind: str = "JPEG") -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by a quarter
+    return encoded(flat("RGB", RED), kind, exif=exif, **({"quality": 100} if kind == "JPEG" else {}))
+
+
+RED, GREY, WHITE, BLACK = (200, 30, 40), (77, 77, 77), (255, 255, 255), (0, 0, 0)
+ODD_PICTURES = {
+    # name: (bytes, how they are stored as JPEG, size, colour)
+    "grey JPEG": (encoded(flat("L", 77), "JPEG", quality=100), "passed_through", (8, 6), GREY),
+    "progressive JPEG": (red_jpeg(progressive=True), "passed_through", (8, 6), RED),
+    "JPEG 4:4:4": (red_jpeg(subsampling=0), "passed_through", (8, 6), RED),
+    "JPEG with restart markers": (red_jpeg(100, 60, restart_marker_rows=1), "passed_through", (100, 60), RED),
+    "JPEG and bytes behind it": (red_jpeg() + b"\0" * 100, "passed_through", (8, 6), RED),
+    "JPEG of one pixel": (red_jpeg(1, 1), "passed_through", (1, 1), RED),
+    "JPEG 20000x100": (red_jpeg(20000, 100), "passed_through", (20000, 100), RED),
+    "JPEG turned by EXIF": (turned(), "passed_through", (8, 6), RED),
+    "JPEG named .PNG": (red_jpeg(), "passed_through", (8, 6), RED),  # names are not looked at
+    "RGB JPEG of Adobe": (adobe_rgb(), "encoded", (8, 6), RED),
+    "CMYK JPEG, white": (encoded(flat("CMYK", (0, 0, 0, 0)), "JPEG", quality=100), "encoded", (8, 6), WHITE),
+    "CMYK JPEG, black": (encoded(flat("CMYK", (0, 0, 0, 255)), "JPEG", quality=100), "encoded", (8, 6), BLACK),
+    "YCCK JPEG": (ycck(), "encoded", (8, 6), (255 - 223, 255 - 122, 255 - 100)),
+    "PNG named .JPEG": (encoded(flat("RGB", RED), "PNG"), "encoded", (8, 6), RED),
+    "PNG of one pixel": (encoded(Image.new("RGB", (1, 1), RED), "PNG"), "encoded", (1, 1), RED),
+    "PNG 20000x100": (encoded(Image.new("RGB", (20000, 100), RED), "PNG"), "encoded", (20000, 100), RED),
+    "PNG turned by EXIF": (turned("PNG"), "encoded", (8, 6), RED),
+    "grey PNG": (encoded(flat("L", 77), "PNG"), "encoded", (8, 6), GREY),
+    "palette": (palette(), "encoded", (8, 6), RED),
+    "palette with a transparent colour": (palette(transparency=1), "encoded", (8, 6), RED),
+    "RGBA": (encoded(flat("RGBA", (*RED, 90)), "PNG"), "encoded", (8, 6), RED),
+    "grey and alpha": (encoded(flat("LA", (77, 90)), "PNG"), "encoded", (8, 6), GREY),
+    "one bit": (encoded(flat("1", 1), "PNG"), "encoded", (8, 6), WHITE),
+    "16-bit grey PNG": (encoded(flat("I;16", 257 * 77), "PNG"), "encoded", (8, 6), GREY),
+    "16-bit grey PNG, rounded": (encoded(flat("I;16", 257 * 77 + 128), "PNG"), "encoded", (8, 6), GREY),
+    "16-bit grey TIFF": (encoded(flat("I;16", 65535), "TIFF"), "encoded", (8, 6), WHITE),
+    "16-bit RGB PNG": (png(2, 16, sixteen_bits(*(257 * v for v in RED))), "encoded", (8, 6), RED),
+    "16-bit RGBA PNG": (png(6, 16, sixteen_bits(*(257 * v for v in RED), 9)), "encoded", (8, 6), RED),
+    "GIF": (encoded(flat("RGB", RED), "GIF"), "encoded", (8, 6), RED),
+    "WebP": (encoded(flat("RGB", RED), "WEBP", lossless=True), "encoded", (8, 6), RED),
+    "BMP": (encoded(flat("RGB", RED), "BMP"), "encoded", (8, 6), RED),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("content", "how", "size", "colour"), ODD_PICTURES.values(), ids=ODD_PICTURES)
+@pytest.mark.parametrize("verify", ["decode", "structure"])
+def test_odd_pictures_are_stored_right(content: bytes, how: str, size: tuple, colour: tuple, verify: str):
+    stored = store(content, FormSpec(data="t", verify=verify), measured=verify == "decode")
+    assert (stored.how, stored.width, stored.height) == (how, *size)
+    shown = Image.open(io.BytesIO(stored.payload)).convert("RGB")
+    assert (how == "encoded") or content.startswith(stored.payload)
+    assert np.abs(np.asarray(shown).astype(int) - colour).max() <= 4
+    assert stored.sums is None or np.abs(stored.sums[0] / (size[0] * size[1]) - colour).max() <= 4
+
+
+@pytest.mark.parametrize(("content", "how", "size", "colour"), ODD_PICTURES.values(), ids=ODD_PICTURES)
+def test_odd_pictures_become_raw_rgb(content: bytes, how: str, size: tuple, colour: tuple):
+    shown = pixels(store(content, RAW))
+    assert shown.shape == (size[1], size[0], 3)
+    assert np.abs(shown.astype(int) - colour).max() <= (1 if b"JFIF" in content or b"Adobe" in content else 0)
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_a_jpeg_is_stored_with_its_own_bytes(number: int):
+    content = jpeg_bytes(photo(number), progressive=number == 2)
+    assert store(content, FORM).payload == content
+
+
+@pytest.mark.parametrize("kind", ["L", "RGB"])
+def test_pixels_of_a_jpeg_are_pillows(kind: str):
+    content = jpeg_bytes(photo(0).convert(kind))
+    assert (pixels(store(content, RAW)) == np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))).all()
 
 
 def test_the_short_side_is_resized_as_pillow_does_it():
@@ -110,22 +162,15 @@ def test_a_long_thin_picture_keeps_a_side_of_one_pixel():
     assert (stored.width, stored.height) == (666, 1)
 
 
-def rotated() -> bytes:
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    return jpeg_bytes(photo(0), exif=exif)
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+@pytest.mark.parametrize("form", [FORM, RAW], ids=["jpeg", "raw"])
+def test_exif_orientation_is_applied_where_asked_for(kind: str, form: FormSpec):
+    stored = store(turned(kind), form.model_copy(update={"exif_orientation": "apply"}))
+    assert (stored.how == "passed_through", stored.width, stored.height) == (False, 6, 8)
 
 
-def test_exif_orientation_is_ignored_unless_asked_for():
-    stored = store(rotated(), FORM)
-    assert (stored.how, stored.width, stored.height) == ("passed_through", 64, 48)
-
-
-def test_exif_orientation_is_applied_where_asked_for():
-    form = FormSpec(data="t", exif_orientation="apply")
-    stored = store(rotated(), form)
-    assert (stored.how, stored.width, stored.height) == ("encoded", 48, 64)
-    assert store(jpeg_bytes(photo(0)), form).how == "passed_through"
+def test_a_jpeg_that_stands_upright_passes_through_where_orientation_is_applied():
+    assert store(red_jpeg(), FormSpec(data="t", exif_orientation="apply")).how == "passed_through"
 
 
 def damaged_middle() -> bytes:
@@ -135,30 +180,66 @@ def damaged_middle() -> bytes:
     return bytes(content)
 
 
-def huge_png() -> bytes:
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = struct.pack(">IIBBBBB", 70000, 1, 8, 0, 0, 0, 0)
-    lines = zlib.compress(b"\0" * 70001)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", lines) + chunk(b"IEND", b"")
+def thumbnail_and_no_end() -> bytes:
+    """Cut in its scan, while a whole JPEG, the thumbnail, stands in a segment before it."""
+    thumbnail, content = jpeg_bytes(photo(1)), jpeg_bytes(photo(0))
+    segment = b"Exif\0\0" + thumbnail
+    return content[:2] + b"\xff\xe1" + struct.pack(">H", len(segment) + 2) + segment + content[2:-300]
 
 
-@pytest.mark.parametrize(
-    ("content", "reason"),
-    [
-        (b"", "empty file"),
-        (b"<html><body>404</body></html>", "not a picture"),
-        (jpeg_bytes(photo(0))[:-300], "damaged JPEG|truncated"),
-        (jpeg_bytes(photo(0))[:300], "(?i)truncated"),
-        (damaged_middle(), "damaged JPEG"),
-        (encoded(photo(0), "PNG")[:-200], "truncated|broken|incomplete"),
-        (encoded(Image.new("F", (4, 4), 0.5), "TIFF"), "floating point"),
-        (huge_png(), "no side may exceed 65535"),
-    ],
-    ids=["zero bytes", "html", "cut jpeg", "jpeg's head", "damaged middle", "cut png", "float", "70000 wide"],
-)
+BROKEN_PICTURES = {
+    # name: (bytes, the reason that is named, whether a JPEG's structure alone shows it)
+    "zero bytes": (b"", "empty file", True),
+    "text": (b"a picture of a cat", "not a picture", True),
+    "a web page": (b"<html><body>404</body></html>", "not a picture", True),
+    "a JPEG's start": (jpeg_bytes(photo(0))[:2], "truncated|not a picture", True),
+    "JPEG cut in its head": (jpeg_bytes(photo(0))[:300], "(?i)truncated", True),
+    "JPEG cut in its scan": (jpeg_bytes(photo(0))[:-300], "damaged JPEG|truncated", True),
+    "progressive JPEG cut": (jpeg_bytes(photo(2), progressive=True)[:-300], "damaged JPEG", True),
+    "JPEG cut, its thumbnail whole": (thumbnail_and_no_end(), "damaged JPEG|truncated", True),
+    "JPEG without a scan": (jpeg_bytes(photo(0))[:300] + b"\xff\xd9", "(?i)truncated|broken|identify|not a", True),
+    "JPEG damaged in its middle": (damaged_middle(), "damaged JPEG", False),
+    "PNG cut": (encoded(photo(0), "PNG")[:-200], "truncated|broken|incomplete", True),
+    "floating point": (encoded(Image.new("F", (4, 4), 0.5), "TIFF"), "floating point", True),
+    "70000 pixels wide": (png(0, 8, b"\0" * 70000, 70000, 1), "no side may exceed 65535", True),
+}
+
+
+@pytest.mark.parametrize(("content", "reason", "structure"), BROKEN_PICTURES.values(), ids=BROKEN_PICTURES)
 @pytest.mark.parametrize("form", [FORM, RAW], ids=["jpeg", "raw"])
-def test_broken_pictures_are_refused_with_the_reason(content: bytes, reason: str, form: FormSpec):
+def test_broken_pictures_are_refused_with_the_reason(content: bytes, reason: str, structure: bool, form: FormSpec):
     with pytest.raises(ValueError, match=reason):
         store(content, form)
+
+
+@pytest.mark.parametrize(("content", "reason", "structure"), BROKEN_PICTURES.values(), ids=BROKEN_PICTURES)
+def test_structure_alone_shows_most_of_what_is_broken(content: bytes, reason: str, structure: bool):
+    form = FormSpec(data="t", verify="structure")
+    if structure:
+        with pytest.raises(ValueError, match=reason):
+            store(content, form, measured=False)
+    else:
+        assert store(content, form, measured=False).payload == content
+
+
+@pytest.mark.parametrize("number", range(10))
+def test_a_jpeg_cut_anywhere_is_refused_by_its_structure(number: int):
+    content = jpeg_bytes(photo(number), progressive=number % 2 == 0)
+    for end in np.random.default_rng(number).integers(2, len(content) - 2, 30):
+        with pytest.raises(ValueError, match=r"(?i)damaged JPEG|truncated|not a picture|broken|cannot load"):
+            store(content[:end], FormSpec(data="t", verify="structure"), measured=False)
+
+
+def test_a_jpeg_with_bytes_between_its_segments_is_not_passed_through():
+    content = jpeg_bytes(photo(0))
+    first_table = content.index(b"\xff\xdb")
+    patched = content[:first_table] + b"patch" + content[first_table:]
+    assert store(patched, FORM).how == "encoded"  # Pillow reads it
+    with pytest.raises(ValueError, match="damaged JPEG"):
+        jpeg.check_structure(patched)
+
+
+def test_a_cut_jpeg_is_refused_without_libturbojpeg_too(monkeypatch):
+    monkeypatch.setattr(jpeg, "turbojpeg", lambda: None)
+    with pytest.raises(ValueError, match="damaged JPEG"):
+        store(jpeg_bytes(photo(0))[:-300], FORM)

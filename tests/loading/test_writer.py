@@ -161,8 +161,23 @@ def test_a_full_disk_says_what_to_do_and_leaves_nothing(packer, photos, monkeypa
 
 def test_too_little_space_is_found_before_anything_is_written(packer, photos, monkeypatch):
     monkeypatch.setattr(writer.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 1000}))
-    with pytest.raises(OSError, match=r"GB are needed and 0\.0 GB are free"):
+    with pytest.raises(ValueError, match=r"train\.beton needs 0\.0 GB at least and 0\.0 GB are free"):
         packer(photos)
+
+
+@pytest.mark.parametrize(
+    ("form", "payloads"),
+    [
+        ({}, 900 + 40_000),
+        ({"encoding": "raw"}, 900 + 40_000),
+        ({"short_side_px": 100}, 0),  # what is encoded is known when it is done
+        ({"short_side_px": 100, "encoding": "raw"}, 900 + 30_000),
+        ({"short_side_px": 100, "encoding": "raw", "upscale": True}, 2 * 30_000),
+    ],
+)
+def test_needed_space_is_estimated_from_below(form, payloads):
+    samples = [Sample("train", "a", name, name, 0, size) for name, size in (("a", 900), ("b", 40_000))]
+    assert writer.least_bytes(samples, writer.FormSpec(data="t", **form)) == payloads + 2 * (24 + 24)
 
 
 def test_a_file_that_changed_on_its_way_to_the_disk_is_refused(packer, photos, monkeypatch):
@@ -206,6 +221,20 @@ def test_workers_die_with_their_parent(tmp_path):
     parent.kill()
     parent.wait()
     _wait_for(lambda: [_running(pid) for pid in children], lambda alive: not any(alive))
+
+
+def test_a_killed_packing_leaves_nothing_under_the_final_name_and_is_begun_again(tmp_path, photos):
+    parent = subprocess.Popen([sys.executable, "-c", PARENT, str(tmp_path)], cwd=tmp_path)
+    _wait_for(lambda: list(tmp_path.glob("*.tmp")), bool)
+    parent.kill()
+    parent.wait()
+    assert [path.name for path in tmp_path.glob("b.beton*")] == ["b.beton.tmp"]
+    (tmp_path / "b.beton.tmp").write_bytes(b"x" * 100_000_000)
+    (tmp_path / "photo").write_bytes(photos[0])
+    samples = [Sample("train", "a", "photo", "photo", 0, len(photos[0]))]
+    writer.pack(samples, {"a": 0}, tmp_path, writer.FormSpec(data="t"), tmp_path / "b.beton")
+    assert [path.name for path in tmp_path.glob("b.beton*")] == ["b.beton"]
+    assert open_packed(tmp_path / "b.beton").num_images == 1
 
 
 def _wait_for(look, holds, seconds: float = 20.0):

@@ -82,12 +82,14 @@ def pack(
         compare: whether every picture is made once more and compared with what the disk gives back.
 
     Raises:
-        ValueError: pictures are broken (up to 20 are named) and `form.on_bad_image` is `stop`, or none is left.
+        ValueError: too little space is free, or pictures are broken (up to 20 are named) and `form.on_bad_image` is
+            `stop`, or none is left.
         OSError: the disk is full, a file cannot be read, or a worker was killed.
     """
-    _check_space(samples, form, beton)
     beton.parent.mkdir(parents=True, exist_ok=True)
     unfinished = beton.with_name(f"{beton.name}.tmp")
+    unfinished.unlink(missing_ok=True)  # of a packing that was killed: its room is free
+    _check_space(samples, form, beton)
     try:
         while True:
             try:
@@ -183,20 +185,26 @@ def _refuse_bad(packing: Packing, samples: Sequence[Sample], form: FormSpec) -> 
 
 
 def _check_space(samples: Sequence[Sample], form: FormSpec, beton: Path) -> None:
-    """Refuses to begin what cannot fit; an estimate from below."""
-    folder = next(parent for parent in beton.absolute().parents if parent.exists())
-    raw_bytes = 3 * (form.short_side_px or 1) ** 2 * len(samples)
-    needed = (
-        raw_bytes if form.encoding == "raw" else 0 if form.short_side_px else sum(s.size for s in samples if not s.kind)
-    )
-    free = shutil.disk_usage(folder).free
+    """Refuses to begin what cannot fit."""
+    folder = beton.absolute().parent
+    needed, free = least_bytes(samples, form), shutil.disk_usage(folder).free
     if needed > free:
-        raise OSError(
-            errno.ENOSPC,
-            f"{needed / 1e9:.1f} GB are needed and {free / 1e9:.1f} GB are free: make room, or choose a smaller"
-            " data.short_side_px or encoding: jpeg in params.yaml",
-            str(beton),
+        raise ValueError(
+            f"{beton.name} needs {needed / 1e9:.1f} GB at least and {free / 1e9:.1f} GB are free in {folder}:"
+            " make room, or choose a smaller data.short_side_px or encoding: jpeg in params.yaml"
         )
+
+
+def least_bytes(samples: Sequence[Sample], form: FormSpec) -> int:
+    """What the packed file takes, estimated from below: what passes through is known, what is encoded is not."""
+    tables = len(samples) * (layout.RECORD.itemsize + layout.ALLOCATION.itemsize)
+    square = 3 * form.short_side_px**2 if form.short_side_px else None
+    if square and form.encoding == "jpeg":
+        return tables
+    if square and form.upscale:
+        return tables + square * len(samples)
+    own = (sample.size for sample in samples if not sample.kind)  # raw pixels are no fewer bytes than their encoding
+    return tables + sum(min(size, square) if square else size for size in own)
 
 
 def _doubled(page_bytes: int) -> int:
@@ -208,7 +216,7 @@ def _doubled(page_bytes: int) -> int:
 
 
 def _explained(error: OSError, beton: Path) -> OSError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT) and "needed" not in str(error):
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return OSError(
             error.errno, "the disk is full: make room, or choose a smaller form (data: in params.yaml)", str(beton)
         )
