@@ -14,6 +14,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from ilsvrc import views
 from ilsvrc.loading import jpeg, layout
 from ilsvrc.loading.colours import sums
+from ilsvrc.loading.resize import resized
 from ilsvrc.runs import FormSpec
 
 ORIENTATION = 0x0112  # EXIF's tag
@@ -45,7 +46,7 @@ def store(content: bytes | np.ndarray, form: FormSpec, measured: bool = True) ->
         ValueError: it is broken or no picture; the message is the reason, without the picture's name.
     """
     if isinstance(content, np.ndarray):
-        return _re_encoded(_sized(Image.fromarray(content), form), form, measured)
+        return _re_encoded(_sized(content, form), form, measured)
     if not content:
         raise ValueError("empty file")
     frame = jpeg.frame(content)
@@ -55,7 +56,7 @@ def store(content: bytes | np.ndarray, form: FormSpec, measured: bool = True) ->
     if frame.plain and _passes_through(content, frame, form):
         return _passed_through(content, frame, measured, form.verify != "structure")
     if frame.plain and form.exif_orientation == "ignore":
-        return _re_encoded(_sized(Image.fromarray(_strict(content, frame)), form), form, measured)
+        return _re_encoded(_sized(_strict(content, frame), form), form, measured)
     if frame.plain:
         _strict(content, frame)
     return _re_encoded(_picture(content, form), form, measured)
@@ -88,7 +89,7 @@ def _passes_through(content: bytes, frame: jpeg.Frame, form: FormSpec) -> bool:
     return form.exif_orientation == "ignore" or _orientation(Image.open(io.BytesIO(content))) == 1
 
 
-def _picture(content: bytes, form: FormSpec) -> Image.Image:
+def _picture(content: bytes, form: FormSpec) -> np.ndarray:
     """The decoded picture in RGB, upright where asked for, at its packed size."""
     try:
         with warnings.catch_warnings():
@@ -96,7 +97,7 @@ def _picture(content: bytes, form: FormSpec) -> Image.Image:
             with Image.open(io.BytesIO(content)) as opened:
                 opened.load()
                 upright = ImageOps.exif_transpose(opened) if form.exif_orientation == "apply" else opened
-                picture = _rgb(upright)
+                picture = np.asarray(_rgb(upright))
     except UnidentifiedImageError:
         raise ValueError(f"not a picture (it begins with {content[:12]!r})") from None
     except (OSError, SyntaxError, Image.DecompressionBombError, EOFError) as error:
@@ -104,12 +105,12 @@ def _picture(content: bytes, form: FormSpec) -> Image.Image:
     return _sized(picture, form)
 
 
-def _sized(picture: Image.Image, form: FormSpec) -> Image.Image:
+def _sized(pixels: np.ndarray, form: FormSpec) -> np.ndarray:
     """The picture at its packed size."""
-    size = _new_size(*picture.size, form)
+    size = _new_size(pixels.shape[1], pixels.shape[0], form)
     if max(size) > layout.MAX_SIDE_PX:
         raise ValueError(f"{size[0]} x {size[1]} pixels; no side may exceed {layout.MAX_SIDE_PX}")
-    return picture if size == picture.size else picture.resize(size, Image.Resampling.BILINEAR)
+    return resized(pixels, size)
 
 
 def _rgb(picture: Image.Image) -> Image.Image:
@@ -135,19 +136,19 @@ def _orientation(picture: Image.Image) -> int:
     return picture.getexif().get(ORIENTATION, 1)
 
 
-def _re_encoded(picture: Image.Image, form: FormSpec, measured: bool) -> Stored:
-    return _raw(picture, measured) if form.encoding == "raw" else _jpeg(picture, form.jpeg_quality, measured)
+def _re_encoded(pixels: np.ndarray, form: FormSpec, measured: bool) -> Stored:
+    return _raw(pixels, measured) if form.encoding == "raw" else _jpeg(pixels, form.jpeg_quality, measured)
 
 
-def _raw(picture: Image.Image, measured: bool) -> Stored:
-    pixels = np.asarray(picture)
-    return Stored(layout.RAW, *picture.size, pixels.tobytes(), "raw", sums(pixels) if measured else None)
+def _raw(pixels: np.ndarray, measured: bool) -> Stored:
+    height, width = pixels.shape[:2]
+    return Stored(layout.RAW, width, height, pixels.tobytes(), "raw", sums(pixels) if measured else None)
 
 
-def _jpeg(picture: Image.Image, quality: int, measured: bool) -> Stored:
+def _jpeg(pixels: np.ndarray, quality: int, measured: bool) -> Stored:
     """Re-encoded by Pillow (4:2:0), and decoded again: the sums are of the pixels that training will see."""
     encoded = io.BytesIO()
-    picture.save(encoded, "JPEG", quality=quality)
-    payload = encoded.getvalue()
-    found = sums(jpeg.decode(payload, *picture.size)) if measured else None
-    return Stored(layout.JPEG, *picture.size, payload, "encoded", found)
+    Image.fromarray(pixels).save(encoded, "JPEG", quality=quality)
+    payload, (height, width) = encoded.getvalue(), pixels.shape[:2]
+    found = sums(jpeg.decode(payload, width, height)) if measured else None
+    return Stored(layout.JPEG, width, height, payload, "encoded", found)

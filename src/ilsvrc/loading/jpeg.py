@@ -22,7 +22,8 @@ FRAMES = {0xC0, 0xC1, 0xC2}  # baseline, extended, progressive: Huffman coded
 OTHER_FRAMES = {0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF}
 STANDALONE = {0x01, *range(0xD0, 0xD9)}
 ADOBE, START_OF_SCAN, END_OF_IMAGE, RGB_PIXELS = 0xEE, 0xDA, 0xD9, 0
-MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")  # no restart marker, and no byte of pixels that is 255
+MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")  # of a segment
+BEHIND_A_SCAN = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")  # no restart marker, and no byte of pixels that is 255
 
 
 class Frame(NamedTuple):
@@ -131,7 +132,7 @@ def _libraries() -> list[str]:
 
 def _end_of_scan(content: bytes, start: int) -> int:
     """Where the first marker behind a scan's bytes stands."""
-    found = MARKER.search(content, start)
+    found = BEHIND_A_SCAN.search(content, start)
     if found is None or found.start() == start:
         raise ValueError(f"damaged JPEG (truncated: the scan at byte {start} of {len(content)} has no end)")
     return found.start()
