@@ -8,19 +8,33 @@ from ilsvrc.runs import FormSpec
 
 def test_sums_are_exact():
     values = np.array([[[255, 0, 1], [255, 2, 1]], [[0, 3, 1], [255, 4, 1]]], np.uint8)
-    assert colours.sums(values).tolist() == [[765, 9, 4], [195075, 1530, 765], [1530, 29, 9], [765, 9, 4]]
+    totals, squares = [765, 9, 4], [195075, 29, 4]
+    products = [[195075, 1530, 765], [1530, 29, 9], [765, 9, 4]]
+    assert colours.sums(values).tolist() == [totals, squares, totals, *products]
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (32, 32), (33, 31), (500, 333), (1, 65535)])
-def test_sums_of_products_are_those_of_integers(shape: tuple[int, int]):
+@pytest.mark.parametrize(
+    ("shape", "apart"), [((1, 1), 1), ((32, 32), 1), ((127, 31), 1), ((500, 333), 7), ((1, 65535), 1)]
+)
+def test_sums_of_products_are_those_of_integers(shape: tuple[int, int], apart: int):
     pixels = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
-    flat = pixels.reshape(-1, 3).astype(np.int64)
-    assert colours.sums(pixels).tolist() == [flat.sum(axis=0).tolist(), *(flat.T @ flat).tolist()]
+    every, some = (rows.reshape(-1, 3).astype(np.int64) for rows in (pixels, pixels[::apart]))
+    expected = [every.sum(axis=0), np.square(every).sum(axis=0), some.sum(axis=0), *(some.T @ some)]
+    assert colours.sums(pixels).tolist() == np.array(expected).tolist()
 
 
 def test_sums_of_a_very_tall_white_picture_do_not_overflow():
     found = colours.sums(np.full((65535, 1, 3), 255, np.uint8))
-    assert found.tolist() == [[65535 * 255] * 3, *[[65535 * 65025] * 3] * 3]
+    assert found[:2].tolist() == [[65535 * 255] * 3, [65535 * 65025] * 3]
+
+
+def test_some_rows_of_large_pictures_give_their_covariance():
+    measured, shapes = colours.Colours(), [(500, 40), (64, 30), (300, 20)]
+    pictures = [np.random.default_rng(h).integers(0, 256, (h, w, 3), np.uint8) for h, w in shapes]
+    for picture in pictures:
+        measured.add(picture.shape[1], picture.shape[0], colours.sums(picture))
+    some = np.concatenate([p[:: max(1, len(p) // 64)].reshape(-1, 3) for p in pictures])
+    np.testing.assert_allclose(measured.covariance(), np.cov(some.T, bias=True), rtol=1e-12)
 
 
 def test_principal_components_are_the_eigenvectors():

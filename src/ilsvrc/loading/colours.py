@@ -13,6 +13,7 @@ from ilsvrc.runs import FormSpec
 
 NUM_MEASURED = 1000  # pictures that the statistics are of where none need be decoded
 BLOCK_PX, ABREAST = 256, 4  # 256 * 255 ** 2 < 2 ** 24: exact in float32; four pixels abreast fill a processor's lanes
+ENOUGH_ROWS = 64
 MOST_SWEEPS = 30
 
 Matrix = list[list[float]]
@@ -29,12 +30,22 @@ def measured_places(samples: Sequence[Sample], form: FormSpec) -> list[bool]:
 
 
 def sums(pixels: np.ndarray) -> np.ndarray:
-    """Exact sums over uint8 `[height, width, 3]`, int64 `[4, 3]`: of the channels, then of their products.
+    """Exact sums over uint8 `[height, width, 3]`, int64 `[6, 3]`.
 
-    Row 1 + i holds red, green and blue, each multiplied by channel i.
+    Of the values and of their squares over every pixel; then, over some rows, of the values and of their products: row
+    3 + i holds red, green and blue, each multiplied by channel i.
     """
-    rows = pixels.reshape(len(pixels), -1).sum(axis=0, dtype=np.uint32)  # 65535 rows of 255 fit 32 bits
-    return np.vstack([rows.reshape(-1, 3).sum(axis=0, dtype=np.int64), _products(pixels.reshape(-1))])
+    rows = pixels.reshape(len(pixels), -1)  # 65535 rows of 255 ** 2 fit 32 bits
+    some = rows[:: rows_apart(len(rows))]
+    squares = np.square(rows, dtype=np.uint16).sum(axis=0, dtype=np.uint32)
+    totals = (rows.sum(axis=0, dtype=np.uint32), squares, some.sum(axis=0, dtype=np.uint32))
+    each = [total.reshape(-1, 3).sum(axis=0, dtype=np.int64) for total in totals]
+    return np.vstack([*each, _products(some.reshape(-1))])
+
+
+def rows_apart(height: int) -> int:
+    """Every how many rows products are summed: in all of them, or in 64 or a few more, as they take their time."""
+    return max(1, height // ENOUGH_ROWS)
 
 
 def _products(values: np.ndarray) -> np.ndarray:
@@ -51,26 +62,28 @@ class Colours:
     """Sums over the pixels of the measured pictures."""
 
     def __init__(self) -> None:
-        self.num_measured = self.num_pixels = 0
-        self._sums = np.zeros((4, 3), object)  # Python's integers: no overflow
+        self.num_measured = self.num_pixels = self.num_in_products = 0
+        self._sums = np.zeros((6, 3), object)  # Python's integers: no overflow
 
     def add(self, width: int, height: int, sums: np.ndarray) -> None:
         """One more picture."""
         self.num_measured += 1
         self.num_pixels += width * height
+        self.num_in_products += width * -(-height // rows_apart(height))
         self._sums = self._sums + sums.astype(object)
 
     def mean(self) -> list[float]:
-        """Per channel, 0 to 255."""
+        """Per channel over every pixel, 0 to 255."""
         return [int(total) / self.num_pixels for total in self._sums[0]]
 
     def std(self) -> list[float]:
-        """Per channel, over the pixels, 0 to 255."""
-        return [row[channel] ** 0.5 for channel, row in enumerate(self.covariance())]
+        """Per channel over every pixel, 0 to 255."""
+        n, (totals, squares) = self.num_pixels, self._sums[:2]
+        return [((int(s) * n - int(t) ** 2) / n**2) ** 0.5 for t, s in zip(totals, squares, strict=True)]
 
     def covariance(self) -> Matrix:
-        """Of red, green and blue over the pixels, in squared units of 0 to 255."""
-        totals, products, n = [int(t) for t in self._sums[0]], self._sums[1:], self.num_pixels
+        """Of red, green and blue, in squared units of 0 to 255."""
+        totals, products, n = [int(t) for t in self._sums[2]], self._sums[3:], self.num_in_products
         return [[(int(products[i, j]) * n - totals[i] * totals[j]) / n**2 for j in range(3)] for i in range(3)]
 
 
