@@ -47,8 +47,8 @@ class Classifier(nn.Module):
             ValueError: the network stands on one device only.
         """
         raise ValueError(
-            f"{type(self).__name__} stands on one GPU a process and {len(devices)} are given; leave processes at 0 (one "
-            "a GPU) in the profile"
+            f"{type(self).__name__} stands on one GPU a process and {len(devices)} are given; leave processes at 0 "
+            "(one a GPU) in the profile"
         )
 
     def initialize_as_paper(self) -> None:
