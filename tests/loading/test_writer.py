@@ -210,7 +210,7 @@ def slow(content, form, measured):
 workers.store = slow
 folder = Path(sys.argv[1])
 (folder / "a").write_bytes(b"x")
-samples = [Sample("train", "a", "a", "a", 0, 1)] * 64
+samples = [Sample("train", "a", "a", "a", 0, 1)] * 256
 writer.pack(samples, {"a": 0}, folder, writer.FormSpec(data="t"), folder / "b.beton", workers=2)
 """
 

@@ -64,26 +64,36 @@ class Colours:
     def __init__(self) -> None:
         self.num_measured = self.num_pixels = self.num_in_products = 0
         self._sums = np.zeros((6, 3), object)  # Python's integers: no overflow
+        self._latest = np.zeros((6, 3), np.int64)
 
     def add(self, width: int, height: int, sums: np.ndarray) -> None:
         """One more picture."""
         self.num_measured += 1
         self.num_pixels += width * height
         self.num_in_products += width * -(-height // rows_apart(height))
-        self._sums = self._sums + sums.astype(object)
+        self._latest += sums
+        if self.num_measured % 10_000 == 0:  # of 65535 ** 2 pixels: far from 2 ** 63
+            self._gather()
+
+    def _gather(self) -> np.ndarray:
+        """The sums over all pictures so far."""
+        self._sums = self._sums + self._latest.astype(object)
+        self._latest[:] = 0
+        return self._sums
 
     def mean(self) -> list[float]:
         """Per channel over every pixel, 0 to 255."""
-        return [int(total) / self.num_pixels for total in self._sums[0]]
+        return [int(total) / self.num_pixels for total in self._gather()[0]]
 
     def std(self) -> list[float]:
         """Per channel over every pixel, 0 to 255."""
-        n, (totals, squares) = self.num_pixels, self._sums[:2]
+        n, (totals, squares) = self.num_pixels, self._gather()[:2]
         return [((int(s) * n - int(t) ** 2) / n**2) ** 0.5 for t, s in zip(totals, squares, strict=True)]
 
     def covariance(self) -> Matrix:
         """Of red, green and blue, in squared units of 0 to 255."""
-        totals, products, n = [int(t) for t in self._sums[2]], self._sums[3:], self.num_in_products
+        found, n = self._gather(), self.num_in_products
+        totals, products = [int(total) for total in found[2]], found[3:]
         return [[(int(products[i, j]) * n - totals[i] * totals[j]) / n**2 for j in range(3)] for i in range(3)]
 
 

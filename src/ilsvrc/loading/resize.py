@@ -4,6 +4,7 @@ The arithmetic is told in `resample.py`, which resizes windows for the loaders; 
 """
 
 import ctypes
+from collections.abc import Callable
 from functools import cache, lru_cache
 
 import numpy as np
@@ -12,6 +13,7 @@ from PIL import Image
 from ilsvrc.loading import native
 
 PRECISION_BITS = 22
+Pass = Callable[..., None]
 Table = tuple[np.ndarray, np.ndarray, np.ndarray]  # first source pixel, number of them, weights: of each output pixel
 
 
@@ -20,35 +22,35 @@ def resized(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     height, width = pixels.shape[:2]
     if size == (width, height):
         return pixels
-    if _compiled() is None or size[0] == width or size[1] == height:
+    passes = _compiled()
+    if passes is None or size[0] == width or size[1] == height:
         return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR))
+    across, down = passes
     pixels = np.ascontiguousarray(pixels)
     shrunk = height - size[1]
     if shrunk > 0 and shrunk > 2 * (width - size[0]):  # as Pillow chooses
-        return _across(_down(pixels, size[1]), size[0])
-    return _down(_across(pixels, size[0]), size[1])
+        return _across(across, _down(down, pixels, size[1]), size[0])
+    return _down(down, _across(across, pixels, size[0]), size[1])
 
 
-def _across(pixels: np.ndarray, width: int) -> np.ndarray:
+def _across(compiled: Pass, pixels: np.ndarray, width: int) -> np.ndarray:
     """Another width."""
     first, number, weights = _weights(pixels.shape[1], width)
     last = np.empty((pixels.shape[1] + 1, 3), np.uint8)
     result = np.empty((len(pixels), width, 3), np.uint8)
-    across, _ = _compiled() or ()
-    across(
+    compiled(
         _at(pixels), pixels.shape[1], len(pixels), _at(first), _at(number), _at(weights), weights.shape[1], width,
         _at(last), _at(result),
     )  # fmt: skip
     return result
 
 
-def _down(pixels: np.ndarray, height: int) -> np.ndarray:
+def _down(compiled: Pass, pixels: np.ndarray, height: int) -> np.ndarray:
     """Another height."""
     first, number, weights = _weights(len(pixels), height)
     result = np.empty((height, pixels.shape[1], 3), np.uint8)
     line = 3 * pixels.shape[1]
-    _, down = _compiled() or ()
-    down(
+    compiled(
         _at(pixels), line, line, _at(first), _at(number), _at(weights), weights.shape[1], height, _at(result),
     )  # fmt: skip
     return result
@@ -70,7 +72,7 @@ def _weights(in_px: int, out_px: int) -> Table:
 
 
 @cache
-def _compiled() -> tuple[ctypes._CFuncPtr, ctypes._CFuncPtr] | None:
+def _compiled() -> tuple[Pass, Pass] | None:
     """partial.c's passes along x and y, None where they cannot run."""
     across, down = native.address("ilsvrc_across"), native.address("ilsvrc_down")
     if across is None or down is None:

@@ -1,8 +1,10 @@
 """Where a picture's bytes lie -> the encoded picture or its pixels, as `card.Sample.kind` says."""
 
 import errno
+import os
 import zlib
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -16,8 +18,12 @@ def own_bytes(sample: Sample, raw: Path) -> bytes:
         OSError: the file is shorter than acquire found it, or cannot be read.
     """
     with (raw / sample.file).open("rb") as file:
-        file.seek(sample.offset)
-        content = file.read(sample.size)
+        return bytes_in(file, sample)
+
+
+def bytes_in(file: IO[bytes], sample: Sample) -> bytes:
+    """`own_bytes` from the sample's file, opened."""
+    content = os.pread(file.fileno(), sample.size, sample.offset)
     if len(content) != sample.size:
         raise OSError(
             errno.EIO, f"{sample.name} has {len(content)} of {sample.size} bytes: run acquire again", file.name

@@ -7,16 +7,18 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from itertools import groupby
 from multiprocessing import get_context
 from pathlib import Path
+from typing import IO
 
 from ilsvrc.card import Sample
 from ilsvrc.loading.encode import Stored, store
-from ilsvrc.loading.sources import own_bytes, picture
+from ilsvrc.loading.sources import bytes_in, picture
 from ilsvrc.progress import bar
 from ilsvrc.runs import FormSpec
 
-CHUNK_BYTES, CHUNK_IMAGES = 2 << 20, 32
+CHUNK_BYTES, CHUNK_IMAGES = 2 << 20, 64
 CHUNKS_AHEAD = 3  # a worker; what bounds the memory
 PR_SET_PDEATHSIG = 1
 Task = tuple[Sample, bool]  # a picture, and whether it is measured
@@ -57,21 +59,27 @@ def outcomes(
 
 def _chunks(tasks: Iterable[Task]) -> Iterator[list[Task]]:
     chunk: list[Task] = []
+    size = 0
     for task in tasks:
         chunk.append(task)
-        if len(chunk) == CHUNK_IMAGES or sum(sample.size for sample, _ in chunk) >= CHUNK_BYTES:
+        size += task[0].size
+        if len(chunk) == CHUNK_IMAGES or size >= CHUNK_BYTES:
             yield chunk
-            chunk = []
+            chunk, size = [], 0
     if chunk:
         yield chunk
 
 
 def _store_all(tasks: Sequence[Task], raw: Path, form: FormSpec) -> list[Stored | str]:
-    return [_store_one(sample, measured, raw, form) for sample, measured in tasks]
+    stored = []
+    for name, of_one_file in groupby(tasks, key=lambda task: task[0].file):
+        with (raw / name).open("rb") as file:
+            stored += [_store_one(sample, measured, file, form) for sample, measured in of_one_file]
+    return stored
 
 
-def _store_one(sample: Sample, measured: bool, raw: Path, form: FormSpec) -> Stored | str:
-    content = own_bytes(sample, raw)
+def _store_one(sample: Sample, measured: bool, file: IO[bytes], form: FormSpec) -> Stored | str:
+    content = bytes_in(file, sample)
     try:
         return store(picture(sample, content), form, measured)
     except ValueError as error:

@@ -32,7 +32,8 @@ class Packing:
     def __init__(self, most: int) -> None:
         self.kept: list[int] = []  # places in `samples`
         self.bad: dict[int, str] = {}  # place -> reason
-        self.records = np.zeros(most, layout.RECORD)  # zeros also between the fields
+        self.records = np.zeros(0, layout.RECORD)  # when all are there
+        self._columns = np.zeros((most, 5), np.int64)  # mode, width, height, position, label
         self.sizes, self.checksums = np.zeros(most, np.int64), np.zeros(most, np.uint32)
         self.how: Counter[str] = Counter()
         self.colours = Colours()
@@ -42,17 +43,20 @@ class Packing:
         """Notes an image that was written at `position`."""
         row = len(self.kept)
         self.kept.append(place)
-        self.records[row] = (stored.mode, stored.width, stored.height, position), label
+        self._columns[row] = (stored.mode, stored.width, stored.height, position, label)
         self.sizes[row], self.checksums[row] = len(stored.payload), zlib.crc32(stored.payload)
         self.how[stored.how] += 1
         if stored.sums is not None:
             self.colours.add(stored.width, stored.height, stored.sums)
 
-    def trim(self) -> None:
-        """Forgets the rows that no image took."""
+    def complete(self) -> None:
+        """Makes the records, and forgets the rows that no image took."""
         num_images = len(self.kept)
-        self.records, self.sizes = self.records[:num_images], self.sizes[:num_images]
-        self.checksums = self.checksums[:num_images]
+        self.sizes, self.checksums = self.sizes[:num_images], self.checksums[:num_images]
+        self.records = np.zeros(num_images, layout.RECORD)  # zeros also between the fields
+        for name, column in zip(layout.IMAGE.names or (), self._columns.T, strict=False):
+            self.records["f0"][name] = column[:num_images]
+        self.records["f1"] = self._columns[:num_images, 4]
 
 
 class _PageTooSmallError(Exception):
@@ -117,17 +121,19 @@ def _attempt(
     position = first_page = layout.payloads_at(len(samples), page_bytes)
     measured, title = measured_places(samples, form), f"pack {path.name.split('.')[0]}"
     with path.open("wb") as file, closing(outcomes(samples, measured, raw, form, workers, title)) as stored:
+        file.seek(first_page)
         for place, outcome in enumerate(stored):
             if isinstance(outcome, str):
                 packing.bad[place] = outcome
                 continue
-            position = _place(position, len(outcome.payload), first_page, page_bytes)
-            file.seek(position)
+            behind, position = position, _place(position, len(outcome.payload), first_page, page_bytes)
+            if position != behind:
+                file.seek(position)  # which empties the buffer
             file.write(outcome.payload)
             packing.add(place, labels[samples[place].label_name], outcome, position)
             position += len(outcome.payload)
         _refuse_bad(packing, samples, form)
-        packing.trim()
+        packing.complete()
         pages = -(-(position - first_page) // page_bytes)
         _finish(file, packing, page_bytes, table_at=first_page + pages * page_bytes)
     return packing
