@@ -118,7 +118,7 @@ def test_odd_pictures_are_stored_right(content: bytes, how: str, size: tuple, co
     shown = Image.open(io.BytesIO(stored.payload)).convert("RGB")
     assert (how == "encoded") or content.startswith(stored.payload)
     assert np.abs(np.asarray(shown).astype(int) - colour).max() <= 4
-    assert stored.sums is None or np.abs(stored.sums[0] / (size[0] * size[1]) - colour).max() <= 4
+    assert stored.measured is None or np.abs(stored.measured.sums[0] / (size[0] * size[1]) - colour).max() <= 4
 
 
 @pytest.mark.parametrize(("content", "how", "size", "colour"), ODD_PICTURES.values(), ids=ODD_PICTURES)

@@ -14,6 +14,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from ilsvrc import views
 from ilsvrc.loading import jpeg, layout
 from ilsvrc.loading.colours import sums
+from ilsvrc.loading.mean_image import central_square
 from ilsvrc.loading.resize import resized
 from ilsvrc.runs import FormSpec
 
@@ -22,18 +23,22 @@ SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 How = Literal["passed_through", "encoded", "raw"]
 
 
-class Stored(NamedTuple):
-    """A picture as it is packed, with exact sums over its pixels.
+class Measured(NamedTuple):
+    """What the split's statistics take of a picture."""
 
-    `sums` are those of `colours.sums`, None where the picture is not measured.
-    """
+    sums: np.ndarray  # colours.sums
+    square: np.ndarray  # mean_image.central_square
+
+
+class Stored(NamedTuple):
+    """A picture as it is packed."""
 
     mode: int
     width: int
     height: int
     payload: bytes
     how: How
-    sums: np.ndarray | None
+    measured: Measured | None
 
 
 def store(content: bytes | np.ndarray, form: FormSpec, measured: bool = True) -> Stored:
@@ -67,7 +72,7 @@ def _passed_through(content: bytes, frame: jpeg.Frame, measured: bool, decoded: 
     found = None
     if decoded or measured:
         pixels = _strict(content, frame)
-        found = sums(pixels) if measured else None
+        found = _measured(pixels) if measured else None
     else:
         jpeg.check_structure(content)
     return Stored(layout.JPEG, frame.width, frame.height, content, "passed_through", found)
@@ -142,13 +147,17 @@ def _re_encoded(pixels: np.ndarray, form: FormSpec, measured: bool) -> Stored:
 
 def _raw(pixels: np.ndarray, measured: bool) -> Stored:
     height, width = pixels.shape[:2]
-    return Stored(layout.RAW, width, height, pixels.tobytes(), "raw", sums(pixels) if measured else None)
+    return Stored(layout.RAW, width, height, pixels.tobytes(), "raw", _measured(pixels) if measured else None)
 
 
 def _jpeg(pixels: np.ndarray, quality: int, measured: bool) -> Stored:
-    """Re-encoded by Pillow (4:2:0), and decoded again: the sums are of the pixels that training will see."""
+    """Re-encoded by Pillow (4:2:0), and decoded again: measured are the pixels that training will see."""
     encoded = io.BytesIO()
     Image.fromarray(pixels).save(encoded, "JPEG", quality=quality)
     payload, (height, width) = encoded.getvalue(), pixels.shape[:2]
-    found = sums(jpeg.decode(payload, width, height)) if measured else None
+    found = _measured(jpeg.decode(payload, width, height)) if measured else None
     return Stored(layout.JPEG, width, height, payload, "encoded", found)
+
+
+def _measured(pixels: np.ndarray) -> Measured:
+    return Measured(sums(pixels), central_square(pixels))

@@ -12,8 +12,11 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import IO
 
+import numpy as np
+
 from ilsvrc.card import Sample
 from ilsvrc.loading.encode import Stored, store
+from ilsvrc.loading.mean_image import MeanImage, SquareSums, sums_of
 from ilsvrc.loading.sources import bytes_in, picture
 from ilsvrc.progress import bar
 from ilsvrc.runs import FormSpec
@@ -25,15 +28,16 @@ Task = tuple[Sample, bool]  # a picture, and whether it is measured
 
 
 def outcomes(
-    samples: Sequence[Sample], measured: Sequence[bool], raw: Path, form: FormSpec, workers: int, title: str
-) -> Iterator[Stored | str]:
+    samples: Sequence[Sample], measured: Sequence[bool], mean_image: MeanImage, raw: Path, form: FormSpec, workers: int,
+    title: str,
+) -> Iterator[Stored | str]:  # fmt: skip
     """Each picture's stored form or the reason why it has none, in order, with few in memory.
 
-    `measured` says for which pictures sums over the pixels are asked for.
+    `measured` says which pictures the statistics are of; `mean_image` gets their squares, summed where they are made.
     """
     # fork: nothing here has threads yet, and a worker needs no second import
     pool = ProcessPoolExecutor(workers, get_context("fork"), initializer=_die_with_parent, initargs=(os.getpid(),))
-    waiting: deque[Future[list[Stored | str]]] = deque()
+    waiting: deque[Future[tuple[list[Stored | str], SquareSums]]] = deque()
     chunks = _chunks(zip(samples, measured, strict=True))
     try:
         for chunk in chunks:
@@ -42,7 +46,8 @@ def outcomes(
                 break
         with bar(title, len(samples)) as progress:
             while waiting:
-                done = waiting.popleft().result()
+                done, squares = waiting.popleft().result()
+                mean_image.add(squares)
                 for chunk in chunks:
                     waiting.append(pool.submit(_store_all, chunk, raw, form))
                     break
@@ -70,12 +75,20 @@ def _chunks(tasks: Iterable[Task]) -> Iterator[list[Task]]:
         yield chunk
 
 
-def _store_all(tasks: Sequence[Task], raw: Path, form: FormSpec) -> list[Stored | str]:
-    stored = []
+def _store_all(tasks: Sequence[Task], raw: Path, form: FormSpec) -> tuple[list[Stored | str], SquareSums]:
+    stored: list[Stored | str] = []
     for name, of_one_file in groupby(tasks, key=lambda task: task[0].file):
         with (raw / name).open("rb") as file:
             stored += [_store_one(sample, measured, file, form) for sample, measured in of_one_file]
-    return stored
+    squares = sums_of(one.measured.square for one in stored if isinstance(one, Stored) and one.measured)
+    return [_without_square(one) for one in stored], squares
+
+
+def _without_square(one: Stored | str) -> Stored | str:
+    """What goes to the writer: the square is in the sums."""
+    if isinstance(one, str) or one.measured is None:
+        return one
+    return one._replace(measured=one.measured._replace(square=np.empty(0, np.uint8)))
 
 
 def _store_one(sample: Sample, measured: bool, file: IO[bytes], form: FormSpec) -> Stored | str:

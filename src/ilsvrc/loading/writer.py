@@ -20,6 +20,7 @@ from ilsvrc.loading import layout, packed
 from ilsvrc.loading.colours import Colours, measured_places, principal_components
 from ilsvrc.loading.encode import Stored
 from ilsvrc.loading.index import Index
+from ilsvrc.loading.mean_image import MeanImage
 from ilsvrc.loading.workers import outcomes
 from ilsvrc.runs import FormSpec
 
@@ -36,7 +37,7 @@ class Packing:
         self._columns = np.zeros((most, 5), np.int64)  # mode, width, height, position, label
         self.sizes, self.checksums = np.zeros(most, np.int64), np.zeros(most, np.uint32)
         self.how: Counter[str] = Counter()
-        self.colours = Colours()
+        self.colours, self.mean_image = Colours(), MeanImage()
         self.content_sha256 = ""
 
     def add(self, place: int, label: int, stored: Stored, position: int) -> None:
@@ -46,8 +47,8 @@ class Packing:
         self._columns[row] = (stored.mode, stored.width, stored.height, position, label)
         self.sizes[row], self.checksums[row] = len(stored.payload), zlib.crc32(stored.payload)
         self.how[stored.how] += 1
-        if stored.sums is not None:
-            self.colours.add(stored.width, stored.height, stored.sums)
+        if stored.measured is not None:
+            self.colours.add(stored.width, stored.height, stored.measured.sums)
 
     def complete(self) -> None:
         """Makes the records, and forgets the rows that no image took."""
@@ -120,7 +121,8 @@ def _attempt(
     packing = Packing(len(samples))
     position = first_page = layout.payloads_at(len(samples), page_bytes)
     measured, title = measured_places(samples, form), f"pack {path.name.split('.')[0]}"
-    with path.open("wb") as file, closing(outcomes(samples, measured, raw, form, workers, title)) as stored:
+    made = outcomes(samples, measured, packing.mean_image, raw, form, workers, title)
+    with path.open("wb") as file, closing(made) as stored:
         file.seek(first_page)
         for place, outcome in enumerate(stored):
             if isinstance(outcome, str):
@@ -146,7 +148,7 @@ def _compare(packing: Packing, samples: Sequence[Sample], raw: Path, form: FormS
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)  # out of memory
     content, kept = opened.mapped(), Index(samples[place] for place in packing.kept)
     title, unmeasured = f"compare {path.name.split('.')[0]}", [False] * len(kept)
-    with closing(outcomes(kept, unmeasured, raw, form, workers, title)) as again:
+    with closing(outcomes(kept, unmeasured, MeanImage(), raw, form, workers, title)) as again:
         for row, outcome in enumerate(again):
             if isinstance(outcome, str) or outcome.payload != opened.bytes_of(content, row).tobytes():
                 raise ValueError(
