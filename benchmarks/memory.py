@@ -20,10 +20,12 @@ def main() -> None:
     options.add_argument("beton", type=Path, help="a packed split of several hundred MB")
     options.add_argument("--workers", type=int, default=2)
     options.add_argument("--epochs", type=int, default=6)
+    options.add_argument("--order", choices=("random", "quasi_random"), default="random")
     given = options.parse_args()
     opened = batches.open_training(
-        "ffcv", given.beton, crop="area_aspect", crop_px=224, flip=True, batch_size=64, seed=0, workers=given.workers
-    )
+        "ffcv", given.beton, crop="area_aspect", crop_px=224, flip=True, batch_size=64, seed=0, workers=given.workers,
+        order=given.order,
+    )  # fmt: skip
     print(f"{given.beton.name}: {given.beton.stat().st_size / 1e6:.0f} MB\n")
     print("| epoch | RssAnon, MB | RssFile, MB | images/s | pixels |\n|---|---|---|---|---|")
     for number in range(given.epochs):

@@ -94,3 +94,9 @@ def test_recipe_takes_the_architectures_own_lines_and_then_the_changes():
 def test_recipe_refuses_steps_without_a_step_schedule():
     with pytest.raises(ValueError, match="go together"):
         parse(Recipe, {"epochs": 2, "batch_size": 4, "learning_rate": 1, "step_epochs": [1]}, where="recipe")
+
+
+def test_a_quasi_random_order_needs_a_shuffled_file():
+    quasi = {"training": {"order": "quasi_random"}}
+    assert "packed with data: {order: shuffled}" in message(**quasi)
+    parse(Params, {**BOOK, **quasi, "data": {"order": "shuffled"}}, where="params.yaml")

@@ -111,7 +111,26 @@ def test_raw_pictures_are_decoded_whatever_is_asked_for():
     assert form_of(encoding="raw", verify="structure") == form_of(encoding="raw")
 
 
+def test_test_images_can_have_a_form_of_their_own_that_changes_no_run():
+    plain = Params(**BOOK | {"data": {"encoding": "jpeg", "short_side_px": 40}})
+    apart = Params(**BOOK | {"data": {**plain.data.model_dump(), "test_form": {"short_side_px": "original"}}})
+    assert runs.forms(plain) == [runs.form_spec(plain)]
+    train, test = runs.forms(apart)
+    assert (train.short_side_px, test.short_side_px) == (40, None)
+    assert test.encoding == "jpeg"
+    assert [run.name for run in runs.expand(apart)] == [run.name for run in runs.expand(plain)]
+    assert runs.source_spec(apart) == runs.source_spec(plain)
+
+
+def test_original_sizes_can_replace_the_cards(monkeypatch):
+    assert form_of(short_side_px="original").short_side_px is None
+    assert form_of().short_side_px == 91
+
+
 def test_packing_is_told_to_compare_only_where_that_is_asked_for():
-    full, plain = (runs.pack_spec(Params(**BOOK | {"data": {"verify": how}})) for how in ("full", "decode"))
+    full, plain = (
+        runs.pack_spec(book := Params(**BOOK | {"data": {"verify": how}}), runs.form_spec(book))
+        for how in ("full", "decode")
+    )
     assert runs.specification(full) == runs.specification(plain)[:-1].replace("{", '{"compare":true,', 1) + "}"
     assert runs.specification(plain) == runs.specification(runs.form_spec(Params(**BOOK)))

@@ -23,20 +23,36 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
 
+ShortSide = Positive | Literal["original"] | None  # None: the data set's card's
+
+
+class TestForm(Section):
+    """What of the test images' packed form differs from the training images'."""
+
+    __test__ = False  # no test class of pytest
+
+    short_side_px: ShortSide = None
+    encoding: Literal["jpeg", "raw"] | None = None
+    jpeg_quality: int | None = Field(None, ge=1, le=100)
+
+
 class Data(Section):
     """Options of the data set and of the form that it is packed in.
 
     `path` is for data sets that the user brings; `name`, `train_split` and `test_split` are for `dataset: folder`.
-    A form option left at None takes the data set's own (its card's).
+    A form option left at None takes the data set's own (its card's). `test_form` packs the test images once more for
+    the protocols, such as at their original size beside training images of short side 400.
     """
 
     path: str | None = None
     name: str | None = Field(None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     train_split: str | None = None
     test_split: str | None = None
-    short_side_px: Positive | None = None
+    short_side_px: ShortSide = None
     encoding: Literal["jpeg", "raw"] | None = None
     jpeg_quality: int = Field(95, ge=1, le=100)
+    order: Literal["archive", "shuffled"] = "archive"  # of the images in the packed file
+    test_form: TestForm | None = None
     exif_orientation: Literal["ignore", "apply"] = "ignore"
     on_bad_image: Literal["stop", "skip"] = "stop"
     verify: Literal["structure", "decode", "full"] = "decode"  # how far pictures are checked when they are packed
@@ -62,6 +78,7 @@ class Recipe(Section):
     label_smoothing: Fraction = 0.0
     initialization: Literal["paper", "he_normal", "glorot"] = "paper"
     dropout: Fraction | None = None  # None: the paper's
+    order: Literal["random", "quasi_random"] = "random"  # quasi_random: long reads, for data larger than memory
     crop: Literal["patch", "area_aspect", "center"] = "patch"
     flip: bool = True
     crop_px: Annotated[int, Field(ge=8)] | None = None  # None: the data card's, else the paper's input
@@ -137,7 +154,12 @@ class Params(Section):
         if twice:
             raise ValueError(f"{', '.join(sorted(twice))}: name it in training or in sweep, not in both")
         for architecture, point in itertools.product(self.architectures, self.sweep_points()):
-            resolve_recipe(self.recipe, architecture, self.training | point)
+            recipe = resolve_recipe(self.recipe, architecture, self.training | point)
+            if recipe.order == "quasi_random" and self.data.order != "shuffled":
+                raise ValueError(
+                    "order: quasi_random reads neighbours of the packed file together, which are of one class unless "
+                    "it is packed with data: {order: shuffled}"
+                )
         return self
 
     def sweep_points(self) -> list[dict[str, Any]]:

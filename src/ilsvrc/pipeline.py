@@ -23,10 +23,14 @@ class Pipeline:
     def __init__(self, params: Params) -> None:
         self.params = params
         self.runs = {run.name: run for run in runs.expand(params)}
-        form = runs.form_spec(params)
-        self.raw = f"data/raw/{form.data}"
-        self.packed = f"data/packed/{form.data}/{runs.form_name(form)}"
-        self.pack_spec = runs.specification(runs.pack_spec(params))
+        train, test = runs.form_spec(params), runs.test_form_spec(params)
+        self.raw = f"data/raw/{train.data}"
+        self.all_packed = f"data/packed/{train.data}"
+        self.packed = f"{self.all_packed}/{runs.form_name(train)}"
+        self.packed_for_test = f"{self.all_packed}/{runs.form_name(test)}"
+        self.pack_specs = {
+            runs.form_name(form): runs.specification(runs.pack_spec(params, form)) for form in runs.forms(params)
+        }
 
     @cached_property
     def source_spec(self) -> str:
@@ -55,6 +59,11 @@ class Pipeline:
     def whole_spec(self) -> str:
         """The whole configuration: what the record depends on."""
         return self.params.model_dump_json(exclude_defaults=True)
+
+    def manifests(self) -> list[str]:
+        """The manifests of every packed split that the runs need."""
+        train, val, test = f"{self.packed}/train", f"{self.packed}/val", f"{self.packed_for_test}/val"
+        return [f"{place}.manifest.json" for place in dict.fromkeys((train, val, test))]
 
     def of_runs(self, pattern: str) -> list[str]:
         """`pattern` for each run, `{run}` in it replaced by the run's name."""

@@ -116,7 +116,8 @@ def check_prediction(run: str, protocol: str, found: Prediction, weights: Mappin
         "protocol": protocol,
         "revision": plugins.load("protocols", protocol).revision,
         "weights_sha256": weights["weights_sha256"],
-        "manifest_sha256": split_sha256(weights["spec"]["form"], "val") or found.spec.get("manifest_sha256"),
+        "manifest_sha256": split_sha256(found.spec.get("form", weights["spec"]["form"]), "val")
+        or found.spec.get("manifest_sha256"),
     }
     for name, value in expected.items():
         if found.spec.get(name) != value:

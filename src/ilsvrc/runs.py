@@ -17,6 +17,10 @@ from pydantic import BaseModel
 from ilsvrc import plugins
 from ilsvrc.config import Data, Params, Recipe, Section, parse, resolve_recipe
 
+FORM_OPTIONS = {
+    "short_side_px", "encoding", "jpeg_quality", "order", "test_form", "exif_orientation", "on_bad_image", "verify",
+}  # fmt: skip
+
 
 class SourceSpec(Section):
     """What `acquire` depends on: the data set, where it comes from, and what stands there."""
@@ -34,6 +38,7 @@ class FormSpec(Section):
     upscale: bool = False
     encoding: str = "jpeg"
     jpeg_quality: int = 95
+    order: str = "archive"
     exif_orientation: str = "ignore"
     on_bad_image: str = "stop"
     verify: str = "decode"  # structure: what passes through is not decoded, statistics are of a sample
@@ -103,30 +108,47 @@ def data_label(params: Params) -> str:
 
 def source_spec(params: Params, fingerprint: str = "") -> SourceSpec:
     """What acquiring the data set depends on; the options of the packed form are left out."""
-    form = {"short_side_px", "encoding", "jpeg_quality", "exif_orientation", "on_bad_image", "verify"}
-    options = Data(**params.data.model_dump(exclude=form, exclude_defaults=True))
+    options = Data(**params.data.model_dump(exclude=FORM_OPTIONS, exclude_defaults=True))
     return SourceSpec(dataset=params.dataset, options=options, fingerprint=fingerprint)
 
 
 def form_spec(params: Params) -> FormSpec:
-    """The packed form: params.yaml's choice, else the data set's card's."""
-    card, data = plugins.load("data", params.dataset).CARD, params.data
+    """The packed form of training images: params.yaml's choice, else the data set's card's."""
+    return _form(params, params.data)
+
+
+def test_form_spec(params: Params) -> FormSpec:
+    """The packed form that the protocols test on: the training images' but for what `data.test_form` says."""
+    changes = params.data.test_form.model_dump(exclude_none=True) if params.data.test_form else {}
+    return _form(params, params.data.model_copy(update=changes))
+
+
+def forms(params: Params) -> list[FormSpec]:
+    """Every packed form that params.yaml asks for, the training images' first."""
+    train, test = form_spec(params), test_form_spec(params)
+    return [train] if train == test else [train, test]
+
+
+def _form(params: Params, data: Data) -> FormSpec:
+    card = plugins.load("data", params.dataset).CARD
+    short_side_px = card.short_side_px if data.short_side_px is None else data.short_side_px
     encoding = data.encoding or card.encoding
     return FormSpec(
         data=data_label(params),
-        short_side_px=data.short_side_px or card.short_side_px,
+        short_side_px=None if short_side_px == "original" else short_side_px,
         upscale=card.upscale,
         encoding=encoding,
         jpeg_quality=data.jpeg_quality if encoding == "jpeg" else 95,
+        order=data.order,
         exif_orientation=data.exif_orientation,
         on_bad_image=data.on_bad_image,
         verify="structure" if data.verify == "structure" and encoding == "jpeg" else "decode",
     )
 
 
-def pack_spec(params: Params) -> PackSpec:
-    """The packed form, and how it is checked where that changes nothing in it."""
-    return PackSpec(**form_spec(params).model_dump(), compare=params.data.verify == "full")
+def pack_spec(params: Params, form: FormSpec) -> PackSpec:
+    """A packed form, and how it is checked where that changes nothing in it."""
+    return PackSpec(**form.model_dump(), compare=params.data.verify == "full")
 
 
 def form_name(form: FormSpec) -> str:

@@ -224,18 +224,6 @@ def test_a_new_epoch_ends_the_one_before(jpeg_beton):
     opened.close()
 
 
-def test_the_kernel_hears_of_each_image_once_and_two_batches_early(jpeg_beton, monkeypatch):
-    packed, asked = batches.open_packed(jpeg_beton), []
-    monkeypatch.setattr(ffcv_loader.os, "posix_fadvise", lambda file, *place: asked.append(place[:2]))
-    order = [np.array([4, 1]), np.array([0, 5]), np.array([2, 3]), np.array([6])]
-    handed = ffcv_loader._announced(packed, order)
-    assert (next(handed).tolist(), len(asked)) == ([4, 1], 6)
-    assert (next(handed).tolist(), len(asked)) == ([0, 5], 7)
-    assert [indices.tolist() for indices in handed] == [[2, 3], [6]]
-    places = zip(packed.offsets.tolist(), packed.sizes.tolist(), strict=True)
-    assert sorted(asked) == sorted(places)[:7]
-
-
 def test_two_loaders_run_side_by_side(jpeg_beton, raw_beton):
     options = {"crop": "patch", "crop_px": 32, "flip": True, "batch_size": 4, "seed": 0, "workers": 2}
     opened = [open_training("ffcv", beton, **options) for beton in (jpeg_beton, raw_beton)]

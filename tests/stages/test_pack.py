@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -24,7 +25,12 @@ def raw(tmp_path_factory) -> Path:
 
 
 def options(raw: Path, out: Path, form: FormSpec = DIGITS, split: str = "val", workers: int = 1) -> list[str]:
-    paths = {"--beton": "x.beton", "--manifest": "x.manifest.json", "--images": "x.images.csv"}
+    paths = {
+        "--beton": "x.beton",
+        "--manifest": "x.manifest.json",
+        "--images": "x.images.csv",
+        "--mean-image": "x.mean_image.npy",
+    }
     named = [part for key, name in paths.items() for part in (key, str(out / name))]
     sources = ["--source", f"{raw}/source.json", "--index", f"{raw}/index.csv", "--split", split]
     return ["--spec", specification(form), *sources, *named, "--workers", str(workers)]
@@ -64,6 +70,24 @@ def test_grey_pictures_have_one_mean_in_three_channels(val):
     assert manifest["eigenvectors"][0] == pytest.approx([3**-0.5] * 3)
 
 
+def test_the_mean_image_is_that_of_the_packed_pictures(val):
+    out, _, _ = val
+    opened, mean = open_packed(out / "x.beton"), np.load(out / "x.mean_image.npy")
+    pictures = [opened.bytes_of(opened.mapped(), place).reshape(91, 91, 3) for place in range(opened.num_images)]
+    assert mean.dtype == np.float32
+    assert np.array_equal(mean, np.mean(pictures, axis=0, dtype=np.float64).astype(np.float32))
+
+
+def test_a_shuffled_form_holds_the_same_images_in_another_order(raw, val, tmp_path):
+    _, manifest, images = val
+    shuffled, rows = run(raw, tmp_path, form=DIGITS.model_copy(update={"order": "shuffled"}))
+    names = [row["name"] for row in rows]
+    assert sorted(names) == sorted(row["name"] for row in images)
+    assert len({name.split("/")[0] for name in names[:40]}) >= 8  # of ten classes
+    for same in ("num_images", "counts", "mean", "std", "eigenvalues"):
+        assert shuffled[same] == manifest[same]
+
+
 def test_images_are_listed_by_their_place_in_the_file(val):
     out, _, images = val
     labels = open_packed(out / "x.beton").labels.tolist()
@@ -76,7 +100,8 @@ def test_images_are_listed_by_their_place_in_the_file(val):
 def test_every_output_is_the_same_at_another_place_with_more_workers(raw, val, tmp_path):
     out = val[0]
     run(raw, tmp_path, workers=3)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["x.beton", "x.images.csv", "x.manifest.json"]
+    names = ["x.beton", "x.images.csv", "x.manifest.json", "x.mean_image.npy"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
     for path in tmp_path.iterdir():
         assert path.read_bytes() == (out / path.name).read_bytes()
 

@@ -34,6 +34,11 @@ def test_sweeps_seeds_and_architectures_multiply_runs(checkout):
     assert checkout.jobs() == FRESH | {"train": 6, "predict": 6}
 
 
+def test_test_images_of_another_form_are_packed_beside_the_others(checkout):
+    checkout.edit(data={"test_form": {"encoding": "jpeg"}})
+    assert checkout.jobs() == FRESH | {"pack": 3}
+
+
 def test_unknown_key_stops_before_any_job_and_is_named(checkout):
     checkout.edit(architecture=["alexnet"])
     done = checkout.snakemake(check=False)

@@ -24,6 +24,7 @@ CORES = workflow.global_resources["_cores"].value or 1  # --report and --lint na
 wildcard_constraints:
     run=r"[^/]+/[^/]+/[^/]+/seed=\d+-[0-9a-f]{8}",
     split="train|val",
+    form="|".join(map(re.escape, PIPELINE.pack_specs)),
 
 
 def is_real_run():
@@ -59,6 +60,11 @@ def training_threads():
     """Cores of one training: runs that go side by side share them."""
     side_by_side = max(1, min(GPUS or CORES, len(PIPELINE.runs)))
     return max(1, CORES // side_by_side)
+
+
+def pack_spec(wildcards):
+    """The packed form that a job writes."""
+    return PIPELINE.pack_specs[wildcards.form]
 
 
 def train_spec(wildcards):

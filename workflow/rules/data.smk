@@ -22,24 +22,26 @@ rule pack:
         index=ancient(rules.acquire.output.index),
         archives=ancient(rules.acquire.output.archives),
     output:
-        beton=f"{PIPELINE.packed}/{{split}}.beton",
-        manifest=f"{PIPELINE.packed}/{{split}}.manifest.json",
-        images=f"{PIPELINE.packed}/{{split}}.images.csv",
+        beton=f"{PIPELINE.all_packed}/{{form}}/{{split}}.beton",
+        manifest=f"{PIPELINE.all_packed}/{{form}}/{{split}}.manifest.json",
+        images=f"{PIPELINE.all_packed}/{{form}}/{{split}}.images.csv",
+        mean_image=f"{PIPELINE.all_packed}/{{form}}/{{split}}.mean_image.npy",
     log:
-        "logs/pack/{split}.log",
+        "logs/pack/{form}/{split}.log",
     benchmark:
-        "logs/benchmarks/pack/{split}.tsv"
+        "logs/benchmarks/pack/{form}/{split}.tsv"
     conda:
         "../../environment.yml"
     threads: CORES
     params:
-        spec=PIPELINE.pack_spec,
+        spec=pack_spec,
     shell:
         "exec python -m ilsvrc.stages.pack --spec {params.spec:q} --split {wildcards.split}"
         " --source {input.source:q} --index {input.index:q} --beton {output.beton:q}"
-        " --manifest {output.manifest:q} --images {output.images:q} --workers {threads} --log {log:q}"
+        " --manifest {output.manifest:q} --images {output.images:q}"
+        " --mean-image {output.mean_image:q} --workers {threads} --log {log:q}"
 
 
 rule data:
     input:
-        expand(rules.pack.output.manifest, split=["train", "val"]),
+        PIPELINE.manifests(),

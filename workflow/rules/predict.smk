@@ -10,9 +10,9 @@ for protocols, names in PREDICTION_GROUPS.items():
         input:
             weights=ancient("results/runs/{run}/weights.safetensors"),
             weights_info="results/runs/{run}/weights.json",
-            val=ancient(f"{PIPELINE.packed}/val.beton"),
-            manifest=f"{PIPELINE.packed}/val.manifest.json",
-            images=ancient(f"{PIPELINE.packed}/val.images.csv"),
+            val=ancient(f"{PIPELINE.packed_for_test}/val.beton"),
+            manifest=f"{PIPELINE.packed_for_test}/val.manifest.json",
+            images=ancient(f"{PIPELINE.packed_for_test}/val.images.csv"),
         output:
             expand("results/predictions/{{run}}/{protocol}.npz", protocol=protocols),
         log:

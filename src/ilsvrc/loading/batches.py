@@ -8,13 +8,13 @@ import importlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 import torch
 
 from ilsvrc import views
-from ilsvrc.loading import geometry, keyed
+from ilsvrc.loading import geometry, keyed, reading
 from ilsvrc.loading.packed import Packed, open_packed
 
 LOADERS = {"ffcv": "ffcv_loader", "pillow": "pillow_loader", "synthetic": "synthetic_loader"}
@@ -28,6 +28,7 @@ class Batch(NamedTuple):
     indices: torch.Tensor  # int64 [N]: places in the packed file
 
 
+Order = Literal["random", "quasi_random"]
 Regions = Callable[[np.ndarray], geometry.Regions]  # indices [N] -> what to show of them
 
 
@@ -46,8 +47,8 @@ class Request:
 class Source(Protocol):
     """A loader: reads the images `order` in batches, each shown as `regions` says."""
 
-    def __call__(self, order: np.ndarray, regions: Regions) -> Iterator[Batch]:
-        """Batches of `[N, V, H, W, 3]` until `order` is used up."""
+    def __call__(self, order: np.ndarray, regions: Regions, windows: Sequence[np.ndarray] = ()) -> Iterator[Batch]:
+        """Batches of `[N, V, H, W, 3]` until `order` is used up; for `windows` see `reading.announced`."""
 
     def close(self) -> None:
         """Ends threads and processes."""
@@ -55,7 +56,7 @@ class Source(Protocol):
 
 def open_training(
     loader: str, beton: Path, *, crop: geometry.Crop, crop_px: int, flip: bool, batch_size: int, seed: int,
-    rank: int = 0, world_size: int = 1, workers: int = 1, subset: np.ndarray | None = None,
+    rank: int = 0, world_size: int = 1, workers: int = 1, subset: np.ndarray | None = None, order: Order = "random",
 ) -> "TrainingBatches":  # fmt: skip
     """Batches to train on.
 
@@ -71,6 +72,8 @@ def open_training(
         world_size: how many processes share a batch.
         workers: threads (`ffcv`) or processes (`pillow`) that decode.
         subset: the images to use, places in the file; None for all.
+        order: `random`, or `quasi_random` for files larger than memory on disks that are slow at short reads: pieces
+            of 8 MiB in a random order, the images of 32 pieces mixed.
 
     Raises:
         ValueError: the file is damaged, the loader is not there, or the images do not fill one batch.
@@ -84,7 +87,8 @@ def open_training(
         )
     share = slice(rank * batch_size // world_size, (rank + 1) * batch_size // world_size)
     request = Request(packed, crop_px, 1, share.stop - share.start, workers)
-    return TrainingBatches(_source(loader, request), packed, chosen, batch_size, share, seed, (crop, crop_px, flip))
+    look = (crop, crop_px, flip)
+    return TrainingBatches(_source(loader, request), packed, chosen, batch_size, share, seed, look, order)
 
 
 def open_testing(
@@ -126,6 +130,7 @@ class TrainingBatches:
     share: slice  # of a global batch, for this process
     seed: int
     look: tuple[geometry.Crop, int, bool]
+    order: Order = "random"
 
     @property
     def num_images(self) -> int:
@@ -138,14 +143,33 @@ class TrainingBatches:
 
     def epoch(self, epoch: int, start_step: int = 0) -> Iterator[Batch]:
         """This process's batches `[N, H, W, 3]` of an epoch, from `start_step` on."""
-        order = keyed.permutation(self.seed, epoch, self.chosen)[: len(self) * self.batch_size]
-        mine = order.reshape(len(self), self.batch_size)[start_step:, self.share].reshape(-1)
-        batches = self.source(mine, lambda indices: self._regions(epoch, indices))
+        windows = self._windows(epoch)
+        mine = self._mine(np.concatenate(windows))[start_step:].reshape(-1)
+        ahead = self._my_windows(windows, mine) if self.order == "quasi_random" else ()
+        batches = self.source(mine, lambda indices: self._regions(epoch, indices), ahead)
         return (batch._replace(images=batch.images[:, 0]) for batch in batches)
 
     def close(self) -> None:
         """Ends threads and processes."""
         self.source.close()
+
+    def _windows(self, epoch: int) -> list[np.ndarray]:
+        """The epoch's order, in one window or many."""
+        if self.order == "random":
+            return [keyed.permutation(self.seed, epoch, self.chosen)]
+        pieces = reading.pieces(self.packed, self.chosen)
+        return keyed.quasi_permutation(self.seed, epoch, self.chosen, pieces, reading.WINDOW_PIECES)
+
+    def _mine(self, order: np.ndarray) -> np.ndarray:
+        """This process's part `[steps, N]` of an epoch's order."""
+        return order[: len(self) * self.batch_size].reshape(len(self), self.batch_size)[:, self.share]
+
+    def _my_windows(self, windows: Sequence[np.ndarray], mine: np.ndarray) -> list[np.ndarray]:
+        """`mine`, cut where the windows begin."""
+        window_of = np.empty(self.packed.num_images, np.int64)
+        for number, window in enumerate(windows):
+            window_of[window] = number
+        return [part for part in np.split(mine, np.flatnonzero(np.diff(window_of[mine])) + 1) if len(part)]
 
     def _regions(self, epoch: int, indices: np.ndarray) -> geometry.Regions:
         crop, crop_px, flip = self.look

@@ -5,7 +5,7 @@ and whose crops are keyed, the order of an epoch, errors that reach the caller (
 iterators that end.
 """
 
-import os
+import mmap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from queue import Empty, Full
@@ -17,6 +17,7 @@ import torch
 from ilsvrc.loading import layout
 from ilsvrc.loading.batches import Batch, Regions, Request
 from ilsvrc.loading.packed import Packed
+from ilsvrc.loading.reading import announced
 
 threads_of_torch = torch.get_num_threads()
 try:
@@ -39,7 +40,6 @@ finally:
     torch.set_num_threads(threads_of_torch)  # importing ffcv sets it to 1
 
 BATCHES_AHEAD = 2  # decoded
-BATCHES_ANNOUNCED = 2  # to the kernel, which reads them meanwhile
 
 
 def open_source(request: Request) -> "FfcvSource":
@@ -68,11 +68,11 @@ class FfcvSource:
                 },
             )
 
-    def __call__(self, order: np.ndarray, regions: Regions) -> Iterator[Batch]:
+    def __call__(self, order: np.ndarray, regions: Regions, windows: Sequence[np.ndarray] = ()) -> Iterator[Batch]:
         """Batches `[N, V, H, W, 3]`."""
         self.close()
-        self.decoder.regions = regions
-        self.running = running = _Iterator(self.loader, order, self.decoder.request.packed)
+        self.decoder.regions, self.decoder.forgets = regions, bool(windows)
+        self.running = running = _Iterator(self.loader, order, self.decoder.request.packed, windows)
         return _batches(running)
 
     def close(self) -> None:
@@ -95,8 +95,8 @@ class _Iterator(EpochIterator):
 
     failure: BaseException | None = None
 
-    def __init__(self, loader: ffcv.Loader, order: np.ndarray, packed: Packed) -> None:
-        self.packed = packed
+    def __init__(self, loader: ffcv.Loader, order: np.ndarray, packed: Packed, windows: Sequence[np.ndarray]) -> None:
+        self.packed, self.windows = packed, windows
         super().__init__(loader, order)  # starts the thread
 
     def run(self) -> None:
@@ -104,7 +104,7 @@ class _Iterator(EpochIterator):
         try:
             numba.set_num_threads(self.loader.num_workers)
             numba.set_parallel_chunksize(1)  # images differ in size: whoever is free takes the next
-            for step, indices in enumerate(_announced(self.packed, list(self.iter_ixes))):
+            for step, indices in enumerate(announced(self.packed, list(self.iter_ixes), self.windows)):
                 slot = step % (self.loader.batches_ahead + 2)
                 if not self._hand_over((slot, self.run_pipeline(step, indices, slot, None))):
                     return
@@ -144,15 +144,11 @@ class _Iterator(EpochIterator):
         return False
 
 
-def _announced(packed: Packed, batches: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
-    """Hands on batches, and asks the kernel for the bytes of those to come: a disk is quicker with many requests."""
-    with packed.path.open("rb") as file:
-        for step in range(-BATCHES_ANNOUNCED, len(batches)):
-            for indices in batches[step + BATCHES_ANNOUNCED : step + BATCHES_ANNOUNCED + 1]:
-                for offset, size in zip(packed.offsets[indices].tolist(), packed.sizes[indices].tolist(), strict=True):
-                    os.posix_fadvise(file.fileno(), offset, size, os.POSIX_FADV_WILLNEED)
-            if step >= 0:
-                yield batches[step]
+def _unmap(content: np.ndarray) -> None:
+    """Lets the kernel take back the pages of a file that is larger than memory: it keeps those that are mapped."""
+    mapped = getattr(content, "_mmap", None)
+    if mapped is not None:
+        mapped.madvise(mmap.MADV_DONTNEED)
 
 
 class _ViewsDecoder(Operation):
@@ -162,6 +158,7 @@ class _ViewsDecoder(Operation):
         super().__init__()
         self.request = request
         self.regions: Regions | None = None
+        self.forgets = False
         self.pinned = torch.cuda.is_available()
 
     def declare_state_and_memory(self, previous_state: Any) -> tuple[Any, None]:
@@ -184,6 +181,8 @@ class _ViewsDecoder(Operation):
         columns = [c[indices] for c in (packed.modes, packed.widths, packed.heights, packed.offsets, packed.sizes)]
         boxes, windows = self.regions(indices)
         status = show_all(state[0].view(np.ndarray), *columns, boxes, windows, shown.numpy(), request.whole)
+        if self.forgets:
+            _unmap(state[0])
         if status.any():
             _refuse_damaged(request, indices[status != 0])
         return shown

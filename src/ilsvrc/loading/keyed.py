@@ -32,6 +32,25 @@ def permutation(seed: int, epoch: int, indices: np.ndarray) -> np.ndarray:
     return indices[np.argsort(bits(seed, epoch, indices, ORDER_DRAW), kind="stable")]
 
 
+def quasi_permutation(
+    seed: int, epoch: int, indices: np.ndarray, places: np.ndarray, num_together: int
+) -> list[np.ndarray]:
+    """`indices` in an order that reads a file in long pieces: windows, each in an order of its own.
+
+    Args:
+        seed: of the training.
+        epoch: counted from 0.
+        indices: images.
+        places: for each, the piece of the file that it lies in.
+        num_together: how many pieces, drawn anywhere, make a window.
+    """
+    pieces = permutation(seed, epoch, np.unique(places))
+    rank = np.empty(int(places.max()) + 1, np.int64)
+    rank[pieces] = np.arange(len(pieces)) // num_together
+    windows = rank[places]
+    return [permutation(seed, epoch, indices[windows == window]) for window in range(-(-len(pieces) // num_together))]
+
+
 def _mix(value: np.ndarray) -> np.ndarray:
     """One splitmix64 step; arrays of uint64 wrap around."""
     value = value + GOLDEN

@@ -1,7 +1,7 @@
 """The packed file read by torch's DataLoader with Pillow: the reference, and the way out where FFCV is missing."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,7 +25,7 @@ class PillowSource:
     def __init__(self, request: Request) -> None:
         self.request = request
 
-    def __call__(self, order: np.ndarray, regions: Regions) -> Iterator[Batch]:
+    def __call__(self, order: np.ndarray, regions: Regions, windows: Sequence[np.ndarray] = ()) -> Iterator[Batch]:
         """Batches `[N, V, H, W, 3]`."""
         request = self.request
         batches = [order[i : i + request.batch_size] for i in range(0, len(order), request.batch_size)]

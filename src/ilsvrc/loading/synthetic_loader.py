@@ -1,6 +1,6 @@
 """Noise instead of images: the upper bound that a benchmark of a network compares its loader with."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ class SyntheticSource:
         self.request = request
         self.images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, shape, np.uint8))
 
-    def __call__(self, order: np.ndarray, regions: Regions) -> Iterator[Batch]:
+    def __call__(self, order: np.ndarray, regions: Regions, windows: Sequence[np.ndarray] = ()) -> Iterator[Batch]:
         """Batches of noise `[N, V, H, W, 3]`."""
         for start in range(0, len(order), self.request.batch_size):
             indices = order[start : start + self.request.batch_size]

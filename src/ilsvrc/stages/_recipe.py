@@ -33,6 +33,7 @@ def opened(given: argparse.Namespace, spec: runs.TrainSpec, world: World) -> Ite
         labels = packed.open_packed(given.train).labels
         chosen, apart = validation.held_out(labels, recipe.validation_fraction, spec.seed)
     look: dict[str, Any] = {"crop": recipe.crop, "crop_px": spec.crop_px, "flip": recipe.flip}
+    look["order"] = recipe.order
     training = batches.open_training(
         given.loader, given.train, **look, batch_size=recipe.batch_size, seed=spec.seed, subset=chosen, **share
     )

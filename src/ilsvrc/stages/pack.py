@@ -9,9 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ilsvrc import results
 from ilsvrc.card import SPLITS, Sample
-from ilsvrc.loading import index, jpeg
+from ilsvrc.loading import index, jpeg, keyed
+from ilsvrc.loading.index import Index
 from ilsvrc.loading.writer import Packing, pack, summary
 from ilsvrc.runs import FormSpec, PackSpec, parse_specification
 from ilsvrc.stages._stage import parser, run, say
@@ -20,11 +23,11 @@ COLUMNS = ("index", "name", "label", "label_name", "width", "height")
 
 
 def main(arguments: argparse.Namespace) -> None:
-    """Writes `--beton`, then `--images`, then `--manifest`."""
+    """Writes `--beton`, then `--images` and `--mean-image`, then `--manifest`."""
     told = parse_specification(PackSpec, arguments.spec)
     form = FormSpec(**told.model_dump(exclude={"compare"}))
     classes = json.loads(arguments.source.read_text())["classes"]
-    samples = index.read(arguments.index, arguments.split)
+    samples = _ordered(index.read(arguments.index, arguments.split), form)
     labels = {name: label for label, name in enumerate(classes)}
     if jpeg.turbojpeg() is None:
         say("libturbojpeg is not on this machine: damage in the middle of a JPEG goes unseen")
@@ -34,6 +37,7 @@ def main(arguments: argparse.Namespace) -> None:
     )
     seconds = time.perf_counter() - started
     _write_images(arguments.images, packing, samples)
+    _write_mean_image(arguments.mean_image, packing)
     manifest = describe(form, arguments.split, classes, packing, samples)
     results.write_text(arguments.manifest, json.dumps(manifest, indent=1) + "\n")
     say(_closing_line(arguments.split, packing, seconds))
@@ -52,6 +56,20 @@ def describe(
         **summary(packing),
         "bad_images": {samples[place].name: reason for place, reason in packing.bad.items()},
     }
+
+
+def _ordered(samples: Index, form: FormSpec) -> Index:
+    """As the archive has them, or shuffled, the same on every machine."""
+    if form.order == "archive":
+        return samples
+    return Index(samples[place] for place in keyed.permutation(0, 0, np.arange(len(samples))).tolist())
+
+
+def _write_mean_image(path: Path, packing: Packing) -> None:
+    unfinished = path.with_name(f"{path.name}.tmp")
+    with unfinished.open("wb") as file:
+        np.save(file, packing.mean_image.mean())
+    unfinished.replace(path)
 
 
 def _write_images(path: Path, packing: Packing, samples: Sequence[Sample]) -> None:
@@ -84,6 +102,7 @@ def arguments() -> argparse.ArgumentParser:
     options.add_argument("--beton", required=True, type=Path)
     options.add_argument("--manifest", required=True, type=Path)
     options.add_argument("--images", required=True, type=Path)
+    options.add_argument("--mean-image", required=True, type=Path, help="float32 [S, S, 3], 0 to 255, as .npy")
     options.add_argument("--workers", type=int, default=1)
     return options
 

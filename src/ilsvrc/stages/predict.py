@@ -76,14 +76,15 @@ def forward(
 
 
 def check(given: argparse.Namespace, weights: Info, manifest: Info) -> None:
-    """Stops where the weights are not the run's, or the test split is packed in another form than they saw.
+    """Stops where the weights are not the run's, or were trained on other data than the test split's.
 
     Raises:
         ValueError: names what does not belong together.
     """
     results.check_key(given.run, weights, given.weights_info)
-    for name, value in (("spec", weights["spec"]["form"]), ("split", "val"), ("classes", weights["classes"])):
-        if manifest[name] != value:
+    trained_on = {"data": weights["spec"]["form"]["data"], "split": "val", "classes": weights["classes"]}
+    for name, value in trained_on.items():
+        if {**manifest, "data": manifest["spec"]["data"]}[name] != value:
             raise ValueError(f"{given.run}: {name} of {given.val_manifest} is not what the run was trained for")
 
 
@@ -95,6 +96,7 @@ def specification(run: str, protocol: str, revision: int, weights: Info, manifes
         "revision": revision,
         "weights_sha256": weights["weights_sha256"],
         "manifest_sha256": manifest["content_sha256"],
+        "form": manifest["spec"],
     }
 
 

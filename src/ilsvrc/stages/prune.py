@@ -43,9 +43,8 @@ def leftovers(params: config.Params) -> Iterator[Path]:
             yield folder
         else:
             yield from (path for path in sorted(folder.iterdir()) if path.stem not in params.protocols)
-    form = runs.form_spec(params)
-    asked = results.PACKED / form.data / runs.form_name(form)
-    yield from (path for path in sorted(results.PACKED.glob("*/*")) if path.is_dir() and path != asked)
+    asked = [results.PACKED / form.data / runs.form_name(form) for form in runs.forms(params)]
+    yield from (path for path in sorted(results.PACKED.glob("*/*")) if path.is_dir() and path not in asked)
     keys = {results.run_key(name) for name in named}
     yield from (path for path in sorted(WORK.glob("[0-9a-f]" * 8)) if path.is_dir() and path.name not in keys)
 

@@ -19,8 +19,8 @@ from ilsvrc.stages.prune import remove
 def main(given: argparse.Namespace) -> None:
     """Checks packed data, runs and predictions, in this order, since each is checked against those before it."""
     params = config.load(given.book)
-    form, named = runs.form_spec(params), runs.expand(params)
-    num_removed = sum(discard(*fault) for fault in packed_faults(form))
+    forms, named = runs.forms(params), runs.expand(params)
+    num_removed = sum(discard(*fault) for form in forms for fault in packed_faults(form))
     for run in track(named, "verify", unit="runs"):
         num_removed += sum(discard(*fault) for fault in run_faults(run))
         num_removed += sum(discard(*fault) for fault in prediction_faults(run, params.protocols))
@@ -51,7 +51,8 @@ def packed_faults(form: runs.FormSpec) -> Iterator[Fault]:
         elif info and beton.exists() and results.file_sha256(beton) != info["content_sha256"]:
             why = "the packed file's bytes are not those that the manifest describes"
         if why:
-            yield from ((path, why) for path in (manifest, beton, folder / f"{split}.images.csv") if path.exists())
+            beside = (folder / f"{split}.{name}" for name in ("images.csv", "mean_image.npy"))
+            yield from ((path, why) for path in (manifest, beton, *beside) if path.exists())
 
 
 def run_faults(run: runs.Run) -> Iterator[Fault]:
