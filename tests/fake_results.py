@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ilsvrc import results, runs
-from ilsvrc.config import Recipe
+from ilsvrc.recipe import Recipe
 from ilsvrc.results import Prediction
 
 FORM = runs.FormSpec(data="digits", short_side_px=91, upscale=True, encoding="raw")

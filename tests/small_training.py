@@ -15,8 +15,8 @@ from sklearn.datasets import load_digits
 
 from ilsvrc import results, runs
 from ilsvrc.card import Sample
-from ilsvrc.config import Recipe
 from ilsvrc.loading.writer import pack
+from ilsvrc.recipe import Recipe
 from ilsvrc.stages import pack as pack_stage
 
 CLASSES = [str(label) for label in range(10)]

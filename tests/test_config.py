@@ -2,7 +2,9 @@
 
 import pytest
 
-from ilsvrc.config import Params, Recipe, parse, resolve_recipe
+from ilsvrc.config import Params
+from ilsvrc.recipe import Recipe, resolve_recipe
+from ilsvrc.section import parse
 
 BOOK = {
     "dataset": "digits",
@@ -41,7 +43,7 @@ def test_unknown_recipe_key_is_named_in_training_and_in_sweep():
 
 def test_wrong_values_name_key_value_and_what_is_allowed():
     text = message(training={"optimizer": "adam"})
-    assert "optimizer = 'adam': input should be 'sgd' or 'adamw'" in text
+    assert "optimizer = 'adam': input should be 'sgd', 'rmsprop' or 'adamw'" in text
     assert "learning_rate = -1" in message(training={"learning_rate": -1})
 
 

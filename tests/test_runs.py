@@ -6,6 +6,7 @@ import pytest
 
 from ilsvrc import runs
 from ilsvrc.config import Params
+from ilsvrc.recipe import resolve_recipe
 
 BOOK = {
     "dataset": "digits",
@@ -35,7 +36,7 @@ def test_spellings_of_a_number_are_one_run(spelling):
 
 
 def test_stating_the_recipes_own_value_changes_no_run():
-    epochs = runs.resolve_recipe("quick", "resnet18", {}).epochs
+    epochs = resolve_recipe("quick", "resnet18", {}).epochs
     assert names(architectures=["resnet18"], training={"epochs": epochs}) == names(architectures=["resnet18"])
 
 

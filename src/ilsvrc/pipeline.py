@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from ilsvrc import plugins, runs
-from ilsvrc.config import Params, parse
+from ilsvrc.config import Params
+from ilsvrc.section import parse
 
 GROUPS_FILE = Path("work/prediction_groups.json")
 LOCK_FILE = Path("work/snakemake.lock")

@@ -15,7 +15,9 @@ from typing import Any
 from pydantic import BaseModel
 
 from ilsvrc import plugins
-from ilsvrc.config import Data, Params, Recipe, Section, parse, resolve_recipe
+from ilsvrc.config import Data, Params
+from ilsvrc.recipe import Recipe, resolve_recipe
+from ilsvrc.section import Section, parse
 
 FORM_OPTIONS = {
     "short_side_px", "encoding", "jpeg_quality", "order", "test_form", "exif_orientation", "on_bad_image", "verify",

@@ -1,0 +1,190 @@
+"""A recipe, typed: how one network is trained. Never imports torch."""
+
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from functools import cache
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from ilsvrc import plugins
+from ilsvrc.section import Fraction, Positive, Section, parse, read_yaml
+
+
+class Recipe(Section):
+    """How one network is trained, one flat line a choice. A choice of the machine is not in here.
+
+    Lengths are epochs or iterations (steps); where both are offered, one of them is given.
+    """
+
+    revision: Positive = 1
+
+    # how long, and in what batches
+    epochs: Positive | None = None
+    iterations: Positive | None = None
+    batch_size: Positive  # images a step, over all processes
+    reference_batch_size: Positive | None = None  # the learning rates are for this batch_size; others scale linearly
+    order: Literal["random", "quasi_random"] = "random"  # quasi_random: long reads, for data larger than memory
+    repeats: Positive = 1  # repeated augmentation: how many times a batch shows an image
+    validation_fraction: Annotated[float, Field(ge=0, le=0.5)] = 0.0  # of the training split, held out
+    monitor: Literal["validation", "test"] = "validation"  # test: what a paper watched; the report says so
+
+    # what is minimised
+    label_smoothing: Fraction = 0.0
+    mixup: float = Field(0.0, ge=0)  # alpha of the Beta distribution; 0: none
+    cutmix: float = Field(0.0, ge=0)  # with both, each batch draws one of them
+    teacher: str | None = None  # the architecture whose run of `teacher_recipe` is distilled
+    teacher_recipe: str | None = None  # None: this recipe, without its teacher
+    distillation: Literal["soft", "hard"] = "soft"
+    temperature: float = Field(1.0, gt=0)
+    distillation_weight: Annotated[float, Field(ge=0, le=1)] = 0.5
+
+    # steps
+    optimizer: Literal["sgd", "rmsprop", "adamw"] = "sgd"
+    learning_rate: float = Field(gt=0)
+    momentum: Fraction = 0.9
+    nesterov: bool = False
+    rate_in_momentum: bool = False  # v <- momentum v + rate g; else the rate multiplies v
+    square_momentum: Fraction | None = None  # of RMSProp's and AdamW's mean squares; None: 0.9 and 0.999
+    epsilon: float | None = Field(None, gt=0)  # RMSProp: inside the root; None: 1.0 and 1e-8
+    weight_decay: float = Field(0.0, ge=0)
+    decay: Literal["weights", "all"] = "all"  # weights: not biases, not normalisation
+    clip_norm: float | None = Field(None, gt=0)
+    clip_adaptive: float | None = Field(None, gt=0)  # of each unit's weights' norm (Brock et al. 2021)
+    largest_filter_rms: float | None = Field(None, gt=0)  # convolutions' filters are scaled down to it
+
+    # learning rates
+    schedule: Literal["constant", "step", "plateau", "exponential", "polynomial", "linear", "cosine"] = "cosine"
+    warmup_epochs: float = Field(0.0, ge=0)
+    warmup_iterations: int = Field(0, ge=0)
+    warmup_rate: float | None = Field(None, gt=0)  # constant; None: rises linearly
+    step_epochs: tuple[Positive, ...] = ()  # step: where the learning rate falls
+    step_iterations: tuple[Positive, ...] = ()
+    decay_epochs: float | None = Field(None, gt=0)  # exponential: how far apart the falls are
+    decay_iterations: Positive | None = None
+    decay_factor: float = Field(0.1, gt=0, lt=1)  # step, plateau, exponential: what it is multiplied by
+    power: float = Field(1.0, gt=0)  # polynomial: of the share of steps that is left
+    plateau_epochs: Positive = 5  # plateau: epochs without a better error before it falls
+    most_falls: Positive | None = None  # plateau: training ends at the one after
+
+    # the network
+    initialization: Literal["paper", "he_normal", "glorot"] = "paper"
+    start_from: str | None = None  # architecture (its run of this recipe), or a file of weights
+    start_layers: Literal["all", "but_classifier", "vgg"] = "but_classifier"  # what is taken over
+    trained_layers: Literal["all", "classifier"] | Positive = "all"  # a number: the last stages, beside the classifier
+    trunk_rate: float = Field(1.0, ge=0)  # learning rate of what was taken over, in units of the classifier's
+    zero_last_gamma: bool = False  # residual branches begin as zero (Goyal et al. 2017)
+    dropout: Fraction | None = None  # None: the paper's
+    drop_path: Fraction | None = None
+    batch_norm_group: Positive | None = None  # images that share statistics, as it was tuned
+    batch_norm_recomputed_over: Positive | None = None  # training images whose plain mean replaces running statistics
+    averaging: Literal["none", "exponential", "polyak"] = "none"  # of the weights that are tested
+    averaging_decay: Fraction = 0.9999  # exponential: a step
+    averaging_from_epoch: int = Field(0, ge=0)
+    precision: Literal["auto", "float32", "bfloat16", "float16", "float64"] = "auto"
+
+    # what a network sees
+    crop: Literal["patch", "rectangle", "area_aspect", "padding", "center"] = "patch"
+    crop_px: Annotated[int, Field(ge=8)] | None = None  # None: the data card's, else the paper's input
+    short_side_px: tuple[Positive, Positive] | None = None  # patch, rectangle: range of the size before; None: 8/7 crop
+    area: tuple[float, float] = (0.08, 1.0)  # area_aspect: of the picture
+    aspect: tuple[float, float] = (0.75, 1.3333333333333333)
+    aspect_draw: Literal["log_uniform", "uniform"] = "log_uniform"
+    padding_px: Positive = 4  # padding: on each side
+    padding: Literal["zero", "reflect"] = "zero"  # zero: what is 0 after normalisation
+    interpolation: Literal["bilinear", "random"] = "bilinear"  # random: bilinear, area, nearest or cubic
+    flip: bool = True
+    lighting: float = Field(0.0, ge=0)  # deviation of each principal component's factor (Krizhevsky et al. 2012)
+    lighting_unit: Literal["deviation", "variance"] = "deviation"  # variance: eigenvalues of pixels from 0 to 1
+    brightness: Fraction = 0.0  # factor from 1 - x to 1 + x
+    contrast: Fraction = 0.0
+    saturation: Fraction = 0.0
+    hue: Annotated[float, Field(ge=0, le=0.5)] = 0.0  # turns
+    rand_augment: float = Field(0.0, ge=0, le=10)  # magnitude of two drawn operations; 0: none
+    erasing: Fraction = 0.0  # probability of a rectangle of noise
+    normalization: Literal["mean_std", "mean", "mean_image", "unit", "none"] = "mean_std"
+
+    @model_validator(mode="after")
+    def _schedule_has_what_it_needs(self) -> "Recipe":
+        if (self.epochs is None) == (self.iterations is None):
+            raise ValueError("give epochs or iterations, one of them")
+        if self.schedule == "plateau" and self.validation_fraction == 0 and self.monitor == "validation":
+            raise ValueError(
+                "schedule: plateau watches a validation error; set validation_fraction above 0, or monitor: test where "
+                "the paper watched its test images"
+            )
+        if (self.schedule == "step") != bool(self.step_epochs or self.step_iterations):
+            raise ValueError("schedule: step and step_epochs: [...] (or step_iterations) go together")
+        if (self.schedule == "exponential") != bool(self.decay_epochs or self.decay_iterations):
+            raise ValueError("schedule: exponential and decay_epochs (or decay_iterations) go together")
+        if self.epochs is not None and self.warmup_epochs >= self.epochs and self.warmup_epochs > 0:
+            raise ValueError(f"warmup_epochs = {self.warmup_epochs} must be below epochs = {self.epochs}")
+        return self
+
+    @model_validator(mode="after")
+    def _choices_fit_each_other(self) -> "Recipe":
+        if self.repeats > 1 and self.batch_size % self.repeats:
+            raise ValueError(f"batch_size = {self.batch_size} is not a multiple of repeats = {self.repeats}")
+        if self.nesterov and (self.optimizer != "sgd" or self.momentum == 0):
+            raise ValueError("nesterov: true wants optimizer: sgd with a momentum")
+        if self.teacher is None and self.teacher_recipe is not None:
+            raise ValueError("teacher_recipe without a teacher; name its architecture: teacher: ...")
+        if self.start_from is None and (self.trained_layers, self.trunk_rate) != ("all", 1.0):
+            raise ValueError("trained_layers and trunk_rate are for a training that starts from weights: start_from")
+        return self
+
+
+PAPER = "paper"  # the recipe that stands for each architecture's own
+
+
+def check_name(name: str) -> str:
+    """`name` where there is such a recipe.
+
+    Raises:
+        ValueError: there is none; lists them.
+    """
+    if name == PAPER:
+        return name
+    try:
+        return plugins.check("recipes", name)
+    except ValueError as error:
+        raise ValueError(f"{error}; or {PAPER}, each architecture's own") from None
+
+
+def resolve_recipe(name: str, architecture: str, changes: Mapping[str, Any], dataset: str = "") -> Recipe:
+    """Recipe file's lines, then its lines for the data set and for the architecture, then `changes`.
+
+    `paper` is the recipe of the architecture's paper. Lines for architectures stand under names or patterns.
+
+    Raises:
+        ValueError: a key is unknown or a value is not allowed.
+    """
+    file = recipe_of_paper(architecture) if name == PAPER else check_name(name)
+    book = dict(_book(file))
+    book.pop("paper_of", None)
+    values = book.pop("datasets", {}).get(dataset, {})
+    for pattern, lines in book.pop("architectures", {}).items():
+        values = values | (lines if fnmatchcase(architecture, pattern) else {})
+    length = {"epochs", "iterations"}
+    for later in (values, changes):  # one replaces the other
+        book = {key: value for key, value in book.items() if not (key in length and length & set(later))} | later
+    return parse(Recipe, book, where=f"recipe {name} for {architecture}")
+
+
+def recipe_of_paper(architecture: str) -> str:
+    """The recipe whose `paper_of` names the architecture.
+
+    Raises:
+        ValueError: none does.
+    """
+    for file in plugins.names("recipes"):
+        if any(fnmatchcase(architecture, pattern) for pattern in _book(file).get("paper_of", ())):
+            return file
+    raise ValueError(
+        f"recipe: {PAPER} has none for {architecture}; name one of {', '.join(plugins.names('recipes'))} in params.yaml"
+    )
+
+
+@cache
+def _book(name: str) -> dict[str, Any]:
+    return read_yaml(plugins.PACKAGE / "recipes" / f"{name}.yaml")
