@@ -1,4 +1,5 @@
 import ctypes
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 from pictures import jpeg_bytes, photo
 from PIL import Image
+from test_encode import without_last_scans
 
 pytest.importorskip("numba")
 from ilsvrc.loading import decode, jpeg, layout, native, resample
@@ -36,18 +38,18 @@ def encoded(sampling: str) -> bytes:
     return content
 
 
-def crops(content: bytes, side: int) -> tuple[np.ndarray, np.ndarray]:
+def crops(content: bytes, side: int, width: int = WIDTH) -> tuple[np.ndarray, np.ndarray]:
     """Crops `[CROPS, side, side, 3]` of a JPEG that is decoded in part, and those of the whole one."""
     random, ones = np.random.default_rng(side), np.ones(CROPS, np.int64)
-    left, top = random.integers(WIDTH - side + 1, size=CROPS), random.integers(HEIGHT - side + 1, size=CROPS)
-    left[:4], top[:4] = (0, WIDTH - side, 0, WIDTH - side), (0, 0, HEIGHT - side, HEIGHT - side)
+    left, top = random.integers(width - side + 1, size=CROPS), random.integers(HEIGHT - side + 1, size=CROPS)
+    left[:4], top[:4] = (0, width - side, 0, width - side), (0, 0, HEIGHT - side, HEIGHT - side)
     boxes = np.column_stack((left, top, ones * side, ones * side))
     windows = np.column_stack((ones * side, ones * side, 0 * ones, 0 * ones, 0 * ones))[:, None]
-    columns = (ones * layout.JPEG).astype(np.uint8), ones * WIDTH, ones * HEIGHT, 0 * ones, ones * len(content)
+    columns = (ones * layout.JPEG).astype(np.uint8), ones * width, ones * HEIGHT, 0 * ones, ones * len(content)
     shown = np.empty((CROPS, 1, side, side, 3), np.uint8)
     stored = np.frombuffer(content, np.uint8)
     assert not decode.show_all(stored, *columns, boxes, windows, shown, False).any()
-    whole = jpeg.decode(content, WIDTH, HEIGHT)
+    whole = jpeg.decode(content, width, HEIGHT)
     return shown[:, 0], np.stack([whole[y : y + side, x : x + side] for x, y in zip(left, top, strict=True)])
 
 
@@ -62,6 +64,69 @@ def test_a_part_of_a_jpeg_has_the_pixels_of_the_whole(sampling: str, side: int):
 def test_progressive_files_and_restart_markers_do_not_matter(options: dict[str, object]):
     part, whole = crops(jpeg_bytes(picture(), **options), 40)
     assert (part == whole).all()
+
+
+@pytest.mark.parametrize("kept", [1, 4, 9])
+def test_a_part_is_smoothed_as_the_whole_where_scans_are_missing(kept: int):
+    part, whole = crops(without_last_scans(jpeg_bytes(picture(), progressive=True), kept), 40)
+    assert (part == whole).all()
+
+
+@pytest.mark.parametrize("factors", [(0x41, 0x21, 0x11), (0x41, 0x11, 0x21), (0x42, 0x11, 0x11), (0x22, 0x11, 0x12)])
+def test_a_narrow_part_of_an_odd_sampling_has_the_pixels_of_the_whole(factors: tuple[int, ...]):
+    """Right of column 191 a part of its own has 3 columns."""
+    width = 195
+    blocks = -(-width // (8 * (factors[0] >> 4))), -(-HEIGHT // (8 * (factors[0] & 15)))
+    content = simple_blocks(width, factors, sum((f >> 4) * (f & 15) for f in factors) * blocks[0] * blocks[1])
+    for side in (1, 2, 5, 33):
+        part, whole = crops(content, side, width)
+        assert (part == whole).all() and len(np.unique(whole)) > 2
+
+
+def simple_blocks(width: int, factors: tuple[int, ...], num_blocks: int) -> bytes:
+    """A baseline JPEG of `width` x HEIGHT whose blocks have a mean and a slope at random."""
+
+    def segment(marker: int, content: bytes) -> bytes:
+        return bytes([0xFF, marker]) + struct.pack(">H", len(content) + 2) + content
+
+    random = np.random.default_rng(0)
+    # the mean's difference: 0, or bits 10 and its sign; a slope: 10 and its sign; 0 for "no more coefficients"
+    bits = "".join(random.choice(["01000", "01010", "1001010", "1011000"], num_blocks))
+    bits += "1" * (-len(bits) % 8)
+    scan = bytes(int(bits[i : i + 8], 2) for i in range(0, len(bits), 8)).replace(b"\xff", b"\xff\0")
+    components = b"".join(bytes([name, factor, 0]) for name, factor in enumerate(factors, 1))
+    return b"".join(
+        (
+            jpeg.START,
+            segment(0xDB, b"\0" + b"\xa0" * 64),
+            segment(0xC0, struct.pack(">BHHB", 8, HEIGHT, width, 3) + components),
+            segment(0xC4, b"\0" + bytes([1, 1, *[0] * 14, 0, 1])),
+            segment(0xC4, b"\x10" + bytes([1, 1, *[0] * 14, 0, 1])),
+            segment(0xDA, bytes([3, 1, 0, 2, 0, 3, 0, 0, 63, 0])),
+            scan,
+            jpeg.END,
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    "box", [(-1, 0, 9, 9), (0, -1, 9, 9), (0, 0, 0, 9), (0, 0, 9, 0), (195, 0, 9, 9), (0, 141, 9, 9)]
+)
+@needs_compiled
+def test_a_part_that_leaves_the_picture_is_refused(box: tuple[int, ...]):
+    function = ctypes.CFUNCTYPE(
+        ctypes.c_int64, ctypes.c_char_p, ctypes.c_size_t, *6 * [ctypes.c_int64], ctypes.c_void_p, ctypes.c_int64
+    )
+    decode_part = function(native.address("ilsvrc_decode_part"))
+    content, room = jpeg_bytes(picture()), np.zeros(200 * 40 * 3, np.uint8)
+    assert decode_part(content, len(content), WIDTH, HEIGHT, 0, 0, 9, 9, room.ctypes.data, 123) == 0
+    assert decode_part(content, len(content), WIDTH, HEIGHT, *box, room.ctypes.data, 123) == -1
+
+
+def test_a_library_compiled_before_it_could_be_asked_is_not_used(monkeypatch):
+    monkeypatch.setattr(native, "path", lambda: jpeg.turbojpeg()._name)  # it has none of the functions
+    assert native.address.__wrapped__("ilsvrc_decode_part") is None
+    assert native.address.__wrapped__("ilsvrc_across") is None
 
 
 @needs_compiled

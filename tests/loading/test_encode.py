@@ -5,7 +5,7 @@ import zlib
 import numpy as np
 import pytest
 from pictures import jpeg_bytes, photo
-from PIL import Image
+from PIL import Image, features
 
 from ilsvrc.loading import jpeg, layout
 from ilsvrc.loading.encode import store
@@ -73,6 +73,35 @@ def turned(kind: str = "JPEG") -> bytes:
     return encoded(flat("RGB", RED), kind, exif=exif, **({"quality": 100} if kind == "JPEG" else {}))
 
 
+def animated(kind: str, **options: object) -> bytes:
+    return encoded(flat("RGB", RED), kind, save_all=True, append_images=[flat("RGB", BLACK)], **options)
+
+
+def with_thumbnail(content: bytes, thumbnail: bytes) -> bytes:
+    """A whole JPEG, start and end included, in a segment before the picture's own."""
+    segment = b"thumbnail" + thumbnail
+    return content[:2] + b"\xff\xe1" + struct.pack(">H", len(segment) + 2) + segment + content[2:]
+
+
+def without_last_scans(content: bytes, kept: int) -> bytes:
+    """A progressive JPEG that ends, properly, after `kept` scans."""
+    parts = content.split(b"\xff\xda")
+    last_tables = max(parts[kept].rfind(b"\xff\xc4"), 0) or len(parts[kept])
+    return b"\xff\xda".join([*parts[:kept], parts[kept][:last_tables]]).removesuffix(b"\xff\xd9") + b"\xff\xd9"
+
+
+def sized(content: bytes, width: int, height: int) -> bytes:
+    """The JPEG with another size in its head."""
+    place = content.index(b"\xff\xc0") + 5
+    return content[:place] + struct.pack(">HH", height, width) + content[place + 4 :]
+
+
+ONES = "01" * 64
+ARITHMETIC = bytes.fromhex(  # libjpeg-turbo's of the same picture
+    f"ffd8ffe000104a46494600010100000100010000ffdb004300{ONES}ffdb0043{ONES}"
+    "01ffc90011080006000803011100021101031101ffcc000a0010100501101105ffda000c03010002110311003f00ff00ee4f"
+    "a713d3a4ceffd9"
+)
 RED, GREY, WHITE, BLACK = (200, 30, 40), (77, 77, 77), (255, 255, 255), (0, 0, 0)
 ODD_PICTURES = {
     # name: (bytes, how they are stored as JPEG, size, colour)
@@ -85,6 +114,13 @@ ODD_PICTURES = {
     "JPEG 20000x100": (red_jpeg(20000, 100), "passed_through", (20000, 100), RED),
     "JPEG turned by EXIF": (turned(), "passed_through", (8, 6), RED),
     "JPEG named .PNG": (red_jpeg(), "passed_through", (8, 6), RED),  # names are not looked at
+    "JPEG with a thumbnail": (with_thumbnail(red_jpeg(), jpeg_bytes(photo(1))), "passed_through", (8, 6), RED),
+    "JPEG with 16-bit quantisation": (red_jpeg(qtables=[[1] + [300] * 63] * 2), "passed_through", (8, 6), RED),
+    "JPEGs in one file (MPO)": (animated("MPO", quality=100), "passed_through", (8, 6), RED),
+    "arithmetic JPEG": (ARITHMETIC, "encoded", (8, 6), RED),
+    "progressive JPEG without its last scans": (
+        without_last_scans(red_jpeg(progressive=True), 7), "encoded", (8, 6), RED,
+    ),
     "RGB JPEG of Adobe": (adobe_rgb(), "encoded", (8, 6), RED),
     "CMYK JPEG, white": (encoded(flat("CMYK", (0, 0, 0, 0)), "JPEG", quality=100), "encoded", (8, 6), WHITE),
     "CMYK JPEG, black": (encoded(flat("CMYK", (0, 0, 0, 255)), "JPEG", quality=100), "encoded", (8, 6), BLACK),
@@ -104,6 +140,14 @@ ODD_PICTURES = {
     "16-bit grey TIFF": (encoded(flat("I;16", 65535), "TIFF"), "encoded", (8, 6), WHITE),
     "16-bit RGB PNG": (png(2, 16, sixteen_bits(*(257 * v for v in RED))), "encoded", (8, 6), RED),
     "16-bit RGBA PNG": (png(6, 16, sixteen_bits(*(257 * v for v in RED), 9)), "encoded", (8, 6), RED),
+    "16-bit RGB PNG, rounded": (
+        png(2, 16, sixteen_bits(*(257 * v - 128 for v in RED))), "encoded", (8, 6), RED,
+    ),
+    "16-bit grey PNG with alpha, rounded": (png(4, 16, sixteen_bits(257 * 77 - 128, 9)), "encoded", (8, 6), GREY),
+    "moving GIF": (animated("GIF"), "encoded", (8, 6), RED),
+    "moving WebP": (animated("WEBP", lossless=True), "encoded", (8, 6), RED),
+    "moving PNG": (animated("PNG"), "encoded", (8, 6), RED),
+    "JPEG 2000": (encoded(flat("RGB", RED), "JPEG2000"), "encoded", (8, 6), RED),
     "GIF": (encoded(flat("RGB", RED), "GIF"), "encoded", (8, 6), RED),
     "WebP": (encoded(flat("RGB", RED), "WEBP", lossless=True), "encoded", (8, 6), RED),
     "BMP": (encoded(flat("RGB", RED), "BMP"), "encoded", (8, 6), RED),
@@ -180,13 +224,9 @@ def damaged_middle() -> bytes:
     return bytes(content)
 
 
-def thumbnail_and_no_end() -> bytes:
-    """Cut in its scan, while a whole JPEG, the thumbnail, stands in a segment before it."""
-    thumbnail, content = jpeg_bytes(photo(1)), jpeg_bytes(photo(0))
-    segment = b"Exif\0\0" + thumbnail
-    return content[:2] + b"\xff\xe1" + struct.pack(">H", len(segment) + 2) + segment + content[2:-300]
-
-
+HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100)
+SVG = b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg" width="8" height="6"/>'
+TWELVE_BITS = red_jpeg().replace(b"\xff\xc0\0\x11\x08", b"\xff\xc0\0\x11\x0c")
 BROKEN_PICTURES = {
     # name: (bytes, the reason that is named, whether a JPEG's structure alone shows it)
     "zero bytes": (b"", "empty file", True),
@@ -196,11 +236,24 @@ BROKEN_PICTURES = {
     "JPEG cut in its head": (jpeg_bytes(photo(0))[:300], "(?i)truncated", True),
     "JPEG cut in its scan": (jpeg_bytes(photo(0))[:-300], "damaged JPEG|truncated", True),
     "progressive JPEG cut": (jpeg_bytes(photo(2), progressive=True)[:-300], "damaged JPEG", True),
-    "JPEG cut, its thumbnail whole": (thumbnail_and_no_end(), "damaged JPEG|truncated", True),
+    "JPEG cut, its thumbnail whole": (
+        with_thumbnail(jpeg_bytes(photo(0))[:-300], jpeg_bytes(photo(1))),
+        "damaged JPEG|truncated|not a picture",
+        True,
+    ),
     "JPEG without a scan": (jpeg_bytes(photo(0))[:300] + b"\xff\xd9", "(?i)truncated|broken|identify|not a", True),
     "JPEG damaged in its middle": (damaged_middle(), "damaged JPEG", False),
     "PNG cut": (encoded(photo(0), "PNG")[:-200], "truncated|broken|incomplete", True),
     "floating point": (encoded(Image.new("F", (4, 4), 0.5), "TIFF"), "floating point", True),
+    "HEIC": (HEIC, "not a picture", True),
+    "SVG": (SVG, "not a picture", True),
+    "PostScript": (encoded(flat("RGB", RED), "EPS"), "not a picture", True),  # a program, which Pillow has run
+    "12-bit JPEG": (TWELVE_BITS, "not a picture", True),
+    "JPEG bomb": (sized(red_jpeg(), 60000, 60000), "60000 x 60000 pixels.* bomb", True),
+    "PNG bomb": (png(0, 8, b"\0" * 20000, 20000, 20000), "bomb", True),
+    "values of more than 16 bits": (encoded(flat("I", 70000), "TIFF"), "span 70000 to 70000; 16 bits", True),
+    "JPEG 2000 cut": (encoded(photo(0), "JPEG2000")[:200], "(?i)broken|truncated|unrecognized", True),
+    "texture of an unknown kind": (b"DDS " + struct.pack("<I", 124) + bytes(120), ".", True),
     "70000 pixels wide": (png(0, 8, b"\0" * 70000, 70000, 1), "no side may exceed 65535", True),
 }
 
@@ -220,6 +273,73 @@ def test_structure_alone_shows_most_of_what_is_broken(content: bytes, reason: st
             store(content, form, measured=False)
     else:
         assert store(content, form, measured=False).payload == content
+
+
+@pytest.mark.parametrize(("content", "reason", "structure"), BROKEN_PICTURES.values(), ids=BROKEN_PICTURES)
+def test_broken_pictures_are_refused_where_they_are_to_be_turned(content: bytes, reason: str, structure: bool):
+    with pytest.raises(ValueError, match=reason):
+        store(content, FormSpec(data="t", exif_orientation="apply"))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "GIF", "WEBP", "BMP", "JPEG2000", "DDS", "ICO"])
+def test_no_damage_raises_anything_but_the_reason(kind: str):
+    random, whole = np.random.default_rng(0), encoded(photo(0), kind)
+    for _ in range(200):
+        content = bytearray(whole)
+        for place in random.integers(len(content) if random.integers(2) else 128, size=3):
+            content[place] = random.integers(256)
+        try:
+            store(bytes(content), RAW)
+        except ValueError as error:
+            assert str(error)
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow reads no AVIF")
+def test_avif_is_read_and_named_where_it_is_cut():
+    content = encoded(flat("RGB", RED), "AVIF", quality=100)
+    assert np.abs(pixels(store(content, RAW)).astype(int) - RED).max() <= 2
+    with pytest.raises(ValueError, match=r"(?i)fail|truncated|not a picture"):
+        store(content[:-20], FORM)
+
+
+def test_a_side_that_no_jpeg_can_have_is_refused_or_stored_raw():
+    content = png(0, 8, b"\x07" * 65510, 65510, 1)
+    assert store(content, RAW).width == 65510
+    with pytest.raises(ValueError, match="no side of a JPEG may exceed 65500 pixels, and one has 65510"):
+        store(content, FORM)
+
+
+@pytest.mark.parametrize("orientation", [0, 1, 9])
+def test_an_orientation_that_turns_nothing_lets_a_jpeg_pass_through(orientation: int):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    assert store(red_jpeg(exif=exif), FormSpec(data="t", exif_orientation="apply")).how == "passed_through"
+
+
+def test_a_16_bit_colour_png_is_turned_where_asked_for():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    chunk = b"eXIf" + exif.tobytes()[6:]
+    content = png(2, 16, sixteen_bits(*(257 * v - 128 for v in RED)))
+    turned_png = content[:33] + struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    stored = store(turned_png + content[33:], RAW.model_copy(update={"exif_orientation": "apply"}))
+    assert (stored.width, stored.height) == (6, 8)
+    assert (pixels(stored) == RED).all()
+
+
+def test_a_progressive_jpeg_without_its_last_scans_has_pillows_pixels():
+    content = without_last_scans(jpeg_bytes(photo(0), progressive=True), 4)
+    expected = np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
+    assert (pixels(store(content, RAW)) == expected).all()
+    assert store(content, FORM).how == store(content, FormSpec(data="t", verify="structure"), False).how == "encoded"
+
+
+def test_a_jpeg_of_more_than_500_scans_is_refused():
+    content = jpeg_bytes(photo(0), progressive=True)
+    start = content.index(b"\xff\xda")
+    scan = content[start : content.index(b"\xff\xc4", start)]
+    with pytest.raises(ValueError, match="more than 500 scans"):
+        jpeg.decode(content[:start] + scan * 600 + content[start:], 64, 48)
 
 
 @pytest.mark.parametrize("number", range(10))

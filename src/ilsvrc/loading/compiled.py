@@ -6,6 +6,7 @@ at the file of the outermost function only, and of the compiled library, which o
 
 import hashlib
 import os
+import stat
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -25,12 +26,19 @@ def _cache_folder() -> Path:
     chosen = Path(os.environ.get("NUMBA_CACHE_DIR") or home / "ilsvrc")
     for folder in (chosen, Path(tempfile.gettempdir()) / f"ilsvrc-{os.getuid()}"):
         try:
-            (folder / digest).mkdir(parents=True, exist_ok=True)
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            (folder / digest).mkdir(exist_ok=True)
         except OSError:
             continue
-        if os.access(folder / digest, os.W_OK):
+        if _ours(folder) and _ours(folder / digest):
             return folder / digest
     return Path(tempfile.mkdtemp(prefix="ilsvrc-"))
+
+
+def _ours(folder: Path) -> bool:
+    """Whether no stranger can write there: what lies in the cache is run."""
+    found = folder.stat()
+    return os.access(folder, os.W_OK) and found.st_uid == os.getuid() and not found.st_mode & stat.S_IWOTH
 
 
 numba.config.CACHE_DIR = str(_cache_folder())

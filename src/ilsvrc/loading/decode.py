@@ -14,8 +14,10 @@ from ilsvrc.loading import jpeg, layout, native
 from ilsvrc.loading.compiled import c_function, njit
 from ilsvrc.loading.resample import resized_window, source_span
 
-JPEG_MODE, RGB_PIXELS = layout.JPEG, jpeg.RGB_PIXELS
+JPEG_MODE, RGB_PIXELS, LIMIT_SCANS = layout.JPEG, jpeg.RGB_PIXELS, jpeg.LIMIT_SCANS
 MARGIN_PX, BLOCKS_PX = 2, 32  # fancy upsampling looks one pixel further; a part begins where blocks of 32 at most do
+LEAST_PX = 16  # in a narrower part libjpeg-turbo may upsample otherwise, where a component is sampled every 4 pixels
+WHOLE_ROWS = -2  # partial.c: no part of a row has the right pixels
 Box = tuple[int, int, int, int]  # left, top, width, height
 
 
@@ -114,7 +116,7 @@ if (_DECODE_PART := native.address("ilsvrc_decode_part")) is None:
         pixels = np.empty((height, width, 3), np.uint8)
         handle = _init()
         status = _decompress(
-            handle, payload.ctypes.data, payload.size, pixels.ctypes.data, width, 0, height, RGB_PIXELS, 0
+            handle, payload.ctypes.data, payload.size, pixels.ctypes.data, width, 0, height, RGB_PIXELS, LIMIT_SCANS
         )
         _destroy(handle)
         return pixels, -1 if status else 0, 0
@@ -127,8 +129,16 @@ else:
     @njit()
     def _decode(payload: np.ndarray, width: int, height: int, part: Box) -> tuple[np.ndarray, int, int]:
         """Pixels of a JPEG, `part` among them, and the place of the first; its left is -1 where the file is damaged."""
-        left, top = max(0, part[0] - MARGIN_PX), max(0, part[1] - MARGIN_PX)
-        columns = min(width, part[0] + part[2] + MARGIN_PX) - left
+        pixels, start, top = _decode_columns(payload, width, height, part)
+        if start == WHOLE_ROWS:
+            return _decode_columns(payload, width, height, (0, part[1], width, part[3]))
+        return pixels, start, top
+
+    @njit()
+    def _decode_columns(payload: np.ndarray, width: int, height: int, part: Box) -> tuple[np.ndarray, int, int]:
+        """`_decode`, with left WHOLE_ROWS where the columns of `part` cannot be decoded alone."""
+        left, top = max(0, min(part[0] - MARGIN_PX, width - LEAST_PX)), max(0, part[1] - MARGIN_PX)
+        columns = min(width, max(part[0] + part[2] + MARGIN_PX, left + LEAST_PX)) - left
         rows = min(height, part[1] + part[3] + MARGIN_PX) - top
         pixels = np.empty((rows, columns + BLOCKS_PX, 3), np.uint8)
         start = _decode_part(

@@ -1,25 +1,18 @@
-"""One picture -> the bytes that are packed: its own where they will do, else re-encoded RGB.
-
-Alpha is dropped, 16 bits are scaled (not clipped) to 8, palettes, grey, 1 bit, CMYK and YCCK become RGB as Pillow
-does it.
-"""
+"""One picture -> the bytes that are packed: its own where they will do, else re-encoded RGB."""
 
 import io
-import warnings
 from typing import Literal, NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
 from ilsvrc import views
-from ilsvrc.loading import jpeg, layout
+from ilsvrc.loading import jpeg, layout, raster
 from ilsvrc.loading.colours import sums
 from ilsvrc.loading.mean_image import central_square
 from ilsvrc.loading.resize import resized
 from ilsvrc.runs import FormSpec
 
-ORIENTATION = 0x0112  # EXIF's tag
-SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 How = Literal["passed_through", "encoded", "raw"]
 
 
@@ -57,10 +50,11 @@ def store(content: bytes | np.ndarray, form: FormSpec, measured: bool = True) ->
     frame = jpeg.frame(content)
     if frame is None:
         return _re_encoded(_picture(content, form), form, measured)
+    raster.refuse_bomb(frame.width, frame.height)
     content = jpeg.whole(content)
-    if frame.plain and _passes_through(content, frame, form):
+    if frame.portable and _passes_through(content, frame, form):
         return _passed_through(content, frame, measured, form.verify != "structure")
-    if frame.plain and form.exif_orientation == "ignore":
+    if frame.portable and form.exif_orientation == "ignore":
         return _re_encoded(_sized(_strict(content, frame), form), form, measured)
     if frame.plain:
         _strict(content, frame)
@@ -82,7 +76,7 @@ def _strict(content: bytes, frame: jpeg.Frame) -> np.ndarray:
     """Pixels of a plain JPEG, checked for damage."""
     try:
         return jpeg.decode(content, frame.width, frame.height)
-    except OSError as error:  # Pillow's, where there is no libturbojpeg
+    except (OSError, SyntaxError) as error:  # Pillow's, where there is no libturbojpeg
         raise ValueError(f"damaged JPEG ({error})") from None
 
 
@@ -91,23 +85,12 @@ def _passes_through(content: bytes, frame: jpeg.Frame, form: FormSpec) -> bool:
         return False
     if _new_size(frame.width, frame.height, form) != (frame.width, frame.height):
         return False
-    return form.exif_orientation == "ignore" or _orientation(Image.open(io.BytesIO(content))) == 1
+    return form.exif_orientation == "ignore" or not raster.is_turned(content)
 
 
 def _picture(content: bytes, form: FormSpec) -> np.ndarray:
     """The decoded picture in RGB, upright where asked for, at its packed size."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's remarks on EXIF, palettes and size
-            with Image.open(io.BytesIO(content)) as opened:
-                opened.load()
-                upright = ImageOps.exif_transpose(opened) if form.exif_orientation == "apply" else opened
-                picture = np.asarray(_rgb(upright))
-    except UnidentifiedImageError:
-        raise ValueError(f"not a picture (it begins with {content[:12]!r})") from None
-    except (OSError, SyntaxError, Image.DecompressionBombError, EOFError) as error:
-        raise ValueError(f"{error}") from None
-    return _sized(picture, form)
+    return _sized(raster.pixels(content, form.exif_orientation == "apply"), form)
 
 
 def _sized(pixels: np.ndarray, form: FormSpec) -> np.ndarray:
@@ -118,27 +101,12 @@ def _sized(pixels: np.ndarray, form: FormSpec) -> np.ndarray:
     return resized(pixels, size)
 
 
-def _rgb(picture: Image.Image) -> Image.Image:
-    if picture.mode in SIXTEEN_BIT:
-        values = np.asarray(picture).astype(np.int64)
-        if values.min() < 0 or values.max() > 65535:
-            raise ValueError(f"its values span {values.min()} to {values.max()}; 16 bits are the most")
-        return Image.fromarray(((values + 128) // 257).astype(np.uint8)).convert("RGB")
-    if picture.mode == "F":
-        raise ValueError("floating point values; store 8 or 16 bits a channel")
-    return picture.convert("RGB")
-
-
 def _new_size(width: int, height: int, form: FormSpec) -> tuple[int, int]:
     """Width and height that a picture is packed with."""
     target = form.short_side_px
     if target is None or min(width, height) == target or (min(width, height) < target and not form.upscale):
         return width, height
     return views.resized(width, height, target)
-
-
-def _orientation(picture: Image.Image) -> int:
-    return picture.getexif().get(ORIENTATION, 1)
 
 
 def _re_encoded(pixels: np.ndarray, form: FormSpec, measured: bool) -> Stored:
@@ -152,6 +120,8 @@ def _raw(pixels: np.ndarray, measured: bool) -> Stored:
 
 def _jpeg(pixels: np.ndarray, quality: int, measured: bool) -> Stored:
     """Re-encoded by Pillow (4:2:0), and decoded again: measured are the pixels that training will see."""
+    if max(pixels.shape[:2]) > jpeg.MAX_SIDE_PX:
+        raise ValueError(f"no side of a JPEG may exceed {jpeg.MAX_SIDE_PX} pixels, and one has {max(pixels.shape)}")
     encoded = io.BytesIO()
     Image.fromarray(pixels).save(encoded, "JPEG", quality=quality)
     payload, (height, width) = encoded.getvalue(), pixels.shape[:2]

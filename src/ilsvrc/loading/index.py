@@ -51,7 +51,7 @@ class Index(Sequence[Sample]):
 def write(path: Path, samples: Iterable[Sample]) -> None:
     """A CSV of the samples, under its final name when it is whole."""
     unfinished = path.with_name(f"{path.name}.tmp")
-    with unfinished.open("w", newline="", errors="surrogateescape") as file:
+    with unfinished.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(COLUMNS)
         rows.writerows([getattr(sample, column) for column in COLUMNS] for sample in samples)
@@ -64,7 +64,7 @@ def read(path: Path, split: str) -> Index:
     Raises:
         ValueError: it has none.
     """
-    with path.open(newline="", errors="surrogateescape") as file:
+    with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
         found = Index(_samples(csv.reader(file), split))
     if not found:
         raise ValueError(f"{path} lists no pictures of the split {split!r}")

@@ -10,6 +10,7 @@ import importlib.util
 import io
 import re
 import sys
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -21,24 +22,33 @@ START, END = b"\xff\xd8", b"\xff\xd9"
 FRAMES = {0xC0, 0xC1, 0xC2}  # baseline, extended, progressive: Huffman coded
 OTHER_FRAMES = {0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF}
 STANDALONE = {0x01, *range(0xD0, 0xD9)}
-ADOBE, START_OF_SCAN, END_OF_IMAGE, RGB_PIXELS = 0xEE, 0xDA, 0xD9, 0
+ADOBE, START_OF_SCAN, END_OF_IMAGE, PROGRESSIVE = 0xEE, 0xDA, 0xD9, 0xC2
+RGB_PIXELS, LIMIT_SCANS = 0, 32768  # TurboJPEG's numbers; a small file of thousands of scans would take hours
+SMOOTHED = range(1, 10)  # coefficients that libjpeg-turbo looks at before it smooths blocks
+MAX_SIDE_PX = 65500  # libjpeg's
 MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")  # of a segment
 BEHIND_A_SCAN = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")  # no restart marker, and no byte of pixels that is 255
 
 
 class Frame(NamedTuple):
-    """A JPEG's size and whether every decoder gives the same RGB pixels: 8 bits, grey or YCbCr, Huffman coded."""
+    """A JPEG's size and kind."""
 
     width: int
     height: int
-    plain: bool
+    plain: bool  # 8 bits, grey or YCbCr, Huffman coded
+    smoothed: bool = False  # a progressive one without all of the low coefficients
+
+    @property
+    def portable(self) -> bool:
+        """Whether every decoder gives the same RGB pixels; each version of libjpeg-turbo smooths differently."""
+        return self.plain and not self.smoothed
 
 
 def frame(content: bytes) -> Frame | None:
     """What the markers before the first scan say, None where they are no JPEG's or are broken."""
     if not content.startswith(START):
         return None
-    position, adobe_rgb, found = 2, False, None
+    position, adobe_rgb, progressive, found = 2, False, False, None
     while position + 4 <= len(content) and content[position] == 0xFF:
         marker = content[position + 1]
         if marker == 0xFF or marker in STANDALONE:
@@ -46,9 +56,10 @@ def frame(content: bytes) -> Frame | None:
             continue
         segment = content[position + 4 : position + 2 + int.from_bytes(content[position + 2 : position + 4], "big")]
         if marker == START_OF_SCAN:
-            return found and found._replace(plain=found.plain and not adobe_rgb)
+            smoothed = found is not None and progressive and _smoothed(content)
+            return found and found._replace(plain=found.plain and not adobe_rgb, smoothed=smoothed)
         if marker in FRAMES | OTHER_FRAMES and len(segment) >= 6:
-            found = _frame(marker, segment)
+            found, progressive = _frame(marker, segment), marker == PROGRESSIVE
         adobe_rgb |= marker == ADOBE and segment.startswith(b"Adobe") and segment[11:12] == b"\0"
         position += 4 + len(segment)
     return None
@@ -66,20 +77,8 @@ def check_structure(content: bytes) -> None:
     Raises:
         ValueError: a segment leaves the file, bytes stand between segments, or there is no scan or no end.
     """
-    position, num_scans = len(START), 0
-    while True:
-        found = MARKER.match(content, position)
-        if found is None:
-            raise ValueError(f"damaged JPEG (no marker at byte {position} of {len(content)})")
-        marker = found[1][0]
-        if marker == END_OF_IMAGE and num_scans:
-            return
-        position = found.end() + int.from_bytes(content[found.end() : found.end() + 2], "big")
-        if position < found.end() + 2 or position > len(content) or marker == END_OF_IMAGE:
-            raise ValueError(f"damaged JPEG (truncated or patched before byte {found.start()} of {len(content)})")
-        if marker == START_OF_SCAN:
-            num_scans += 1
-            position = _end_of_scan(content, position)
+    for _ in _segments(content):
+        pass
 
 
 def decode(content: bytes, width: int, height: int) -> np.ndarray:
@@ -97,7 +96,7 @@ def decode(content: bytes, width: int, height: int) -> np.ndarray:
     try:
         status = library.tjDecompress2(
             handle, content, ctypes.c_ulong(len(content)), pixels.ctypes.data_as(ctypes.c_void_p),
-            width, 0, height, RGB_PIXELS, 0,
+            width, 0, height, RGB_PIXELS, LIMIT_SCANS,
         )  # fmt: skip
         if status != 0:
             raise ValueError(f"damaged JPEG ({library.tjGetErrorStr2(handle).decode(errors='replace')})")
@@ -128,6 +127,40 @@ def _libraries() -> list[str]:
     found = ctypes.util.find_library("turbojpeg")
     conda = [str(path) for path in (Path(sys.prefix) / "lib").glob("libturbojpeg.so*")]
     return [*ours, *conda, "libturbojpeg.so.0", *([found] if found else [])]
+
+
+def _segments(content: bytes) -> Iterator[tuple[int, bytes]]:
+    """Each segment's marker and content up to the end of the image; raises what `check_structure` does."""
+    position, num_scans = len(START), 0
+    while True:
+        found = MARKER.match(content, position)
+        if found is None:
+            raise ValueError(f"damaged JPEG (no marker at byte {position} of {len(content)})")
+        marker = found[1][0]
+        if marker == END_OF_IMAGE and num_scans:
+            return
+        position = found.end() + int.from_bytes(content[found.end() : found.end() + 2], "big")
+        if position < found.end() + 2 or position > len(content) or marker == END_OF_IMAGE:
+            raise ValueError(f"damaged JPEG (truncated or patched before byte {found.start()} of {len(content)})")
+        yield marker, content[found.end() + 2 : position]
+        if marker == START_OF_SCAN:
+            num_scans += 1
+            position = _end_of_scan(content, position)
+
+
+def _smoothed(content: bytes) -> bool:
+    """Whether a progressive JPEG's scans leave out some of the low coefficients, or some of their bits."""
+    missing: dict[int, set[int]] = {}  # of each component
+    try:
+        for marker, segment in _segments(content):
+            if marker == PROGRESSIVE:
+                missing = {component: set(SMOOTHED) for component in segment[6::3]}
+            elif marker == START_OF_SCAN and segment[-1:] and segment[-1] & 15 == 0:  # down to the last bit
+                for component in segment[1:-3:2]:
+                    missing.get(component, set()).difference_update(range(segment[-3], segment[-2] + 1))
+    except ValueError:  # damaged: the decoder, or check_structure, says where
+        return False
+    return any(missing.values())
 
 
 def _end_of_scan(content: bytes, start: int) -> int:

@@ -21,10 +21,11 @@ def path() -> Path | None:
 
 @cache
 def address(name: str) -> int | None:
-    """A function's address, None where it cannot run here."""
+    """A function's address, None where it cannot run here: another processor, another libjpeg, compiled long ago."""
     if path() is None:
         return None
     library = ctypes.CDLL(str(path()))
-    if name != "ilsvrc_decode_part" and not library.ilsvrc_can_resize():
+    able = "ilsvrc_can_decode" if name == "ilsvrc_decode_part" else "ilsvrc_can_resize"
+    if not hasattr(library, able) or not getattr(library, able)():
         return None
     return ctypes.cast(getattr(library, name), ctypes.c_void_p).value

@@ -1,0 +1,105 @@
+"""A picture of any format -> RGB pixels, as Pillow reads it; what Pillow cannot read is a ValueError with the reason.
+
+Alpha is dropped, 16 bits are scaled (not clipped) to 8, palettes, grey, 1 bit, CMYK and YCCK become RGB as Pillow
+does it. Of an animation the first frame is taken. 16 bits a channel of a colour TIFF are what Pillow makes of them:
+their upper 8.
+"""
+
+import io
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+ORIENTATION, TURNED = 0x0112, range(2, 9)  # EXIF's tag, and its values but for "as it is"
+SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N", "I")
+COLOUR_PNG_OF_16_BITS = ("RGB;16B", "RGBA;16B", "LA;16B")  # Pillow's names of how samples lie
+MAX_PIXELS = 178_956_970  # beyond it Pillow takes a file for a bomb
+RUN_AS_PROGRAMS = {"EPS"}  # by Ghostscript
+
+
+def pixels(content: bytes, upright: bool) -> np.ndarray:
+    """The decoded picture uint8 `[height, width, 3]`, turned as EXIF says where `upright`.
+
+    Raises:
+        ValueError: it is broken or no picture.
+    """
+    with _opened(content) as opened:
+        colours = _scaled_colours(opened, content)
+        picture = _rgb(opened) if colours is None else colours
+        if upright:
+            picture.getexif()[ORIENTATION] = opened.getexif().get(ORIENTATION, 1)
+            picture = ImageOps.exif_transpose(picture)
+        return np.asarray(picture)
+
+
+def is_turned(content: bytes) -> bool:
+    """Whether EXIF says that the picture does not stand upright.
+
+    Raises:
+        ValueError: it is broken.
+    """
+    with _opened(content) as opened:
+        return opened.getexif().get(ORIENTATION, 1) in TURNED
+
+
+def refuse_bomb(width: int, height: int) -> None:
+    """Raises a ValueError for more pixels than Pillow would decode."""
+    if width * height > MAX_PIXELS:
+        raise ValueError(f"{width} x {height} pixels; more than {MAX_PIXELS} are taken for a decompression bomb")
+
+
+@contextmanager
+def _opened(content: bytes) -> Iterator[Image.Image]:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's remarks on EXIF, palettes and size
+            with Image.open(io.BytesIO(content), formats=_formats()) as opened:
+                yield opened
+    except UnidentifiedImageError:
+        raise ValueError(f"not a picture (it begins with {content[:12]!r})") from None
+    except (MemoryError, ValueError):  # too little memory is no fault of the picture's
+        raise
+    except Exception as error:  # on damaged files Pillow's readers raise anything, such as TypeError
+        raise ValueError(str(error) or type(error).__name__) from None
+
+
+@cache
+def _formats() -> list[str]:
+    Image.init()
+    return [name for name in Image.ID if name not in RUN_AS_PROGRAMS]
+
+
+def _rgb(picture: Image.Image) -> Image.Image:
+    if picture.mode in SIXTEEN_BIT:
+        values = np.asarray(picture).astype(np.int64)
+        if values.min() < 0 or values.max() > 65535:
+            raise ValueError(f"its values span {values.min()} to {values.max()}; 16 bits are the most")
+        return Image.fromarray(_eight_bits(values)).convert("RGB")
+    if picture.mode == "F":
+        raise ValueError("floating point values; store 8 or 16 bits a channel")
+    return picture.convert("RGB")
+
+
+def _scaled_colours(opened: Image.Image, content: bytes) -> Image.Image | None:
+    """A PNG's colours of 16 bits, scaled: Pillow keeps their upper 8. None for all else."""
+    stored = opened.tile[0].args if opened.format == "PNG" and opened.tile else None
+    opened.load()
+    if stored not in COLOUR_PNG_OF_16_BITS:
+        return None
+    import cv2  # here, since hardly a picture needs it
+
+    found = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    if found is None or found.ndim != 3 or found.dtype != np.uint16:
+        return None
+    values = found[:, :, 2::-1].astype(np.int64)  # OpenCV's order is blue, green, red, alpha
+    same = np.array_equal(values >> 8, np.asarray(opened)[:, :, :3])
+    return Image.fromarray(_eight_bits(values)) if same else None
+
+
+def _eight_bits(values: np.ndarray) -> np.ndarray:
+    """0 to 65535 as 0 to 255, uint8, rounded."""
+    return ((values + 128) // 257).astype(np.uint8)
