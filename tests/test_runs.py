@@ -135,3 +135,42 @@ def test_packing_is_told_to_compare_only_where_that_is_asked_for():
     )
     assert runs.specification(full) == runs.specification(plain)[:-1].replace("{", '{"compare":true,', 1) + "}"
     assert runs.specification(plain) == runs.specification(runs.form_spec(Params(**BOOK)))
+
+
+def test_a_teachers_run_goes_before_and_is_part_of_the_specification():
+    book = Params(**BOOK | {"architectures": ["resnet18"], "training": {"teacher": "resnet34", "epochs": 2}})
+    (run,) = runs.expand(book)
+    teacher, same = runs.with_those_before([run])
+    assert (same, teacher.spec) == (run, run.spec.teacher)
+    assert (teacher.spec.architecture, teacher.spec.recipe.teacher, teacher.spec.recipe.epochs) == ("resnet34", None, 2)
+    assert (
+        teacher.name == runs.expand(Params(**BOOK | {"architectures": ["resnet34"], "training": {"epochs": 2}}))[0].name
+    )
+
+
+def test_each_seed_has_a_teacher_of_its_own_and_a_sweep_shares_one():
+    book = {**BOOK, "architectures": ["resnet18"], "training": {"teacher": "resnet34"}, "seeds": [3, 4]}
+    named = runs.expand(Params(**book, sweep={"temperature": [1.0, 20.0]}))
+    teachers = {run.teacher.name for run in named}
+    assert (len(named), len(teachers)) == (4, 2)
+
+
+def test_a_run_that_would_need_its_own_weights_is_refused():
+    book = Params(**BOOK | {"architectures": ["resnet18"], "training": {"start_from": "resnet18"}})
+    assert runs.expand(book)[0].start.spec.recipe.start_from is None
+    with pytest.raises(ValueError, match="would need its own weights"):
+        runs._run(book, ("quick", "resnet18"), {}, 0, (("quick", "resnet18"),))
+
+
+def test_a_file_that_a_run_starts_from_counts_by_its_content(tmp_path):
+    def started() -> runs.Run:
+        runs._sha256.cache_clear()
+        training = {"start_from": f"{tmp_path}/weights.pt"}
+        return runs.expand(Params(**BOOK | {"architectures": ["resnet18"], "training": training}))[0]
+
+    with pytest.raises(ValueError, match="cannot be read"):
+        started()
+    (tmp_path / "weights.pt").write_bytes(b"one")
+    one = started()
+    (tmp_path / "weights.pt").write_bytes(b"two")
+    assert started().name != one.name

@@ -24,6 +24,7 @@ class Pipeline:
     def __init__(self, params: Params) -> None:
         self.params = params
         self.runs = {run.name: run for run in runs.expand(params)}
+        self.trained = {run.name: run for run in runs.with_those_before(self.runs.values())}
         train, test = runs.form_spec(params), runs.test_form_spec(params)
         self.raw = f"data/raw/{train.data}"
         self.all_packed = f"data/packed/{train.data}"
@@ -69,6 +70,11 @@ class Pipeline:
     def of_runs(self, pattern: str) -> list[str]:
         """`pattern` for each run, `{run}` in it replaced by the run's name."""
         return [pattern.replace("{run}", name) for name in self.runs]
+
+    def weights_before(self, run: str, role: str) -> list[str]:
+        """The weights that a run needs in the `role` of `teacher` or `start`: one file or none."""
+        before = getattr(self.trained[run], role)
+        return [f"results/runs/{before.name}/weights.safetensors"] if before else []
 
     def predictions(self) -> list[str]:
         """The predictions of every run by every protocol."""

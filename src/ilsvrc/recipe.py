@@ -69,7 +69,8 @@ class Recipe(Section):
 
     # the network
     initialization: Literal["paper", "he_normal", "glorot"] = "paper"
-    start_from: str | None = None  # architecture (its run of this recipe), or a file of weights
+    start_from: str | None = None  # an architecture, whose run of `start_recipe` goes before; or a file of weights
+    start_recipe: str | None = None  # None: this recipe
     start_layers: Literal["all", "but_classifier", "vgg"] = "but_classifier"  # what is taken over
     trained_layers: Literal["all", "classifier"] | Positive = "all"  # a number: the last stages, beside the classifier
     trunk_rate: float = Field(1.0, ge=0)  # learning rate of what was taken over, in units of the classifier's
@@ -129,9 +130,17 @@ class Recipe(Section):
             raise ValueError("nesterov: true wants optimizer: sgd with a momentum")
         if self.teacher is None and self.teacher_recipe is not None:
             raise ValueError("teacher_recipe without a teacher; name its architecture: teacher: ...")
-        if self.start_from is None and (self.trained_layers, self.trunk_rate) != ("all", 1.0):
-            raise ValueError("trained_layers and trunk_rate are for a training that starts from weights: start_from")
+        if self.start_from and is_file(self.start_from) and self.start_recipe:
+            raise ValueError(f"start_from: {self.start_from} is a file of weights, which has no start_recipe")
+        beginning = (self.start_recipe, self.trained_layers, self.trunk_rate)
+        if self.start_from is None and beginning != (None, "all", 1.0):
+            raise ValueError("start_recipe, trained_layers and trunk_rate go with start_from")
         return self
+
+
+def is_file(start_from: str) -> bool:
+    """`start_from` is a path, not an architecture."""
+    return "/" in start_from or "." in start_from
 
 
 PAPER = "paper"  # the recipe that stands for each architecture's own
@@ -162,11 +171,11 @@ def resolve_recipe(name: str, architecture: str, changes: Mapping[str, Any], dat
     file = recipe_of_paper(architecture) if name == PAPER else check_name(name)
     book = dict(_book(file))
     book.pop("paper_of", None)
-    values = book.pop("datasets", {}).get(dataset, {})
+    values: dict[str, Any] = book.pop("datasets", {}).get(dataset, {})
     for pattern, lines in book.pop("architectures", {}).items():
         values = values | (lines if fnmatchcase(architecture, pattern) else {})
     length = {"epochs", "iterations"}
-    for later in (values, changes):  # one replaces the other
+    for later in (values, dict(changes)):  # one replaces the other
         book = {key: value for key, value in book.items() if not (key in length and length & set(later))} | later
     return parse(Recipe, book, where=f"recipe {name} for {architecture}")
 

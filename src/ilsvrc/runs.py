@@ -7,8 +7,8 @@ reruns what it must and a new option changes no existing run.
 import hashlib
 import itertools
 import json
-from collections.abc import Mapping
-from functools import cached_property
+from collections.abc import Iterable, Mapping
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from ilsvrc import plugins
 from ilsvrc.config import Data, Params
-from ilsvrc.recipe import Recipe, resolve_recipe
+from ilsvrc.recipe import Recipe, is_file, resolve_recipe
 from ilsvrc.section import Section, parse
 
 FORM_OPTIONS = {
@@ -53,13 +53,16 @@ class PackSpec(FormSpec):
 
 
 class TrainSpec(Section):
-    """What `train` depends on, beside the packed bytes."""
+    """What `train` depends on, beside the packed bytes; `teacher` and `start` are trainings that go before."""
 
     form: FormSpec
     architecture: str
     crop_px: int
     recipe: Recipe
     seed: int = 0
+    teacher: "TrainSpec | None" = None
+    start: "TrainSpec | None" = None
+    start_sha256: str | None = None  # of the file of weights that it starts from
 
 
 class Run(Section):
@@ -68,6 +71,8 @@ class Run(Section):
     recipe_name: str
     changes: dict[str, Any]  # recipe keys whose value differs from the recipe's
     spec: TrainSpec
+    teacher: "Run | None" = None
+    start: "Run | None" = None
 
     @cached_property
     def name(self) -> str:
@@ -162,13 +167,40 @@ def form_name(form: FormSpec) -> str:
 def expand(params: Params) -> list[Run]:
     """Every run that params.yaml names: architectures x sweep points x seeds, in its order."""
     product = itertools.product(params.architectures, params.sweep_points(), params.seeds)
-    runs = [_run(params, architecture, point, seed) for architecture, point, seed in product]
+    runs = [
+        _run(params, (params.recipe, architecture), {**params.training, **point}, seed)
+        for architecture, point, seed in product
+    ]
     return list({run.name: run for run in runs}.values())
 
 
-def _run(params: Params, architecture: str, point: Mapping[str, Any], seed: int) -> Run:
-    plain = resolve_recipe(params.recipe, architecture, {})
-    recipe = resolve_recipe(params.recipe, architecture, {**params.training, **point})
+def with_those_before(runs: Iterable[Run]) -> list[Run]:
+    """`runs`, and before each those whose weights it needs."""
+    found: dict[str, Run] = {}
+    for run in runs:
+        for one in (*with_those_before(filter(None, (run.start, run.teacher))), run):
+            found.setdefault(one.name, one)
+    return list(found.values())
+
+
+def _run(
+    params: Params, what: tuple[str, str], changes: Mapping[str, Any], seed: int, after: tuple[Any, ...] = ()
+) -> Run:
+    """The run of a (recipe, architecture), with those that go before: of the same seed, for a seed repeats it all."""
+    recipe_name, architecture = what
+    plain = resolve_recipe(recipe_name, architecture, {}, params.dataset)
+    recipe = resolve_recipe(recipe_name, architecture, changes, params.dataset)
+    if (architecture, recipe) in after:
+        raise ValueError(f"{architecture} by recipe {recipe_name} would need its own weights: see start_from, teacher")
+    after = (*after, (architecture, recipe))
+    teacher = start = None
+    if recipe.teacher:
+        alone = {"teacher": None} if recipe.teacher_recipe is None else {}
+        before = (recipe.teacher_recipe or recipe_name, plugins.check("models", recipe.teacher))
+        teacher = _run(params, before, _for_others(params) | alone, seed, after)
+    if recipe.start_from and not is_file(recipe.start_from):
+        before = (recipe.start_recipe or recipe_name, plugins.check("models", recipe.start_from))
+        start = _run(params, before, _for_others(params), seed, after)
     crop_px = recipe.crop_px or plugins.load("data", params.dataset).CARD.crop_px or plugins.input_px(architecture)
     spec = TrainSpec(
         form=form_spec(params),
@@ -176,12 +208,32 @@ def _run(params: Params, architecture: str, point: Mapping[str, Any], seed: int)
         crop_px=crop_px,
         recipe=recipe.model_copy(update={"crop_px": None}),
         seed=seed,
+        teacher=teacher and teacher.spec,
+        start=start and start.spec,
+        start_sha256=_sha256(recipe.start_from) if recipe.start_from and start is None else None,
     )
     return Run(
-        recipe_name=params.recipe,
+        recipe_name=recipe_name,
+        teacher=teacher,
+        start=start,
         changes={k: v for k, v in recipe.model_dump().items() if v != getattr(plain, k)},
         spec=spec,
     )
+
+
+def _for_others(params: Params) -> dict[str, Any]:
+    """What of `training` also holds for the runs that go before: not what says which go before them."""
+    own = ("teacher", "start_", "trained_", "trunk_")
+    return {key: value for key, value in params.training.items() if not key.startswith(own)}
+
+
+@cache
+def _sha256(path: str) -> str:
+    try:
+        with Path(path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ValueError(f"start_from: {path} cannot be read ({error.strerror}); name a file of weights") from None
 
 
 def _readable(value: Any) -> str:

@@ -122,3 +122,8 @@ def test_one_error_message_is_enough_for_a_misspelt_training_key(checkout):
     checkout.edit(training={"learning_rat": 0.1})
     done = checkout.snakemake(check=False)
     assert "not 'learning_rat'; did you mean learning_rate?" in done.stderr + done.stdout
+
+
+def test_a_teacher_is_trained_first_and_only_its_pupils_are_tested(checkout):
+    checkout.edit(architectures=["resnet18"], training={"teacher": "resnet34"})
+    assert checkout.jobs() == FRESH | {"train": 2, "predict": 1}

@@ -58,7 +58,7 @@ def refuse_too_many_gpus():
 
 def training_threads():
     """Cores of one training: runs that go side by side share them."""
-    side_by_side = max(1, min(GPUS or CORES, len(PIPELINE.runs)))
+    side_by_side = max(1, min(GPUS or CORES, len(PIPELINE.trained)))
     return max(1, CORES // side_by_side)
 
 
@@ -69,7 +69,17 @@ def pack_spec(wildcards):
 
 def train_spec(wildcards):
     """The specification of the run that a job is about."""
-    return runs.specification(PIPELINE.runs[wildcards.run].spec)
+    return runs.specification(PIPELINE.trained[wildcards.run].spec)
+
+
+def start_weights(wildcards):
+    """The weights that a run starts from, where another run makes them."""
+    return PIPELINE.weights_before(wildcards.run, "start")
+
+
+def teacher_weights(wildcards):
+    """The weights of the run that teaches a run."""
+    return PIPELINE.weights_before(wildcards.run, "teacher")
 
 
 def work_folder(wildcards):

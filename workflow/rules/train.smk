@@ -4,6 +4,8 @@ rule train:
         train_manifest=f"{PIPELINE.packed}/train.manifest.json",
         val=ancient(f"{PIPELINE.packed}/val.beton"),
         val_manifest=f"{PIPELINE.packed}/val.manifest.json",
+        start=start_weights,
+        teacher=teacher_weights,
     output:
         weights="results/runs/{run}/weights.safetensors",
         weights_info="results/runs/{run}/weights.json",
@@ -28,6 +30,7 @@ rule train:
         "exec python -m ilsvrc.stages.train --spec {params.spec:q} --run {wildcards.run:q}"
         " --train {input.train:q} --train-manifest {input.train_manifest:q}"
         " --val {input.val:q} --val-manifest {input.val_manifest:q}"
+        " --start {input.start:q} --teacher {input.teacher:q}"
         " --weights {output.weights:q} --weights-info {output.weights_info:q}"
         " --history {output.history:q} --run-info {output.run_info:q} --work {params.work:q}"
         " --processes {resources.processes} --threads {threads} --gpus {resources.gpu}"

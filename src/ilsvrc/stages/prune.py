@@ -33,7 +33,7 @@ def main(given: argparse.Namespace) -> None:
 
 def leftovers(params: config.Params) -> Iterator[Path]:
     """Folders and files of runs, protocols and packed forms that `params` does not name, by place."""
-    named = {run.name: run for run in runs.expand(params)}
+    named = {run.name: run for run in runs.with_those_before(runs.expand(params))}
     for run in results.folders(results.RUNS):
         if run not in named:
             yield results.RUNS / run

@@ -106,7 +106,7 @@ def passed_on(given: argparse.Namespace) -> list[str]:
     words = []
     for name, value in vars(given).items():
         if name not in ("processes", "threads", "gpus", "precision", "loader") and value is not None:
-            words += [f"--{name.replace('_', '-')}", str(value)]
+            words += [f"--{name.replace('_', '-')}", *map(str, value if isinstance(value, list) else [value])]
     return words
 
 
@@ -156,6 +156,8 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--run", required=True, help="name of the run: its folder under results/runs")
     for name in ("train", "train-manifest", "val", "val-manifest"):
         parser.add_argument(f"--{name}", type=Path, required=True, help="packed split, or its manifest")
+    for name in ("start", "teacher"):
+        parser.add_argument(f"--{name}", type=Path, nargs="*", default=[], help="weights of a run that goes before")
     for name in ("weights", "weights-info", "history", "run-info"):
         parser.add_argument(f"--{name}", type=Path, required=True, help="file to write")
     parser.add_argument("--work", type=Path, required=True, help="folder of the checkpoint, outside every output")

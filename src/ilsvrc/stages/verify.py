@@ -21,7 +21,7 @@ def main(given: argparse.Namespace) -> None:
     params = config.load(given.book)
     forms, named = runs.forms(params), runs.expand(params)
     num_removed = sum(discard(*fault) for form in forms for fault in packed_faults(form))
-    for run in track(named, "verify", unit="runs"):
+    for run in track(runs.with_those_before(named), "verify", unit="runs"):
         num_removed += sum(discard(*fault) for fault in run_faults(run))
         num_removed += sum(discard(*fault) for fault in prediction_faults(run, params.protocols))
     num_removed += sum(discard(*fault) for fault in summary_faults(named, params.protocols))
