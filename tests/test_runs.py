@@ -6,7 +6,7 @@ import pytest
 
 from ilsvrc import runs
 from ilsvrc.config import Params
-from ilsvrc.recipe import resolve_recipe
+from ilsvrc.recipe import Recipe, resolve_recipe
 
 BOOK = {
     "dataset": "digits",
@@ -155,11 +155,17 @@ def test_each_seed_has_a_teacher_of_its_own_and_a_sweep_shares_one():
     assert (len(named), len(teachers)) == (4, 2)
 
 
-def test_a_run_that_would_need_its_own_weights_is_refused():
+def test_a_run_can_go_on_from_its_architectures_plain_run():
     book = Params(**BOOK | {"architectures": ["resnet18"], "training": {"start_from": "resnet18"}})
-    assert runs.expand(book)[0].start.spec.recipe.start_from is None
-    with pytest.raises(ValueError, match="would need its own weights"):
-        runs._run(book, ("quick", "resnet18"), {}, 0, (("quick", "resnet18"),))
+    (run,) = runs.expand(book)
+    assert (run.start.spec.recipe.start_from, run.start.spec.architecture) == (None, "resnet18")
+
+
+def test_a_run_that_would_need_its_own_weights_is_refused(monkeypatch):
+    from_itself = {"epochs": 2, "batch_size": 4, "learning_rate": 1, "start_from": "resnet18"}
+    monkeypatch.setattr(runs, "resolve_recipe", lambda *given: Recipe(**from_itself))
+    with pytest.raises(ValueError, match="resnet18 by recipe quick would need its own weights"):
+        runs.expand(Params(**BOOK | {"architectures": ["resnet18"]}))
 
 
 def test_a_file_that_a_run_starts_from_counts_by_its_content(tmp_path):
