@@ -1,36 +1,88 @@
-"""uint8 pictures to what a network sees, on the device: training and prediction share it."""
+"""Pictures of pixels from 0 to 255 to what a network sees, on the device: training and prediction share it."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-KINDS = ("mean_std", "mean")
+KINDS = ("mean_std", "mean", "mean_image", "unit", "none")
+MIDDLE = 127.5  # of 0 to 255
 
 
 class Normalization(nn.Module):
-    """(x - mean) / std per channel, or x - mean where `kind` is "mean" (the papers before batch norm).
+    """Subtracts and divides, as `kind` says.
 
-    `mean` and `std` are of the training split, red, green, blue, in units of 0 to 255: after "mean" the pixels keep
-    that scale, after "mean_std" they have variance 1.
+    - "mean_std": (x - mean) / std per channel, of variance 1.
+    - "mean": x - mean per channel, on the pixels' scale (the papers before batch norm).
+    - "mean_image": x - the mean image, pixel by pixel, on the pixels' scale (Krizhevsky et al. 2012, section 2).
+    - "unit": (x - 127.5) / 127.5, from -1 to 1 (the Inception networks).
+    - "none": x.
+
+    `mean` and `std` are of the training split, red, green, blue, in units of 0 to 255. The mean image is float32
+    `[S, S, 3]`, 0 to 255. None of them is part of the state.
     """
 
-    mean: Tensor
+    offset: Tensor
     factor: Tensor
+    mean_image: Tensor | None
 
-    def __init__(self, mean: Sequence[float], std: Sequence[float], kind: str = "mean_std") -> None:
+    def __init__(
+        self, mean: Sequence[float], std: Sequence[float], kind: str = "mean_std", mean_image: Any = None
+    ) -> None:
         super().__init__()
         if kind not in KINDS:
-            raise ValueError(f"normalization = {kind!r}; it can be {' or '.join(KINDS)} (training: in params.yaml)")
+            raise ValueError(f"normalization = {kind!r}; it can be {', '.join(KINDS)} (training: in params.yaml)")
         if kind == "mean_std" and min(std) <= 0:
             raise ValueError(f"normalization: mean_std divides by the channels' deviations, {list(std)}; use mean")
-        factor = [1 / s for s in std] if kind == "mean_std" else [1.0] * len(std)
-        self.register_buffer("mean", _a_channel(mean), persistent=False)
+        if (kind == "mean_image") != (mean_image is not None):
+            raise ValueError(f"normalization: {kind} {'wants a' if mean_image is None else 'has no'} mean image")
+        offset, factor = _line(kind, mean, std)
+        self.register_buffer("offset", _a_channel(offset), persistent=False)
         self.register_buffer("factor", _a_channel(factor), persistent=False)
+        image = None if mean_image is None else torch.as_tensor(mean_image, dtype=torch.get_default_dtype())
+        self.register_buffer("mean_image", image, persistent=False)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """uint8 `[N, H, W, 3]` to floats `[N, 3, H, W]`, channels last: the memory stays in its order."""
-        return (images.permute(0, 3, 1, 2).to(self.mean.dtype) - self.mean) * self.factor
+    def forward(self, images: Tensor, means: Tensor | None = None) -> Tensor:
+        """`[N, H, W, 3]`, uint8 or floats from 0 to 255, to floats `[N, 3, H, W]`, channels last.
+
+        `means`, for "mean_image", is what is subtracted: the window of the mean image that lies under each picture
+        `[N, H, W, 3]` (Caffe), or one for all `[H, W, 3]`; None is the mean image's central window
+        (cuda-convnet2, wherever the picture's own window lies).
+
+        Raises:
+            ValueError: the mean image is smaller than the pictures.
+        """
+        pixels = images.permute(0, 3, 1, 2).to(self.offset.dtype)
+        if self.mean_image is None:
+            return (pixels - self.offset) * self.factor
+        under = central(self.mean_image, images.shape[1], images.shape[2]) if means is None else means
+        return pixels - under.to(pixels).movedim(-1, -3)
+
+
+def central(mean_image: Tensor, height: int, width: int) -> Tensor:
+    """The central `[height, width, 3]` of `[S, S, 3]`.
+
+    Raises:
+        ValueError: it has not as many pixels.
+    """
+    side = len(mean_image)
+    if max(height, width) > side:
+        raise ValueError(
+            f"the mean image has {side} x {side} px, fewer than pictures of {height} x {width} px; set a lower crop_px "
+            "or normalization: mean by training: {...} in params.yaml"
+        )
+    top, left = (side - height) // 2, (side - width) // 2
+    return mean_image[top : top + height, left : left + width]
+
+
+def _line(kind: str, mean: Sequence[float], std: Sequence[float]) -> tuple[Sequence[float], Sequence[float]]:
+    """What is subtracted from a channel, and what the difference is multiplied by."""
+    if kind == "mean_std":
+        return mean, [1 / s for s in std]
+    if kind == "unit":
+        return [MIDDLE] * 3, [1 / MIDDLE] * 3
+    return mean if kind == "mean" else [0.0] * 3, [1.0] * 3
 
 
 def _a_channel(values: Sequence[float]) -> Tensor:
