@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from ilsvrc.card import Sample
-from ilsvrc.data._archive import Member, decompress, extract, inner_members, members
+from ilsvrc.data._archive import Member, inner_members, members
+from ilsvrc.data._unpack import decompress, extract
 from ilsvrc.loading.sources import own_bytes, picture
 
 FILES = {"train/a/1.jpg": b"one" * 100, "train/b/2.jpg": b"two" * 50, "val/a/empty.jpg": b""}
@@ -67,6 +68,64 @@ def test_a_damaged_header_in_the_middle_loses_no_picture_in_silence(tmp_path):
         list(members(path))
 
 
+def entry(name: str, kind: bytes, target: str) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, target
+    return info
+
+
+def test_a_hard_link_is_the_picture_that_it_names(tmp_path):
+    path = tar(tmp_path / "it.tar", {"./a/1.jpg": b"one", "./a/2.jpg": b"two"})
+    with tarfile.open(path, "a") as archive:
+        archive.addfile(entry("./b/1.jpg", tarfile.LNKTYPE, "./a/1.jpg"))
+        archive.addfile(entry("./b/2.jpg", tarfile.LNKTYPE, "a/2.jpg"))
+    assert read(path) == {"a/1.jpg": b"one", "a/2.jpg": b"two", "b/1.jpg": b"one", "b/2.jpg": b"two"}
+
+
+def test_a_hard_link_to_what_is_not_there_is_an_error(tmp_path):
+    path = tar(tmp_path / "it.tar", {"a/1.jpg": b"one"})
+    with tarfile.open(path, "a") as archive:
+        archive.addfile(entry("b/1.jpg", tarfile.LNKTYPE, "c/1.jpg"))
+    with pytest.raises(ValueError, match=r"it.tar: b/1.jpg is a link to c/1.jpg, which is not in it"):
+        read(path)
+
+
+def test_a_symbolic_link_in_a_tar_is_an_error_unless_it_is_hidden(tmp_path):
+    path = tar(tmp_path / "it.tar", {"a/1.jpg": b"one"})
+    with tarfile.open(path, "a") as archive:
+        archive.addfile(entry(".git/link", tarfile.SYMTYPE, "x"))
+    assert read(path) == {"a/1.jpg": b"one"}
+    with tarfile.open(path, "a") as archive:
+        archive.addfile(entry("b/1.jpg", tarfile.SYMTYPE, "../a/1.jpg"))
+    with pytest.raises(ValueError, match=r"it.tar: b/1.jpg is a symbolic link, .* by tar with --dereference"):
+        read(path)
+
+
+def test_a_sparse_file_in_a_tar_is_an_error(tmp_path):
+    info = tarfile.TarInfo("a/1.jpg")
+    info.pax_headers = {"GNU.sparse.map": "0,3", "GNU.sparse.size": "3"}
+    info.size = 3
+    with tarfile.open(tmp_path / "it.tar", "w") as archive:
+        archive.addfile(info, io.BytesIO(b"one"))
+    with pytest.raises(ValueError, match=r"it.tar: a/1.jpg is sparse, .* by tar without --sparse"):
+        read(tmp_path / "it.tar")
+
+
+@pytest.mark.parametrize("zeros", [0, 10240, 3 << 20])
+def test_tars_that_were_joined_lose_no_picture_in_silence(tmp_path, zeros: int):
+    first = tar(tmp_path / "first.tar", {"a/1.jpg": b"one"}).read_bytes()
+    (tmp_path / "it.tar").write_bytes(first + bytes(zeros) + first)
+    with pytest.raises(ValueError, match=rf"it.tar is several tars, joined at byte {len(first) + zeros}"):
+        read(tmp_path / "it.tar")
+
+
+@pytest.mark.parametrize("tail", [bytes(2 << 20), b"garbage" * 1000])
+def test_what_is_no_tar_behind_a_tars_end_is_passed_over(tmp_path, tail: bytes):
+    path = tar(tmp_path / "it.tar", FILES)
+    path.write_bytes(path.read_bytes() + tail)
+    assert read(path) == FILES
+
+
 def test_a_cut_inner_tar_is_named(tmp_path):
     whole = tar(tmp_path / "inner", {"a_1.JPEG": b"x" * 5000}).read_bytes()
     outer = tar(tmp_path / "outer.tar", {"b.tar": whole, "a.tar": whole[:1500]})
@@ -109,6 +168,52 @@ def test_a_zip_by_another_method_is_named(tmp_path, method: int):
         archive.writestr("a/1.jpg", b"one" * 100)
     with pytest.raises(ValueError, match=r"it.zip: a/1.jpg is compressed by method \d+; store or deflate"):
         read(tmp_path / "it.zip")
+
+
+def changed(path: Path, at: int, value: int) -> Path:
+    """A zip with another byte in the first entry of its directory."""
+    data = bytearray(path.read_bytes())
+    data[data.index(b"PK\x01\x02") + at] = value
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("at", "value", "message"),
+    [
+        (6, 99, r"it.zip cannot be read \(zip file version 9.9\)"),
+        (8, 1, r"it.zip: ä/1.jpg is encrypted"),
+        (10, 9, r"it.zip: ä/1.jpg is compressed by method 9"),
+        (46, 0xFF, r"it.zip is not a whole zip archive: .* can't decode byte 0xff"),
+        (45, 0x7F, r"it.zip is not a whole zip archive: ä/1.jpg is not where the directory says"),
+    ],
+)
+def test_a_zip_that_cannot_be_read_is_named(tmp_path, at: int, value: int, message: str):
+    with zipfile.ZipFile(tmp_path / "it.zip", "w") as archive:
+        archive.writestr("ä/1.jpg", b"one")
+    with pytest.raises(ValueError, match=message):
+        read(changed(tmp_path / "it.zip", at, value))
+
+
+def test_a_symbolic_link_in_a_zip_is_an_error(tmp_path):
+    link = zipfile.ZipInfo("a/1.jpg")
+    link.create_system, link.external_attr = 3, 0o120777 << 16
+    with zipfile.ZipFile(tmp_path / "it.zip", "w") as archive:
+        archive.writestr(link, "../b/1.jpg")
+    with pytest.raises(ValueError, match=r"it.zip: a/1.jpg is a symbolic link: write it by zip without --symlinks"):
+        read(tmp_path / "it.zip")
+
+
+def test_a_zip_behind_a_program_is_read_in_place(tmp_path):
+    with zipfile.ZipFile(tmp_path / "it.zip", "w") as archive:
+        archive.writestr("a/1.jpg", b"one")
+    (tmp_path / "it.zip").write_bytes(b"#!/bin/sh\n" + (tmp_path / "it.zip").read_bytes())
+    assert read(tmp_path / "it.zip") == {"a/1.jpg": b"one"}
+
+
+def test_an_empty_zip_has_no_members(tmp_path):
+    zipfile.ZipFile(tmp_path / "it.zip", "w").close()
+    assert read(tmp_path / "it.zip") == {}
 
 
 def test_a_cut_zip_is_named(tmp_path):

@@ -292,6 +292,7 @@ def acquired(dataset: str, options: dict[str, str]) -> Path:
 def packed(raw: Path, split: str, form: FormSpec) -> tuple[dict, list[dict[str, str]]]:
     out = Path("packed")
     files = ["--beton", f"{out}/{split}.beton", "--manifest", f"{out}/{split}.json", "--images", f"{out}/{split}.csv"]
+    files += ["--mean-image", f"{out}/{split}.npy"]
     sources = ["--source", f"{raw}/source.json", "--index", f"{raw}/index.csv", "--split", split]
     pack.main(pack.arguments().parse_args(["--spec", specification(form), *sources, *files]))
     with (out / f"{split}.csv").open() as file:

@@ -97,6 +97,58 @@ def test_litter_is_passed_over(tmp_path):
     assert len(listed(packed_tar(path, tmp_path / "p.tar"), tmp_path)) == 5
 
 
+def test_names_that_begin_above_their_folder_are_not_hidden(tmp_path):
+    path = packed_tar(plant(tmp_path / "p"), tmp_path / "p.tar", "../where")
+    assert len(listed(path, tmp_path)) == 5
+
+
+def test_links_are_followed_once(tmp_path):
+    path = plant(tmp_path / "p", TREE[2:])
+    plant(tmp_path / "elsewhere", ["cats/a.jpg"])
+    (path / "train/cat").symlink_to(tmp_path / "elsewhere/cats")
+    (path / "train/dog/again").symlink_to("..")
+    (path / "again").symlink_to(".")
+    assert listed(path, tmp_path) == [
+        ("train", "cat", "cat/a.jpg"),
+        ("train", "dog", "dog/c.png"),
+        ("val", "cat", "cat/d.jpg"),
+        ("val", "dog", "dog/e.jpg"),
+    ]
+
+
+def test_a_link_that_leads_nowhere_is_named(tmp_path):
+    path = plant(tmp_path / "p")
+    (path / "train/cat/z.jpg").symlink_to("nowhere.jpg")
+    with pytest.raises(ValueError, match=r"train/cat/z.jpg is a link that leads nowhere"):
+        listed(path, tmp_path)
+
+
+def test_what_is_neither_file_nor_folder_is_no_picture(tmp_path):
+    path = plant(tmp_path / "p")
+    os.mkfifo(path / "train/cat/pipe.jpg")
+    assert len(listed(path, tmp_path)) == 5
+
+
+def test_a_folder_that_cannot_be_read_is_no_empty_one(tmp_path, monkeypatch):
+    path, scandir = plant(tmp_path / "p"), os.scandir
+
+    def refuse(folder):
+        if Path(folder).name == "cat":
+            raise PermissionError(13, "Permission denied", str(folder))
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(PermissionError, match="train/cat"):
+        listed(path, tmp_path)
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_a_class_without_a_picture_is_named(tmp_path, split: str):
+    path = plant(tmp_path / "p", [*TREE, f"{split}/eel/.DS_Store"])
+    with pytest.raises(ValueError, match=rf"p/{split} has folders without pictures: eel; fill or remove them"):
+        listed(path, tmp_path)
+
+
 def test_any_other_file_of_a_class_is_a_picture_to_be_checked(tmp_path):
     path = plant(tmp_path / "p", [*TREE, "train/cat/notes.txt"])
     assert ("train", "cat", "cat/notes.txt") in listed(path, tmp_path)
@@ -117,7 +169,8 @@ def test_files_beside_the_splits_are_no_pictures(tmp_path):
         ([*TREE, "train/cat/kitten/f.jpg"], "kitten/f.jpg should be train/<class>/<image>"),
         ([*TREE, "train/f.jpg"], "train/f.jpg should be train/<class>/<image>"),
         ([f"{a}/{name}" for a in "pq" for name in TREE], "has 'train' in several folders: p, q"),
-        ([".hidden"], "is empty"),
+        ([".hidden"], r"is empty \(hidden files are passed over\)"),
+        (["1.jpg", "2.jpg"], r"has no split 'train', only files: 1\.jpg, 2\.jpg"),
     ],
 )
 def test_a_wrong_layout_is_named(tmp_path, names: list[str], message: str):

@@ -1,24 +1,26 @@
 """Pictures inside an uncompressed archive, read in place: where each member's bytes lie. Tar, tar of tars, zip."""
 
-import gzip
+import stat
 import struct
 import tarfile
 import zipfile
-import zlib
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple
 
-from ilsvrc.data._disk import byte_bar, enough_disk
+from ilsvrc.data._disk import CHUNK_BYTES
 
-ZIP = b"PK\x03\x04"
+LOCAL_HEADER = b"PK\x03\x04"
+ZIP = (LOCAL_HEADER, b"PK\x05\x06", b"PK\x07\x08")  # the second where it is empty, the third where it was streamed
 COMPRESSED = {
     b"\x1f\x8b": "gzip",
     b"BZh": "bzip2",
     b"\xfd7zXZ": "xz",
     b"\x28\xb5\x2f\xfd": "zstd",
 }
-BLOCK_BYTES, CHUNK_BYTES = 512, 1 << 20
+JUNK = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx"}
+BLOCK_BYTES, RECORD_BYTES = 512, 10240  # tars are padded to whole records
 ENCRYPTED = 0x1  # a flag of a zip's member
 
 
@@ -35,15 +37,21 @@ class Member(NamedTuple):
     kind: str = ""
 
 
+def hidden(name: str) -> bool:
+    """Whether a path has a part that is hidden or a file manager's litter."""
+    parts = PurePosixPath(name).parts
+    return any((part.startswith(".") and part != "..") or part.lower() in JUNK for part in parts)
+
+
 def members(archive: Path) -> Iterator[Member]:
-    """The regular files of a tar or a zip, in its order.
+    """The regular files of a tar or a zip, in its order; a tar's hard links come last.
 
     Raises:
-        ValueError: it is compressed, no archive, or ends too early.
+        ValueError: it is compressed, no archive, ends too early, or holds what cannot be read in place.
     """
     with archive.open("rb") as file:
         start = file.read(8)
-    if start.startswith(ZIP):
+    if start.startswith(ZIP) or (archive.suffix.lower() == ".zip" and zipfile.is_zipfile(archive)):
         yield from _zip_members(archive)
         return
     for magic, kind in COMPRESSED.items():
@@ -59,8 +67,37 @@ def inner_members(outer: Member) -> Iterator[Member]:
     """The regular files of a tar that is itself a member of a tar; their offsets are those in the outer file.
 
     Raises:
-        ValueError: it is no tar, or ends too early.
+        ValueError: it is no tar, ends too early, is several, or holds what cannot be read in place.
     """
+    links: defaultdict[str, list[str]] = defaultdict(list)  # file -> its other names
+    for info in _entries(outer):
+        name = info.name.removeprefix("./")
+        if info.islnk():
+            links[info.linkname.removeprefix("./")].append(name)
+        elif (info.issym() or info.issparse()) and not hidden(name):
+            kind, option = ("a symbolic link", "with --dereference") if info.issym() else ("sparse", "without --sparse")
+            raise ValueError(f"{_named(outer)}: {name} is {kind}, and has no bytes to read: write it by tar {option}")
+        elif info.isreg() and not info.issparse():
+            yield Member(name, outer.file, info.offset_data, info.size)
+    if links:
+        yield from _linked(outer, links)
+
+
+def _linked(outer: Member, links: dict[str, list[str]]) -> Iterator[Member]:
+    """The files that a tar holds under another name."""
+    found = {}
+    for info in _entries(outer):
+        name = info.name.removeprefix("./")
+        if name in links and info.isreg():
+            found[name] = Member(name, outer.file, info.offset_data, info.size)
+    for target, names in links.items():
+        if target not in found and not all(map(hidden, names)):
+            raise ValueError(f"{_named(outer)}: {names[0]} is a link to {target}, which is not in it: write it anew")
+        yield from (found[target]._replace(name=name) for name in names if target in found)
+
+
+def _entries(outer: Member) -> Iterator[tarfile.TarInfo]:
+    """Every entry of a tar, seen to lie within it."""
     end, where = outer.offset + outer.size, _named(outer)
     try:
         with outer.file.open("rb") as file:
@@ -69,14 +106,14 @@ def inner_members(outer: Member) -> Iterator[Member]:
                 for info in tar:
                     if info.offset >= end:  # without closing blocks, this is the next member of the outer tar
                         break
-                    if info.isreg() and not info.issparse():
-                        if info.offset_data + info.size > end:
-                            raise ValueError(
-                                f"{where} is truncated: it has {outer.size} bytes and {info.name} would end behind them"
-                            )
-                        yield Member(info.name.removeprefix("./"), outer.file, info.offset_data, info.size)
+                    if info.isreg() and not info.issparse() and info.offset_data + info.size > end:
+                        raise ValueError(
+                            f"{where} is truncated: it has {outer.size} bytes and {info.name} would end behind them"
+                        )
+                    yield info
                     tar.members = []  # a million members need no memory
                 _refuse_early_end(where, file, tar.offset, end)
+                _refuse_second(where, file, outer.offset, tar.offset, end)
     except tarfile.TarError as error:
         raise ValueError(f"{where} is not a tar archive, or is damaged: {error}") from None
 
@@ -90,54 +127,27 @@ def _refuse_early_end(where: str, file: IO[bytes], offset: int, end: int) -> Non
         raise ValueError(f"{where} is not a tar archive, or is damaged at byte {offset} of {file.name}")
 
 
-def decompress(source: Path, target: Path) -> None:
-    """A gzip's content as a plain file, its checksum (CRC-32) held, under its final name only when it is whole.
-
-    Raises:
-        ValueError: it is no gzip, or is damaged.
-    """
-    unfinished = target.with_name(f"{target.name}.tmp")
-    with byte_bar(f"decompress {source.name}", source.stat().st_size) as progress, enough_disk(target):
-        try:
-            with source.open("rb") as squeezed, gzip.open(squeezed) as content, unfinished.open("wb") as file:
-                while chunk := content.read(CHUNK_BYTES):
-                    file.write(chunk)
-                    progress.update(squeezed.tell() - progress.done)
-            unfinished.replace(target)
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise ValueError(f"{source} is damaged ({error}): remove it and run again") from None
-        finally:
-            unfinished.unlink(missing_ok=True)
+def _refuse_second(where: str, file: IO[bytes], start: int, offset: int, end: int) -> None:
+    """Of tars that were joined end to end, tar and tarfile read the first without a word about the others."""
+    at = start + -(-(offset - start) // RECORD_BYTES) * RECORD_BYTES  # what fills the last record may be anything
+    file.seek(at)
+    while at < end and (chunk := file.read(min(CHUNK_BYTES, end - at))):
+        rest = chunk.lstrip(b"\0")
+        if rest:
+            at += (len(chunk) - len(rest)) // BLOCK_BYTES * BLOCK_BYTES
+            file.seek(at)
+            if _is_header(file.read(BLOCK_BYTES)):
+                raise ValueError(f"{where} is several tars, joined at byte {at}: join them by tar --concatenate")
+            return
+        at += len(chunk)
 
 
-def extract(source: Path, names: Iterable[str], folder: Path) -> None:
-    """The files `names` of a tar (compressed by gzip or not), each into `folder` under its last name.
-
-    Raises:
-        ValueError: one is not there, or the archive is damaged.
-    """
-    missing = set(names)
-    folder.mkdir(parents=True, exist_ok=True)
+def _is_header(block: bytes) -> bool:
     try:
-        with tarfile.open(source) as tar, enough_disk(folder):
-            for info in tar:
-                if info.name.removeprefix("./") in missing and info.isreg():
-                    missing.remove(info.name.removeprefix("./"))
-                    _write(tar, info, folder / Path(info.name).name)
-    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise ValueError(f"{source} is damaged ({error}): remove it and run again") from None
-    if missing:
-        raise ValueError(f"{source} lacks {', '.join(sorted(missing))}; it is not the archive that it should be")
-
-
-def _write(tar: tarfile.TarFile, info: tarfile.TarInfo, target: Path) -> None:
-    unfinished = target.with_name(f"{target.name}.tmp")
-    content = tar.extractfile(info)
-    assert content
-    with unfinished.open("wb") as file:
-        while chunk := content.read(CHUNK_BYTES):
-            file.write(chunk)
-    unfinished.replace(target)
+        tarfile.TarInfo.frombuf(block, tarfile.ENCODING, "surrogateescape")
+    except tarfile.HeaderError:
+        return False
+    return True
 
 
 def _zip_members(archive: Path) -> Iterator[Member]:
@@ -151,8 +161,10 @@ def _zip_members(archive: Path) -> Iterator[Member]:
                 info = left.pop()
                 if not info.is_dir():
                     yield _zip_member(archive, file, info, size)
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, UnicodeDecodeError) as error:
         raise ValueError(f"{archive} is not a whole zip archive: {error}") from None
+    except NotImplementedError as error:
+        raise ValueError(f"{archive} cannot be read ({error}): write a plain zip or tar archive") from None
 
 
 def _zip_member(archive: Path, file: IO[bytes], info: zipfile.ZipInfo, size: int) -> Member:
@@ -160,9 +172,11 @@ def _zip_member(archive: Path, file: IO[bytes], info: zipfile.ZipInfo, size: int
     if info.flag_bits & ENCRYPTED or info.compress_type not in kinds:
         how = "encrypted" if info.flag_bits & ENCRYPTED else f"compressed by method {info.compress_type}"
         raise ValueError(f"{archive}: {info.filename} is {how}; store or deflate its pictures without a password")
+    if stat.S_ISLNK(info.external_attr >> 16) and not hidden(info.filename):
+        raise ValueError(f"{archive}: {info.filename} is a symbolic link: write it by zip without --symlinks")
     file.seek(info.header_offset)
     header = file.read(30)
-    if len(header) < 30 or not header.startswith(ZIP):
+    if len(header) < 30 or not header.startswith(LOCAL_HEADER):
         raise zipfile.BadZipFile(f"{info.filename} is not where the directory says")
     offset = info.header_offset + 30 + sum(struct.unpack("<HH", header[26:30]))
     if offset + info.compress_size > size:

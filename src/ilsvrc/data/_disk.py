@@ -1,7 +1,9 @@
-"""Writing many bytes: how far it is, and one clear sentence where the disk is full."""
+"""Writing many bytes: how far it is, who else writes there, and one clear sentence where the disk is full."""
 
 import errno
+import os
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -9,6 +11,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ilsvrc.progress import Bar
+
+CHUNK_BYTES = 1 << 20
 
 
 def byte_bar(title: str, total: int | None) -> "AbstractContextManager[Bar]":
@@ -39,3 +43,25 @@ def check_space(path: Path, needed: int) -> None:
     if needed > free:
         message = f"{needed / 1e9:.2f} GB are needed and {free / 1e9:.2f} GB are free: make room and run again"
         raise OSError(errno.ENOSPC, message, str(path))
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Waits until no other process of this machine is `alone` in the folder.
+
+    The lock is on the folder itself: it leaves no file, and goes with its process however that ends.
+    """
+    import fcntl
+
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        sys.stderr.write(f"another process writes to {folder}: waiting for it\n")
+        fcntl.flock(handle, fcntl.LOCK_EX)
+    except OSError:  # a file system that has no locks
+        pass
+    try:
+        yield
+    finally:
+        os.close(handle)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from ilsvrc.card import Sample
 from ilsvrc.data import _layout
-from ilsvrc.data._archive import decompress
 from ilsvrc.data._fetch import Remote, fetch
+from ilsvrc.data._unpack import decompress
 
 ADDRESS = "https://s3.amazonaws.com/fast-ai-imageclas"
 LICENCE = "Apache 2.0 (the repository); the pictures are ImageNet's, under its terms of access"

@@ -1,15 +1,15 @@
 """Pictures laid out as `[<anything>/]<split>/<class>/<image>`, in a folder, a tar or a zip. A million take little."""
 
 import os
+import stat
 from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from ilsvrc.card import Sample
-from ilsvrc.data._archive import Member, members
+from ilsvrc.data._archive import Member, hidden, members
 
 TEST_SPLITS = ("val", "validation", "valid", "test")
-JUNK = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx"}
 Parts = tuple[str, ...]
 
 
@@ -61,18 +61,38 @@ def check(path: Path, train_split: str | None = None, test_split: str | None = N
 
 
 def files(folder: Path) -> Iterator[Member]:
-    """Every file under `folder` that is no litter, links followed."""
-    for parent, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = sorted(name for name in folders if not hidden(name))
-        for name in sorted(names):
-            if not hidden(name):
-                file = Path(parent) / name
-                yield Member(file.relative_to(folder).as_posix(), file, 0, file.stat().st_size)
+    """Every regular file under `folder` that is no litter, links followed.
+
+    Raises:
+        ValueError: a link leads nowhere.
+        OSError: a folder cannot be read.
+    """
+    yield from _below(folder, "", frozenset())
 
 
-def hidden(name: str) -> bool:
-    """Whether a path has a part that is hidden or a file manager's litter."""
-    return any(part.startswith(".") or part.lower() in JUNK for part in PurePosixPath(name).parts)
+def _below(folder: Path, prefix: str, above: frozenset[tuple[int, int]]) -> Iterator[Member]:
+    """What lies in a folder, whose path begins with `prefix`; a link to a folder that it is in is passed over."""
+    status = folder.stat()
+    here = (status.st_dev, status.st_ino)
+    if here in above:
+        return
+    with os.scandir(folder) as entries:
+        found = sorted((entry for entry in entries if not hidden(entry.name)), key=lambda entry: entry.name)
+    for entry in found:
+        status = _status(entry)
+        if stat.S_ISDIR(status.st_mode):
+            yield from _below(Path(entry.path), f"{prefix}{entry.name}/", above | {here})
+        elif stat.S_ISREG(status.st_mode):
+            yield Member(prefix + entry.name, Path(entry.path), 0, status.st_size)
+
+
+def _status(entry: os.DirEntry[str]) -> os.stat_result:
+    try:
+        return entry.stat()
+    except OSError as error:
+        if not entry.is_symlink():
+            raise
+        raise ValueError(f"{entry.path} is a link that leads nowhere ({error.strerror}): mend or remove it") from None
 
 
 def _tree(path: Path) -> Tree:
@@ -84,7 +104,7 @@ def _tree(path: Path) -> Tree:
         *folder, name = PurePosixPath(member.name).parts
         tree.setdefault(tuple(folder), Pictures()).add(name, member)
     if not tree:
-        raise ValueError(f"{path} is empty; it should hold <split>/<class>/<image>")
+        raise ValueError(f"{path} is empty (hidden files are passed over); it should hold <split>/<class>/<image>")
     return tree
 
 
@@ -109,8 +129,9 @@ def _root(path: Path, tree: Tree, train: str) -> Parts:
     roots = {parts[: parts.index(train)] for parts in tree if train in parts}
     if not roots:
         names = {part for parts in tree for part in parts[:2]}
+        only = f"folders: {listed(names)}" if names else f"files: {listed(tree[()].names)}"
         raise ValueError(
-            f"{path} has no split {train!r}, only folders: {listed(names)};"
+            f"{path} has no split {train!r}, only {only};"
             " it should hold train/<class>/<image>, or name the split by data.train_split in params.yaml"
         )
     nearest = min(map(len, roots))
@@ -129,7 +150,17 @@ def _classes(path: Path, tree: Tree, split: Parts) -> Split:
                 odd = "/".join((*parts, pictures.names[0]))
                 raise ValueError(f"{path}: {odd} should be {'/'.join(split)}/<class>/<image>")
             classes[parts[-1]] = parts
+    if path.is_dir():
+        _refuse_empty(path.joinpath(*split), classes)
     return classes
+
+
+def _refuse_empty(split: Path, classes: Split) -> None:
+    """A class without a picture: most often, copying it failed."""
+    empty = [folder.name for folder in split.iterdir() if folder.is_dir() and not hidden(folder.name)]
+    empty = [name for name in empty if name not in classes]
+    if empty:
+        raise ValueError(f"{split} has folders without pictures: {listed(empty)}; fill or remove them")
 
 
 def _same_classes(path: Path, splits: Mapping[str, Split]) -> None:

@@ -6,8 +6,7 @@ from typing import Any
 
 from ilsvrc.card import Sample
 from ilsvrc.data import _records
-from ilsvrc.data._archive import CHUNK_BYTES
-from ilsvrc.data._disk import byte_bar, check_space, enough_disk
+from ilsvrc.data._disk import CHUNK_BYTES, byte_bar, check_space, enough_disk
 from ilsvrc.data._fetch import Remote, fetch
 
 ADDRESS = "http://ufldl.stanford.edu/housenumbers"

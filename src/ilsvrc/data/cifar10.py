@@ -9,8 +9,8 @@ from typing import Any
 
 from ilsvrc.card import Card, Sample
 from ilsvrc.data import _records
-from ilsvrc.data._archive import extract
 from ilsvrc.data._fetch import Remote, fetch
+from ilsvrc.data._unpack import extract
 
 FOLDER = "cifar-10-batches-bin"
 TRAIN = tuple(f"data_batch_{number}.bin" for number in range(1, 6))

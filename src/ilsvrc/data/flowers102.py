@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from ilsvrc.card import Card, Sample
-from ilsvrc.data._archive import Member, decompress, members
+from ilsvrc.data._archive import Member, members
 from ilsvrc.data._fetch import Remote, fetch
+from ilsvrc.data._unpack import decompress
 
 ADDRESS = "https://www.robots.ox.ac.uk/~vgg/data/flowers/102"
 FILES = {  # MD5 as torchvision, sizes as tensorflow_datasets states them; the owners publish none

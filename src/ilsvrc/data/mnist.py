@@ -9,8 +9,8 @@ from typing import Any
 
 from ilsvrc.card import Card, Sample
 from ilsvrc.data import _records
-from ilsvrc.data._archive import decompress
 from ilsvrc.data._fetch import Remote, fetch
+from ilsvrc.data._unpack import decompress
 
 MIRRORS = (  # torchvision's, Google's; LeCun's own page refuses most downloads since 2021
     "https://ossci-datasets.s3.amazonaws.com/mnist",
