@@ -463,3 +463,32 @@ def test_a_folder_without_tars_is_no_imagenet21k(world):
     for path in ("empty", "nowhere"):
         with pytest.raises(ValueError, match=r"holds no tars; it should be a folder of n00000000\.tar"):
             acquired("imagenet21k", {"path": path})
+
+
+def test_litter_and_older_copies_are_no_pictures_of_imagenet21k(world):
+    new, old = jpeg(8), jpeg(9)
+    pictures = tar({"a_1.JPEG": old, "._a_1.JPEG": b"litter", "./a_1.JPEG": new})
+    Path("it.tar").write_bytes(tar({"n1.tar": pictures, "._n1.tar": b"litter"}))
+    Path("each").mkdir()
+    Path("each/n1.tar").write_bytes(pictures)
+    Path("each/._n1.tar").write_bytes(b"litter")
+    for path in ("it.tar", "each"):
+        raw = acquired("imagenet21k", {"path": path})
+        found = index.read(raw / "index.csv", "train")
+        assert [own_bytes(sample, raw) for sample in found] == [new]
+
+
+def test_two_tars_of_one_class_are_an_error(world):
+    Path("it.tar").write_bytes(tar({f"{part}/n1.tar": tar({"a_1.JPEG": jpeg(8)}) for part in "ab"}))
+    with pytest.raises(ValueError, match=r"it.tar holds both a/n1.tar and b/n1.tar"):
+        acquired("imagenet21k", {"path": "it.tar"})
+
+
+def test_a_damaged_devkit_with_the_blacklist_is_named(world):
+    expected = nonblacklisted_world(world)
+    name = "ILSVRC2014_devkit/data/ILSVRC2014_clsloc_validation_blacklist.txt"
+    devkit = bytearray(tar({name: noise(200_000).tobytes()}, "w:gz"))
+    devkit[100_000:100_040] = b"\xff" * 40
+    Path("ilsvrc/ILSVRC2014_devkit.tgz").write_bytes(devkit)
+    with pytest.raises(ValueError, match=r"ILSVRC2014_devkit.tgz cannot give .*: download it again"):
+        acquired("imagenet_nonblacklisted", expected.options)

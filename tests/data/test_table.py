@@ -70,14 +70,39 @@ def test_without_a_split_a_fifth_is_for_the_test(tmp_path):
         ([*ROWS, ROWS[1]], r"lists a/1\.jpg more than once"),
         ([*ROWS, "pictures.csv,cat,other"], "has the splits 'other', 'test', 'train'; they should be 'train' and one"),
         (ROWS[:2], "has the splits 'train'"),
-        ([*ROWS[:3], ROWS[4]], "one of them has none of dog"),
-        (["file,label", "a/1.jpg,cat"], "one of them has none of cat .*without a column split, a fifth"),
+        ([*ROWS, "./a//1.jpg,cat,test"], r"lists a/1\.jpg more than once"),
+        ([*ROWS, "a/1.jpg,cat"], "line 6: there should be a value for each of file,label,split; one with a comma"),
+        ([*ROWS, "a,1.jpg,cat,train"], "line 6: there should be a value for each"),
+        ([*ROWS, '"a/1.jpg,cat', *["x" * 1000] * 200], r"field larger than .* \(is a quote not closed\?\)"),
+        ([*ROWS, f"{'x' * 5000},cat,train"], "line 6: there is no file .*xxx"),
+        (["file,label,label", "a/1.jpg,cat,cat"], "each should have a name of its own"),
+        ([row.replace(",", ";") for row in ROWS], "has the columns file;label;split; .* parted by commas"),
+        ([*ROWS[:3], ROWS[4]], "one of them has none of 'dog'"),
+        ([*ROWS, "pictures.csv, cat,train"], "one of them has none of ' cat'"),
+        (["file,label", "a/1.jpg,cat"], "one of them has none of 'cat' .*without a column split, a fifth"),
         (["file,label"], "one of them has none of nothing"),
     ],
 )
 def test_a_wrong_table_is_named(tmp_path, rows: list[str], message: str):
     with pytest.raises(ValueError, match=message):
         listed(table(tmp_path, rows), tmp_path)
+
+
+def test_a_table_in_utf_16_is_named(tmp_path):
+    with pytest.raises(ValueError, match=r"pictures.csv is text in UTF-16: save it as CSV in UTF-8"):
+        listed(table(tmp_path, encoding="utf-16"), tmp_path)
+
+
+def test_carriage_returns_quotes_and_blank_lines_are_taken(tmp_path):
+    (tmp_path / "a,b.jpg").touch()
+    path = table(tmp_path, [*ROWS, "", '"a,b.jpg",cat,train'])
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    assert listed(path, tmp_path / "raw") == sorted([*EXPECTED, ("train", "cat", "cat/a,b.jpg")])
+
+
+def test_a_fingerprint_of_a_wrong_table_is_left_to_the_check(tmp_path):
+    path = table(tmp_path, [*ROWS, '"' + "x" * 200_000])
+    assert len(folder.fingerprint({"path": str(path)})) == 16
 
 
 def test_a_missing_table_is_named(tmp_path):

@@ -1,10 +1,12 @@
 import csv
 import json
+import os
 from pathlib import Path
 
 import pytest
 
 from ilsvrc.card import Card, Sample
+from ilsvrc.loading import index
 from ilsvrc.runs import SourceSpec, specification
 from ilsvrc.stages import acquire
 
@@ -13,7 +15,7 @@ def run(folder: Path, spec: SourceSpec) -> tuple[dict, list[dict[str, str]]]:
     source, index = folder / "source.json", folder / "index.csv"
     given = ["--spec", specification(spec), "--source", str(source), "--index", str(index)]
     acquire.main(acquire.arguments().parse_args(given))
-    with index.open() as file:
+    with index.open(errors="surrogateescape") as file:
         return json.loads(source.read_text()), list(csv.DictReader(file))
 
 
@@ -62,6 +64,29 @@ def test_nothing_but_the_two_files_is_left(tmp_path):
     assert sorted(path.name for path in (tmp_path / "raw").iterdir()) == ["index.csv", "source.json"]
 
 
+@pytest.mark.parametrize("path", [None, ""])
+def test_a_path_that_is_not_set_is_named(tmp_path, path: str | None):
+    with pytest.raises(ValueError, match=r"data\.path in params\.yaml is not set; for folder it should name a folder,"):
+        run(tmp_path / "raw", SourceSpec(dataset="folder", options={"path": path}))
+
+
+def test_odd_names_come_out_of_the_index_as_they_went_in(tmp_path):
+    names = ["a\nb.jpg", 'q"u,o.jpg', os.fsdecode(b"\xff.jpg"), " .jpg"]
+    for name in names:
+        (pictures(tmp_path / "mine") / "train/a" / name).write_bytes(b"x")
+    run(tmp_path / "raw", SourceSpec(dataset="folder", options={"path": str(tmp_path / "mine")}))
+    found = {sample.name: sample for sample in index.read(tmp_path / "raw/index.csv", "train")}
+    assert set(found) == {f"a/{name}" for name in [*names, "1.jpg"]} | {"b/2.jpg"}
+    assert all((tmp_path / "raw" / sample.file).stat().st_size == sample.size for sample in found.values())
+
+
+def test_a_name_that_the_index_cannot_hold_is_an_error(tmp_path):
+    (pictures(tmp_path / "mine") / "train/a/1\r.jpg").touch()
+    with pytest.raises(ValueError, match=r"'a/1\\r.jpg' has a carriage return or a null byte in its name: rename"):
+        run(tmp_path / "raw", SourceSpec(dataset="folder", options={"path": str(tmp_path / "mine")}))
+    assert list((tmp_path / "raw").glob("*index*unchecked")) == []
+
+
 def seen(*samples: tuple[str, str]) -> acquire.Seen:
     found = acquire.Seen()
     list(found.passing(Sample(split, label_name, "x", "x", 0, 1) for split, label_name in samples))
@@ -71,7 +96,7 @@ def seen(*samples: tuple[str, str]) -> acquire.Seen:
 @pytest.mark.parametrize(
     ("card", "message"),
     [
-        (Card("t", "", "", classes=3), "t should have 3 classes; 2 were found"),
+        (Card("t", "", "", classes=3), "t should have 3 classes; 2 were found: remove data/raw/t"),
         (Card("t", "", "", counts={"train": 5}), "t should have 5 pictures in train; 2 were found"),
     ],
 )

@@ -1,13 +1,14 @@
 """The classification data of ILSVRC-2012, read in place from the three archives that the user brings."""
 
 import tarfile
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from ilsvrc.card import Sample
 from ilsvrc.data import _fingerprint
-from ilsvrc.data._archive import Member, inner_members, members
+from ilsvrc.data._archive import Member, hidden, inner_members, members
 from ilsvrc.data._fetch import DOWNLOADS, Remote, mismatch
 
 # MD5 as image-net.org and torchvision state them
@@ -67,7 +68,13 @@ def val_samples(folder: Path, raw: Path, file: str, left_out: frozenset[int] = f
 
 def class_tars(outer: Path) -> dict[str, Member]:
     """Class -> its tar inside the tar `outer`."""
-    tars = {Path(m.name).name.removesuffix(".tar"): m for m in members(outer) if m.name.endswith(".tar")}
+    tars: dict[str, Member] = {}
+    for member in members(outer):
+        if member.name.endswith(".tar") and not hidden(member.name):
+            former = tars.setdefault(Path(member.name).name.removesuffix(".tar"), member)
+            if former.name != member.name:
+                raise ValueError(f"{outer} holds both {former.name} and {member.name}: which is the class's?")
+            tars[Path(member.name).name.removesuffix(".tar")] = member
     if not tars:
         raise ValueError(f"{outer} should hold a .tar for each class, and holds none")
     return tars
@@ -131,5 +138,5 @@ def _from_tar(archive: Path, name: str) -> bytes:
             content = tar.extractfile(name)
             assert content
             return content.read()
-    except (tarfile.TarError, KeyError, EOFError, OSError) as error:
+    except (tarfile.TarError, zlib.error, KeyError, EOFError, OSError) as error:
         raise ValueError(f"{archive} cannot give {name} ({error}): download it again") from None

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from sys import intern
@@ -13,6 +14,7 @@ from ilsvrc.card import SPLITS, Sample
 from ilsvrc.data._layout import TEST_SPLITS, listed
 
 COLUMNS = ("file", "label")
+UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 TEST_PART = 5  # without a column `split`, one in so many
 
 
@@ -36,9 +38,10 @@ def fingerprint(path: Path) -> str:
         return "missing"
     digest = hashlib.sha256(path.read_bytes())
     with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
-        for row in csv.DictReader(file):
-            picture = path.parent / (row.get("file") or "")
-            digest.update(f"{picture.stat().st_size if picture.is_file() else 'missing'},".encode())
+        with suppress(csv.Error):  # `check` says what is wrong
+            for row in csv.DictReader(file):
+                picture = path.parent / (row.get("file") or "")
+                digest.update(f"{picture.stat().st_size if os.path.isfile(picture) else 'missing'},".encode())
     return digest.hexdigest()[:16]
 
 
@@ -67,20 +70,39 @@ def _rows(path: Path, train: str | None, test: str | None) -> list[Row]:
         found.add(line.get("split"))
     ours = _splits(path, found, train, test) if "split" in columns else None
     rows = [_row(path, number, line, ours) for number, line in _lines(path)]
-    _check_once(path, rows)
+    _check_once(path, [row.file for row in rows])
     _check_classes(path, rows)
     return rows
 
 
 def _lines(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     """Each line with its number; gone through twice, so that a million need not be kept."""
+    with path.open("rb") as start:
+        if start.read(2) in UTF_16:
+            raise ValueError(f"{path} is text in UTF-16: save it as CSV in UTF-8")
     with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
         table = csv.DictReader(file)
-        columns = table.fieldnames or []
-        if not set(COLUMNS) <= set(columns):
-            raise ValueError(f"{path} has the columns {', '.join(columns)}; it should have file,label (and split)")
-        for line in table:
-            yield table.line_num, line
+        try:
+            _check_columns(path, list(table.fieldnames or []))
+            for line in table:
+                if None in line or None in line.values():
+                    raise ValueError(
+                        f"{path}, line {table.line_num}: there should be a value for each of"
+                        f" {','.join(table.fieldnames or [])}; one with a comma in it stands in quotes"
+                    )
+                yield table.line_num, line
+        except csv.Error as error:
+            raise ValueError(f"{path}, line {table.line_num}: {error} (is a quote not closed?)") from None
+
+
+def _check_columns(path: Path, columns: list[str]) -> None:
+    if not set(COLUMNS) <= set(columns):
+        raise ValueError(
+            f"{path} has the columns {', '.join(columns)}; it should have file,label (and split), named in its first"
+            " line and parted by commas"
+        )
+    if len(set(columns)) < len(columns):
+        raise ValueError(f"{path} has the columns {', '.join(columns)}; each should have a name of its own")
 
 
 def _row(path: Path, number: int, line: dict[str, str], ours: dict[str, str] | None) -> Row:
@@ -88,7 +110,7 @@ def _row(path: Path, number: int, line: dict[str, str], ours: dict[str, str] | N
     if not label or not file:
         raise ValueError(f"{path}, line {number}: file or label is empty")
     picture = path.parent / file
-    if not picture.is_file():
+    if not os.path.isfile(picture):  # which takes an impossible name for a missing file
         raise ValueError(f"{path}, line {number}: there is no file {picture}")
     return Row(ours[line["split"]] if ours else _split(file), intern(label), file, picture.stat().st_size)
 
@@ -110,8 +132,9 @@ def _splits(path: Path, found: set[str | None], train: str | None, test: str | N
     return {train: "train", test: "val"}
 
 
-def _check_once(path: Path, rows: list[Row]) -> None:
-    twice = {one for one, following in pairwise(sorted(row.file for row in rows)) if one == following}
+def _check_once(path: Path, files: list[str]) -> None:
+    places = sorted(os.path.abspath(path.parent / file) for file in files)
+    twice = {os.path.relpath(one, path.parent) for one, following in pairwise(places) if one == following}
     if twice:
         raise ValueError(f"{path} lists {listed(twice)} more than once")
 
@@ -121,6 +144,6 @@ def _check_classes(path: Path, rows: list[Row]) -> None:
     missing = classes["train"] ^ classes["val"]
     if missing or not rows:
         raise ValueError(
-            f"{path}: both splits need pictures of every class; one of them has none of {listed(missing)}"
+            f"{path}: both splits need pictures of every class; one of them has none of {listed(map(repr, missing))}"
             " (without a column split, a fifth of each class is for the test: give it one, or more pictures)"
         )

@@ -13,7 +13,7 @@ from typing import Any
 
 from ilsvrc.card import Card, Sample
 from ilsvrc.data import _fingerprint, _ilsvrc2012
-from ilsvrc.data._archive import Member, inner_members
+from ilsvrc.data._archive import Member, hidden, inner_members
 
 VAL_PART = 50
 CARD = Card(
@@ -46,7 +46,8 @@ def samples(raw: Path, options: Mapping[str, Any]) -> Iterator[Sample]:
     val = []
     for wnid, tar in sorted(_class_tars(path).items()):
         file = str(tar.file) if path.is_absolute() else os.path.relpath(tar.file, raw)
-        for picture in sorted(inner_members(tar)):
+        pictures = {member.name: member for member in inner_members(tar) if not hidden(member.name)}
+        for picture in sorted(pictures.values()):
             split = _split(picture.name)
             sample = Sample(split, wnid, f"{wnid}/{picture.name}", file, picture.offset, picture.size)
             if split == "train":
@@ -60,7 +61,8 @@ def _class_tars(path: Path) -> dict[str, Member]:
     """Class -> its tar."""
     if path.is_file():
         return _ilsvrc2012.class_tars(path)
-    tars = {tar.name.removesuffix(".tar"): Member(tar.name, tar, 0, tar.stat().st_size) for tar in path.glob("*.tar")}
+    found = [tar for tar in path.glob("*.tar") if not hidden(tar.name)]
+    tars = {tar.name.removesuffix(".tar"): Member(tar.name, tar, 0, tar.stat().st_size) for tar in found}
     if not tars:
         raise ValueError(f"data.path = {str(path)!r} in params.yaml holds no tars; it should be {CARD.path}")
     return tars

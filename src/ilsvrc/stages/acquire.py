@@ -15,12 +15,16 @@ from ilsvrc.progress import track
 from ilsvrc.runs import SourceSpec, parse_specification
 from ilsvrc.stages._stage import parser, run, say
 
+UNWRITABLE = frozenset("\r\0")
+
 
 def main(arguments: argparse.Namespace) -> None:
     """Writes `--source` and `--index`, and the archives that the card names beside them."""
     spec = parse_specification(SourceSpec, arguments.spec)
     data, raw = plugins.load("data", spec.dataset), arguments.source.parent
     options = spec.options.model_dump()
+    if data.CARD.path and not spec.options.path:
+        raise ValueError(f"data.path in params.yaml is not set; for {spec.dataset} it should name {data.CARD.path}")
     raw.mkdir(parents=True, exist_ok=True)
     data.acquire(raw, options)
     seen = Seen()
@@ -44,8 +48,16 @@ class Seen:
         self.digest = hashlib.sha256()
 
     def passing(self, samples: Iterable[Sample]) -> Iterator[Sample]:
-        """The same pictures, counted."""
+        """The same pictures, counted.
+
+        Raises:
+            ValueError: a name would not come out of the index as it went in.
+        """
         for sample in samples:
+            if not UNWRITABLE.isdisjoint(sample.name + sample.file):
+                raise ValueError(
+                    f"{sample.name!r} has a carriage return or a null byte in its name: rename the picture"
+                )
             self.counts[sample.split, sample.label_name] += 1
             line = f"{sample.split},{sample.label_name},{sample.name},{sample.size}\n"
             self.digest.update(line.encode(errors="surrogateescape"))
@@ -74,7 +86,9 @@ def _check(dataset: str, card: Card, classes: Sequence[str], counts: Mapping[str
     if not classes:
         raise ValueError(f"{dataset} has no pictures")
     if card.classes not in (None, len(classes)):
-        raise ValueError(f"{dataset} should have {card.classes} classes; {len(classes)} were found")
+        raise ValueError(
+            f"{dataset} should have {card.classes} classes; {len(classes)} were found: {_again(dataset, card)}"
+        )
     for split, expected in card.counts.items():
         if sum(counts[split].values()) != expected:
             raise ValueError(
@@ -86,7 +100,7 @@ def _check(dataset: str, card: Card, classes: Sequence[str], counts: Mapping[str
 def _again(dataset: str, card: Card) -> str:
     if card.path:
         return "look into what data.path in params.yaml names"
-    return f"remove data/raw/{dataset} and data/downloads/{dataset} and run again"
+    return f"remove data/raw/{dataset} and its files in data/downloads and run again"
 
 
 def _portable(spec: SourceSpec) -> dict[str, Any]:
