@@ -487,7 +487,7 @@ def test_two_tars_of_one_class_are_an_error(world):
 def test_a_damaged_devkit_with_the_blacklist_is_named(world):
     expected = nonblacklisted_world(world)
     name = "ILSVRC2014_devkit/data/ILSVRC2014_clsloc_validation_blacklist.txt"
-    devkit = bytearray(tar({name: noise(200_000).tobytes()}, "w:gz"))
+    devkit = bytearray(tar({name: repr(noise(200_000).tolist()).encode()}, "w:gz"))
     devkit[100_000:100_040] = b"\xff" * 40
     Path("ilsvrc/ILSVRC2014_devkit.tgz").write_bytes(devkit)
     with pytest.raises(ValueError, match=r"ILSVRC2014_devkit.tgz cannot give .*: download it again"):

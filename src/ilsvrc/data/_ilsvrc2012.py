@@ -88,9 +88,9 @@ def blacklist(folder: Path) -> frozenset[int]:
     """
     listed, devkit = folder / BLACKLIST, folder / BLACKLIST_DEVKIT
     if listed.is_file():
-        text, where = listed.read_text(), listed
+        text, where = listed.read_text(errors="replace"), listed
     elif devkit.is_file():
-        text, where = _from_tar(devkit, f"ILSVRC2014_devkit/data/{BLACKLIST}").decode(), devkit
+        text, where = _from_tar(devkit, f"ILSVRC2014_devkit/data/{BLACKLIST}").decode(errors="replace"), devkit
     else:
         raise ValueError(
             f"{folder} has no {BLACKLIST}: it is in {BLACKLIST_DEVKIT} of https://image-net.org (ILSVRC 2014);"

@@ -1,6 +1,7 @@
 """Pictures that a CSV lists: `file`, `label` and perhaps `split`."""
 
 import csv
+import errno
 import hashlib
 import os
 from collections.abc import Iterator
@@ -37,11 +38,11 @@ def fingerprint(path: Path) -> str:
     if not path.is_file():
         return "missing"
     digest = hashlib.sha256(path.read_bytes())
-    with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
-        with suppress(csv.Error):  # `check` says what is wrong
-            for row in csv.DictReader(file):
-                picture = path.parent / (row.get("file") or "")
-                digest.update(f"{picture.stat().st_size if os.path.isfile(picture) else 'missing'},".encode())
+    text = path.open(newline="", encoding="utf-8-sig", errors="surrogateescape")
+    with text as file, suppress(csv.Error):  # `check` says what is wrong
+        for row in csv.DictReader(file):
+            picture = path.parent / (row.get("file") or "")
+            digest.update(f"{picture.stat().st_size if _is_file(picture) else 'missing'},".encode())
     return digest.hexdigest()[:16]
 
 
@@ -110,9 +111,19 @@ def _row(path: Path, number: int, line: dict[str, str], ours: dict[str, str] | N
     if not label or not file:
         raise ValueError(f"{path}, line {number}: file or label is empty")
     picture = path.parent / file
-    if not os.path.isfile(picture):  # which takes an impossible name for a missing file
+    if not _is_file(picture):
         raise ValueError(f"{path}, line {number}: there is no file {picture}")
     return Row(ours[line["split"]] if ours else _split(file), intern(label), file, picture.stat().st_size)
+
+
+def _is_file(picture: Path) -> bool:
+    """Whether it is there; a name that no file can have is that of none."""
+    try:
+        return picture.is_file()
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        return False
 
 
 def _split(file: str) -> str:
@@ -133,8 +144,9 @@ def _splits(path: Path, found: set[str | None], train: str | None, test: str | N
 
 
 def _check_once(path: Path, files: list[str]) -> None:
-    places = sorted(os.path.abspath(path.parent / file) for file in files)
-    twice = {os.path.relpath(one, path.parent) for one, following in pairwise(places) if one == following}
+    folder = path.parent.absolute()
+    places = sorted(os.path.normpath(folder / file) for file in files)
+    twice = {os.path.relpath(one, folder) for one, following in pairwise(places) if one == following}
     if twice:
         raise ValueError(f"{path} lists {listed(twice)} more than once")
 
