@@ -9,6 +9,7 @@ from typing import Any
 from ilsvrc.card import Sample
 from ilsvrc.data import _fingerprint
 from ilsvrc.data._archive import Member, hidden, inner_members, members
+from ilsvrc.data._disk import CHUNK_BYTES
 from ilsvrc.data._fetch import DOWNLOADS, Remote, mismatch
 
 # MD5 as image-net.org and torchvision state them
@@ -137,6 +138,9 @@ def _from_tar(archive: Path, name: str) -> bytes:
         with tarfile.open(archive) as tar:
             content = tar.extractfile(name)
             assert content
-            return content.read()
+            found = content.read()
+            while tar.fileobj and tar.fileobj.read(CHUNK_BYTES):  # gzip's checksum stands at the end
+                pass
+            return found
     except (tarfile.TarError, zlib.error, KeyError, EOFError, OSError) as error:
         raise ValueError(f"{archive} cannot give {name} ({error}): download it again") from None
