@@ -15,6 +15,7 @@ class Server:
         self.faults: list[str] = []
         self.always: str | None = None
         self.asked: list[tuple[str, str | None]] = []
+        self.later = b""
         self.stall_s = 5.0
         self.address = ""
 
@@ -70,6 +71,11 @@ def answer(handler: BaseHTTPRequestHandler, server: Server) -> None:
         handler.send_header("Content-Range", f"bytes {first}-{len(content) - 1}/{len(content)}")
     if "truncates" in fault:  # as a proxy does that lost the end: shorter, and content with it
         body = body[: len(body) // 2]
+    if "page" in fault:  # what a hotel's network puts in the place of everything
+        body = b"<html>log in</html>"
+        handler.send_header("Content-Type", "text/html; charset=utf-8")
+    if "endless" in fault:
+        body += bytes(10 * len(content))
     if "gzip" in fault:  # what some servers say of a .tar.gz
         handler.send_header("Content-Encoding", "gzip")
     if "no length" in fault:
@@ -79,6 +85,8 @@ def answer(handler: BaseHTTPRequestHandler, server: Server) -> None:
     handler.end_headers()
     assert handler_is_partial or not start
     sent = body[: len(body) // 2] if any(word in fault for word in ("closes", "stalls", "no length")) else body
+    if "changes" in fault:  # as when the owners put up another version
+        server.files[handler.path.lstrip("/")] = server.later
     handler.wfile.write(sent)
     handler.wfile.flush()
     if "stalls" in fault:

@@ -4,14 +4,18 @@ import hashlib
 import os
 import random
 import shutil
+import subprocess
+import sys
 import time
 from collections import namedtuple
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from faulty_server import Server, serving
 
 from ilsvrc.data import _fetch, _http
+from ilsvrc.data._disk import alone
 from ilsvrc.data._fetch import Remote, fetch, mismatch
 
 CONTENT = random.Random(0).randbytes(400_000)
@@ -151,6 +155,102 @@ def test_a_server_that_ignores_ranges_and_always_breaks_is_given_up(server):
     assert not PLACE.exists()
 
 
+def test_a_half_of_this_very_fetch_that_is_of_another_file_costs_one_start_anew(server):
+    server.files["it.tar"], server.later = bytes(len(CONTENT)), CONTENT
+    server.faults = ["closes changes"]
+    fetch(of(server), "set")
+    assert [asked for _, asked in server.asked] == [None, "bytes=200000-", None]
+    assert PLACE.read_bytes() == CONTENT
+
+
+def test_wrong_bytes_in_halves_are_given_up_all_the_same(server):
+    server.files["it.tar"] = bytes(len(CONTENT))
+    server.faults = ["closes", ""] * 5
+    with pytest.raises(OSError, match="should be .*; removed"):
+        fetch(of(server), "set")
+    assert len(server.asked) == 4
+    assert list(PLACE.parent.iterdir()) == []
+
+
+def half() -> Path:
+    PLACE.parent.mkdir(parents=True)
+    part = PLACE.with_name("it.tar.part")
+    part.write_bytes(CONTENT[:123_456])
+    return part
+
+
+def test_a_web_page_in_the_place_of_the_file_leaves_the_half(server):
+    part = half()
+    server.always = "ignores ranges page no length"
+    with pytest.raises(OSError, match=r"it is a web page there \(of http://127.*/it.tar\), not the file"):
+        fetch(of(server), "set")
+    assert part.read_bytes() == CONTENT[:123_456]
+
+
+def test_a_mirror_without_the_file_or_with_another_leaves_the_half(server, tmp_path, monkeypatch):
+    half()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/it.tar").write_bytes(b"other")
+    monkeypatch.setenv(_fetch.MIRRORS, f"{tmp_path}/none {tmp_path}/other")
+    fetch(of(server), "set")
+    assert server.asked == [("/it.tar", "bytes=123456-")]
+    assert PLACE.read_bytes() == CONTENT
+
+
+def test_an_answer_that_does_not_end_does_not_fill_the_disk(server):
+    server.always = "endless no length"
+    with pytest.raises(OSError, match="it has more than 400000 bytes there"):
+        fetch(of(server), "set")
+    assert PLACE.with_name("it.tar.part").stat().st_size < 420_000
+    server.always = None
+    fetch(of(server), "set")
+    assert PLACE.read_bytes() == CONTENT
+
+
+PROGRAM = """
+import sys
+from ilsvrc.data._fetch import Remote, fetch
+fetch(Remote("it.tar", sys.argv[2], int(sys.argv[3]), (sys.argv[1],)), "set")
+"""
+
+
+def process(server: Server) -> subprocess.Popen:
+    given = [f"{server.address}/it.tar", f"md5:{MD5}", str(len(CONTENT))]
+    return subprocess.Popen([sys.executable, "-c", PROGRAM, *given], stderr=subprocess.PIPE, text=True)
+
+
+def until(condition: Callable[[], bool]) -> None:
+    started = time.monotonic()
+    while not condition():
+        assert time.monotonic() - started < 30
+        time.sleep(0.01)
+
+
+def test_a_fetch_that_was_killed_goes_on_where_it_was(server):
+    server.faults, part = ["stalls"], PLACE.with_name("it.tar.part")
+    killed = process(server)
+    until(lambda: part.exists() and part.stat().st_size > 100_000)
+    killed.kill()
+    killed.communicate()
+    have = part.stat().st_size
+    fetch(of(server), "set")
+    assert server.asked[-1] == ("/it.tar", f"bytes={have}-")
+    assert PLACE.read_bytes() == CONTENT
+
+
+def test_a_second_process_waits_until_the_first_is_done(server):
+    PLACE.parent.mkdir(parents=True)
+    with alone(PLACE.parent):
+        second = process(server)
+        assert second.stderr
+        assert second.stderr.readline() == "another process writes to data/downloads/set: waiting for it\n"
+        assert server.asked == []
+        PLACE.write_bytes(CONTENT)
+    second.communicate(timeout=60)
+    assert second.returncode == 0
+    assert server.asked == []
+
+
 def test_pauses_grow(server, monkeypatch):
     pauses: list[float] = []
     monkeypatch.setattr(_http.time, "sleep", pauses.append)
@@ -210,6 +310,9 @@ def test_a_file_that_held_is_not_read_again_until_it_changes(tmp_path, monkeypat
     monkeypatch.setattr(_fetch, "digest", lambda path, algorithm: read.append(path) or "other")
     assert mismatch(path, remote(), tmp_path / "markers") is None
     assert read == []
+    marker = tmp_path / "markers/it.tar.checked"
+    marker.write_text(marker.read_text()[:20])  # as a kill in the middle of writing leaves it
+    assert mismatch(path, remote(), tmp_path / "markers") == f"its MD5 is other and should be {MD5}"
     os.utime(path, ns=(1, 1))
     assert mismatch(path, remote(), tmp_path / "markers") == f"its MD5 is other and should be {MD5}"
 

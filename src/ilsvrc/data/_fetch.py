@@ -12,15 +12,13 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from ilsvrc.data._disk import byte_bar, check_space, enough_disk
+from ilsvrc.data._disk import CHUNK_BYTES, alone, byte_bar, check_space, enough_disk
 from ilsvrc.data._http import UselessError, download
 
 DOWNLOADS = Path("data/downloads")
 MIRRORS = "ILSVRC_MIRRORS"
-CHUNK_BYTES = 1 << 20
 ALGORITHMS = {"md5": "MD5", "sha256": "SHA-256", "md5_of_first_mib": "MD5 of the first 1048576 bytes"}
 
 
@@ -43,13 +41,18 @@ class Remote:
 
 
 def fetch(remote: Remote, data_set: str) -> Path:
-    """The file in `data/downloads/<data_set>`, fetched where it is not there.
+    """The file in `data/downloads/<data_set>`, fetched where it is not there, by one process at a time.
 
     Raises:
         OSError: no address gave it, or the disk is full; the message says what to do.
     """
     folder = DOWNLOADS / data_set
     folder.mkdir(parents=True, exist_ok=True)
+    with alone(folder):
+        return _fetch(remote, folder)
+
+
+def _fetch(remote: Remote, folder: Path) -> Path:
     final, reasons = folder / remote.name, []
     if final.exists():
         wrong = mismatch(final, remote, folder)
@@ -75,7 +78,7 @@ def mismatch(path: Path, remote: Remote, markers: Path) -> str | None:
     A file that held is not read again while its place, size and time stay; `markers` is the folder that remembers it.
     """
     marker = _marker(path, markers)
-    if marker.exists() and json.loads(marker.read_text()) == _state(path, remote):
+    if marker.exists() and marker.read_text() == _state(path, remote):
         return None
     wrong = _wrong(path, remote)
     if wrong is None:
@@ -111,30 +114,40 @@ def _addresses(remote: Remote) -> list[str]:
 
 
 def _fetch_from(address: str, remote: Remote, final: Path) -> None:
-    """Fetches, checks, and moves to the final name; a half of other bytes costs one start anew."""
+    """Fetches, checks, and moves to the final name; halves of different files cost one start anew.
+
+    No ETag is compared: mirrors have different ones for the same file, and the checksum of the whole tells more.
+    """
     part = final.with_name(f"{final.name}.part")
-    while True:
-        resumed = part.exists()
+    for last in (False, True):
         with enough_disk(part):
             if address.startswith(("http://", "https://")):
-                download(address, part, remote.name, remote.size)
+                resumed = download(address, part, remote.name, remote.size)
             else:
-                _copy(address, part, remote)
+                resumed = _copy(address, part, remote)
         wrong = _wrong(part, remote)
         if wrong is None:
+            _settle(part)
             part.replace(final)
             return
         part.unlink()
-        if not resumed:
+        if last or not resumed:
             raise UselessError(f"{wrong}; removed")
 
 
-def _copy(address: str, part: Path, remote: Remote) -> None:
-    """From a file of this machine: a path, or `file://`."""
+def _settle(path: Path) -> None:
+    """Waits until the bytes are on the disk: what is under a final name is not read again."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _copy(address: str, part: Path, remote: Remote) -> bool:
+    """From a file of this machine: a path, or `file://`. Never resumed; a half stays while the file is not right."""
     source = Path(unquote(urlsplit(address).path) if address.startswith("file:") else address)
-    part.unlink(missing_ok=True)
     try:
         size = source.stat().st_size
+        if remote.size not in (None, size):
+            raise UselessError(f"it has {size} bytes and should have {remote.size}")
         check_space(part, size)
         with source.open("rb") as given, part.open("wb") as file, byte_bar(f"copy {remote.name}", size) as progress:
             while chunk := given.read(CHUNK_BYTES):
@@ -142,6 +155,7 @@ def _copy(address: str, part: Path, remote: Remote) -> None:
                 progress.update(len(chunk))
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError) as error:
         raise UselessError(f"{error.strerror.lower()}") from None
+    return False
 
 
 def _what_to_do(remote: Remote, final: Path, reasons: list[str]) -> str:
@@ -157,12 +171,13 @@ def _marker(path: Path, markers: Path) -> Path:
     return markers / f"{path.name}.checked"
 
 
-def _state(path: Path, remote: Remote) -> dict[str, Any]:
+def _state(path: Path, remote: Remote) -> str:
     status = path.stat()
     where = str(path.resolve())
-    return {"checksum": remote.checksum, "path": where, "size": status.st_size, "mtime_ns": status.st_mtime_ns}
+    state = {"checksum": remote.checksum, "path": where, "size": status.st_size, "mtime_ns": status.st_mtime_ns}
+    return f"{json.dumps(state)}\n"
 
 
 def _mark(path: Path, remote: Remote, markers: Path) -> None:
     markers.mkdir(parents=True, exist_ok=True)
-    _marker(path, markers).write_text(json.dumps(_state(path, remote)) + "\n")
+    _marker(path, markers).write_text(_state(path, remote))

@@ -30,8 +30,11 @@ class _BrokenError(Exception):
         self.pause_s = pause_s
 
 
-def download(address: str, part: Path, name: str, expected: int | None) -> None:
+def download(address: str, part: Path, name: str, expected: int | None) -> bool:
     """Makes `part` whole, whatever of it is there; `expected` bytes, where that is known.
+
+    Returns:
+        Whether it was put together from more than one answer.
 
     Raises:
         UselessError: this address will not give it; what came stays in `part`.
@@ -40,7 +43,7 @@ def download(address: str, part: Path, name: str, expected: int | None) -> None:
     with byte_bar(f"fetch {name}", expected) as progress:
         while True:
             try:
-                return _request(address, part, expected, progress)
+                return _request(address, part, expected, progress) > 0
             except _BrokenError as error:
                 further = _size(part) > furthest
                 failures = 1 if further else failures + 1
@@ -51,22 +54,21 @@ def download(address: str, part: Path, name: str, expected: int | None) -> None:
                 time.sleep(min(max(pause_s, error.pause_s), LONGEST_PAUSE_S))
 
 
-def _request(address: str, part: Path, expected: int | None, progress: Any) -> None:
-    """One request for what is missing."""
+def _request(address: str, part: Path, expected: int | None, progress: Any) -> int:
+    """One request for what is missing; how many bytes were there before it."""
     import requests
     import urllib3
 
     have = _size(part)
     if have and have == expected:
-        return
+        return have
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
     try:
         with requests.get(address, headers=headers, stream=True, timeout=(CONNECT_S, STALL_S)) as response:
             _check_status(response, part)
             have = have if response.status_code == 206 else 0  # a server that ignores ranges starts over
             total = _total(response, have, part)
-            if expected is not None and total not in (None, expected):
-                raise UselessError(f"it has {total} bytes there and should have {expected}")
+            _refuse_other_file(response, total, expected)
             check_space(part, (total or expected or have) - have)
             progress.total = total
             progress.resume(have)
@@ -74,12 +76,23 @@ def _request(address: str, part: Path, expected: int | None, progress: Any) -> N
                 for chunk in response.raw.stream(CHUNK_BYTES, decode_content=False):  # as it is stored, never unzipped
                     file.write(chunk)
                     progress.update(len(chunk))
+                    if expected is not None and file.tell() > expected:
+                        raise UselessError(f"it has more than {expected} bytes there")
     except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema) as error:
         raise UselessError(f"{error}") from None
     except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
         raise _BrokenError(_in_words(error)) from None
     if total is not None and _size(part) != total:
         raise _BrokenError(f"closed after {_size(part)} of {total} bytes")
+    return have
+
+
+def _refuse_other_file(response: Any, total: int | None, expected: int | None) -> None:
+    """Before a byte of ours is written over: another size, or the page of a login or an error, of unknown size."""
+    if expected is not None and total not in (None, expected):
+        raise UselessError(f"it has {total} bytes there and should have {expected}")
+    if total is None and response.headers.get("Content-Type", "").lower().startswith("text/html"):
+        raise UselessError(f"it is a web page there (of {response.url}), not the file")
 
 
 def _check_status(response: Any, part: Path) -> None:
