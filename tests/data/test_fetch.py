@@ -166,7 +166,7 @@ def test_a_half_of_this_very_fetch_that_is_of_another_file_costs_one_start_anew(
 def test_wrong_bytes_in_halves_are_given_up_all_the_same(server):
     server.files["it.tar"] = bytes(len(CONTENT))
     server.faults = ["closes", ""] * 5
-    with pytest.raises(OSError, match="should be .*; removed"):
+    with pytest.raises(OSError, match=r"should be .*; removed"):
         fetch(of(server), "set")
     assert len(server.asked) == 4
     assert list(PLACE.parent.iterdir()) == []
