@@ -22,6 +22,7 @@ BATCH, STEPS, CLASSES = 4, 4, 3
 class Batch(NamedTuple):
     images: Tensor
     labels: Tensor
+    indices: Tensor = torch.arange(BATCH)
 
 
 class Linear(Classifier):
@@ -55,18 +56,20 @@ def batch(number: int) -> Batch:
 
 
 def validation() -> list[Batch]:
-    images, labels = batch(1000)
+    images, labels, _ = batch(1000)
     return [Batch(images[:, None], labels)]
 
 
-def training(epochs: int = 3, rate: float = 0.1, world: World | None = None, **changes: Any) -> Training:
+def training(
+    epochs: int = 3, rate: float = 0.1, world: World | None = None, total_steps: int | None = None, **changes: Any
+) -> Training:
     torch.manual_seed(0)
     network = Linear()
     return Training(
         network=network,
         objective=Objective(network, Normalization([128.0] * 3, [64.0] * 3)),
         optimizer=make_optimizer(network, "sgd", momentum=0.9, weight_decay=0.0, decay="all"),
-        schedule=Schedule("cosine", rate, epochs, STEPS),
+        schedule=Schedule("cosine", rate, total_steps or epochs * STEPS, STEPS),
         batch_size=BATCH,
         seed=0,
         world=world or World(),
@@ -83,6 +86,9 @@ class Listener:
 
     def stepped(self, num_images: int) -> None:
         self.steps += num_images // BATCH
+
+    def wants_stop(self) -> bool:
+        return False
 
     def save(self, progress: Progress) -> None:
         self.on_save(progress)

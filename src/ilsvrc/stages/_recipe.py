@@ -1,30 +1,87 @@
 """What a recipe says, as objects that train."""
 
 import argparse
+import csv
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from ilsvrc import plugins, results, runs
 from ilsvrc.layers import Classifier
 from ilsvrc.loading import batches, packed
 from ilsvrc.pixels import Normalization
-from ilsvrc.training import batch_norm, initialization, optimizer, precision, validation
+from ilsvrc.recipe import Recipe, is_file
+from ilsvrc.stages import _network
+from ilsvrc.training import (
+    batch_norm,
+    draws,
+    initialization,
+    mean_windows,
+    optimizer,
+    precision,
+    start,
+    validation,
+)  # fmt: skip
+from ilsvrc.training.augmentation import Augmentation
+from ilsvrc.training.averaging import WeightAverage
+from ilsvrc.training.constraints import renormalize_filters
 from ilsvrc.training.distributed import World
 from ilsvrc.training.loop import Training
-from ilsvrc.training.objective import Objective
-from ilsvrc.training.schedule import Schedule
-from ilsvrc.views import View, square_px
+from ilsvrc.training.mixing import Mixing
+from ilsvrc.training.objective import Distillation, Objective, Teacher
+from ilsvrc.training.schedule import Schedule, in_steps
+from ilsvrc.views import View
+
+COLOURS = ("lighting", "lighting_unit", "brightness", "contrast", "saturation", "hue", "rand_augment", "erasing")
+STEPS = ("momentum", "weight_decay", "decay", "nesterov", "rate_in_momentum", "square_momentum", "epsilon")
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a training is given beside its specification and the packed images."""
+
+    start: Path | None = None  # weights to start from
+    teacher: Path | None = None
+    mean_image: Path | None = None
+    images: Path | None = None  # the list of training images, for their names
+    accumulate: int = 1  # parts that a process's share of a batch is passed in
+    names: list[str] = field(default_factory=list, compare=False)
+
+    @classmethod
+    def by(cls, given: argparse.Namespace, recipe: Recipe) -> "Given":
+        """From the stage's arguments; the mean image and the names lie beside the packed images."""
+        start_ = given.start[0] if given.start else None
+        if start_ is None and recipe.start_from and is_file(recipe.start_from):
+            start_ = Path(recipe.start_from)
+        return cls(
+            start=start_,
+            teacher=given.teacher[0] if given.teacher else None,
+            mean_image=given.train.with_suffix(".mean_image.npy"),
+            images=given.train.with_suffix(".images.csv"),
+            accumulate=given.accumulate,
+        )
+
+    def name_of(self, index: int) -> str:
+        """An image's name, where the list of images is there."""
+        if not self.names and self.images and self.images.exists():
+            with self.images.open(newline="", errors="surrogateescape") as file:
+                self.names.extend(row["name"] for row in csv.DictReader(file))
+        return self.names[index] if index < len(self.names) else f"image {index}"
 
 
 @contextmanager
 def opened(given: argparse.Namespace, spec: runs.TrainSpec, world: World) -> Iterator[tuple[Any, Any]]:
     """Batches to train on, and to watch: training images that the recipe holds out, else the test split.
 
-    What is watched on the test split chooses nothing; the recipe's own checks see to that.
+    What is watched on the test split chooses nothing, unless the recipe says `monitor: test`.
     """
     recipe = spec.recipe
     share: dict[str, Any] = {"rank": world.rank, "world_size": world.size, "workers": given.threads}
@@ -32,13 +89,11 @@ def opened(given: argparse.Namespace, spec: runs.TrainSpec, world: World) -> Ite
     if recipe.validation_fraction:
         labels = packed.open_packed(given.train).labels
         chosen, apart = validation.held_out(labels, recipe.validation_fraction, spec.seed)
-    look: dict[str, Any] = {"crop": recipe.crop, "crop_px": spec.crop_px, "flip": recipe.flip}
-    look["order"] = recipe.order
     training = batches.open_training(
-        given.loader, given.train, **look, batch_size=recipe.batch_size, seed=spec.seed, subset=chosen, **share
+        given.loader, given.train, **look(spec), batch_size=recipe.batch_size, seed=spec.seed, subset=chosen, **share
     )
     watched = given.val if apart is None else given.train
-    center = [View(square_px(spec.crop_px), spec.crop_px)]
+    center = [View(short_side_px(spec), spec.crop_px)]
     testing = batches.open_testing(
         given.loader, watched, views=center, batch_size=recipe.batch_size, subset=apart, **share
     )
@@ -46,33 +101,69 @@ def opened(given: argparse.Namespace, spec: runs.TrainSpec, world: World) -> Ite
         yield training, testing
 
 
+def look(spec: runs.TrainSpec) -> dict[str, Any]:
+    """What `open_training` is told of a recipe."""
+    recipe = spec.recipe
+    return {"crop": recipe.crop, "crop_px": spec.crop_px, "flip": recipe.flip, "order": recipe.order}
+
+
+def short_side_px(spec: runs.TrainSpec) -> int:
+    """The size that pictures have before the central crop that is watched: the whole of small pictures."""
+    return mean_windows.short_side_px(spec.recipe.crop, spec.crop_px)
+
+
 def prepare(
-    spec: runs.TrainSpec, manifest: results.Info, steps_an_epoch: int, world: World, number_format: str
-) -> Training:
-    """The network with its first weights, its objective, optimizer and schedule."""
-    recipe, dtype = spec.recipe, precision.weights_dtype(number_format)
-    network = build(spec, len(manifest["classes"]))
-    initialization.initialize(network, recipe.initialization, spec.seed)
-    network = place(network, world, dtype)
-    batch_norm.group_statistics(network, recipe.batch_norm_group, recipe.batch_size, world)
-    normalization = Normalization(manifest["mean"], manifest["std"], recipe.normalization).to(world.device, dtype)
+    spec: runs.TrainSpec, manifest: results.Info, steps_an_epoch: int, world: World, number_format: str,
+    given: Given | None = None,
+) -> Training:  # fmt: skip
+    """The network with its first weights, its objective, optimizer and schedule, and what goes with them."""
+    recipe, dtype, given = spec.recipe, precision.weights_dtype(number_format), given or Given()
+    network, rates, frozen = first_network(spec, manifest, world, dtype, given)
+    normalization = normalization_of(spec, manifest, given.mean_image).to(world.device, dtype)
+    distillation = distillation_of(recipe, given.teacher, world, dtype)
     return Training(
         network=network,
-        objective=Objective(network, normalization, recipe.label_smoothing),
+        objective=Objective(network, normalization, recipe.label_smoothing, distillation),
         optimizer=optimizer.make_optimizer(
-            network,
-            recipe.optimizer,
-            momentum=recipe.momentum,
-            weight_decay=recipe.weight_decay,
-            decay=recipe.decay,
+            network, recipe.optimizer, rates=rates, **{name: getattr(recipe, name) for name in STEPS}
         ),
-        schedule=schedule_of(spec, steps_an_epoch),
+        schedule=schedule_of(recipe, steps_an_epoch),
         batch_size=recipe.batch_size,
         seed=spec.seed,
         world=world,
         autocast=precision.autocast(number_format, world.device),
         clip_norm=recipe.clip_norm,
-    )
+        clip_adaptive=recipe.clip_adaptive,
+        scale=precision.LossScale() if number_format == "float16" else None,
+        parts=given.accumulate,
+        look=augmentation_of(recipe, manifest),
+        mix=mixing_of(recipe, len(manifest["classes"]), spec.seed),
+        constrain=partial(renormalize_filters, largest_rms=recipe.largest_filter_rms)
+        if recipe.largest_filter_rms else None,
+        averages=averages_of(network, recipe, steps_an_epoch, world),
+        frozen=frozen,
+        name_of=given.name_of,
+    )  # fmt: skip
+
+
+def first_network(
+    spec: runs.TrainSpec, manifest: results.Info, world: World, dtype: torch.dtype, given: Given
+) -> tuple[Classifier, dict[int, float], list[torch.nn.Module]]:
+    """The network as it starts, on its device; learning rates of parts of it, and what of it does not move."""
+    recipe = spec.recipe
+    network = build(spec, len(manifest["classes"]))
+    initialization.initialize(network, recipe.initialization, spec.seed)
+    if recipe.zero_last_gamma:
+        initialization.zero_last_gammas(network)
+    classifier = start.classifier_names(partial(build, spec)) if given.start else set()
+    taken: list[str] = []
+    if given.start:
+        taken = start.take_over(network, start.read_weights(given.start), recipe.start_layers, classifier)
+    network = place(network, world, dtype)
+    batch_norm.group_statistics(network, recipe.batch_norm_group, recipe.batch_size // given.accumulate, world)
+    draws.share(network)
+    frozen = start.freeze(network, classifier, recipe.trained_layers)
+    return network, start.rates(network, taken, recipe.trunk_rate), frozen
 
 
 def place(network: Classifier, world: World, dtype: torch.dtype) -> Classifier:
@@ -84,27 +175,78 @@ def place(network: Classifier, world: World, dtype: torch.dtype) -> Classifier:
 
 
 def build(spec: runs.TrainSpec, num_classes: int) -> Classifier:
-    """The network, with the recipe's dropout where it sets one."""
+    """The network, with the recipe's dropout and drop-path where it sets them."""
     builder: Callable[..., Classifier] = plugins.architecture(spec.architecture)
-    if spec.recipe.dropout is None:
-        return builder(num_classes=num_classes, input_px=spec.crop_px)
-    if "dropout" not in inspect.signature(builder).parameters:
-        raise ValueError(f"{spec.architecture} has no dropout; take dropout out of training: in params.yaml")
-    return builder(num_classes=num_classes, input_px=spec.crop_px, dropout=spec.recipe.dropout)
+    asked = {name: getattr(spec.recipe, name) for name in ("dropout", "drop_path")}
+    options = {name: rate for name, rate in asked.items() if rate is not None}
+    for name in options:
+        if name not in inspect.signature(builder).parameters:
+            raise ValueError(f"{spec.architecture} has no {name}; take {name} out of training: in params.yaml")
+    return builder(num_classes=num_classes, input_px=spec.crop_px, **options)
 
 
-def schedule_of(spec: runs.TrainSpec, steps_an_epoch: int) -> Schedule:
-    """The recipe's learning rates."""
-    recipe = spec.recipe
+def normalization_of(spec: runs.TrainSpec, manifest: Mapping[str, Any], mean_image: Path | None) -> Normalization:
+    """What the network sees of pixels; the mean image at the size of what is cropped."""
+    image = None
+    if spec.recipe.normalization == "mean_image":
+        if mean_image is None or not mean_image.exists():
+            raise ValueError(f"normalization: mean_image wants {mean_image}, which is not there; run snakemake again")
+        image = mean_windows.scaled(np.load(mean_image), short_side_px(spec))
+    return Normalization(manifest["mean"], manifest["std"], spec.recipe.normalization, image)
+
+
+def distillation_of(recipe: Recipe, teacher: Path | None, world: World, dtype: torch.dtype) -> Distillation | None:
+    """The teacher's part of the loss."""
+    if recipe.teacher is None:
+        return None
+    assert teacher, "a run with a teacher is given its weights"
+    info = results.read_json(teacher.with_name("weights.json"))
+    network, normalization = _network.trained(info, teacher)
+    taught_by = Teacher(network.to(world.device, dtype), normalization.to(world.device, dtype))
+    return Distillation(taught_by, recipe.distillation, recipe.temperature, recipe.distillation_weight)
+
+
+def augmentation_of(recipe: Recipe, manifest: Mapping[str, Any]) -> Callable[[Any, int, int], Tensor] | None:
+    """What changes the pictures of a batch on the device."""
+    statistics = [manifest[name] for name in ("mean", "std", "eigenvalues", "eigenvectors")]
+    made = Augmentation(*statistics, **{name: getattr(recipe, name) for name in COLOURS})
+    return None if made.changes_nothing else lambda batch, seed, epoch: made(batch.images, seed, epoch, batch.indices)
+
+
+def mixing_of(recipe: Recipe, num_classes: int, seed: int) -> Callable[..., tuple[Tensor, Tensor]] | None:
+    """Mixup or CutMix."""
+    if not recipe.mixup and not recipe.cutmix:
+        return None
+    mixing = Mixing(recipe.mixup, recipe.cutmix, recipe.batch_norm_group)
+    return lambda images, labels, epoch, step: mixing(images, labels, num_classes, seed, epoch, step)
+
+
+def averages_of(network: Classifier, recipe: Recipe, steps_an_epoch: int, world: World) -> WeightAverage | None:
+    """The weights that are tested in the place of the last ones."""
+    if recipe.averaging == "none":
+        return None
+    from_step = recipe.averaging_from_epoch * steps_an_epoch
+    return WeightAverage(network, recipe.averaging, recipe.averaging_decay, from_step, world)
+
+
+def schedule_of(recipe: Recipe, steps_an_epoch: int) -> Schedule:
+    """The recipe's learning rates, in steps."""
+    steps = partial(in_steps, steps_an_epoch=steps_an_epoch)
+    scale = recipe.batch_size / (recipe.reference_batch_size or recipe.batch_size)  # Goyal et al. 2017, section 2.1
+    milestones = [steps(epoch, None) for epoch in recipe.step_epochs] + list(recipe.step_iterations)
     return Schedule(
         kind=recipe.schedule,
-        rate=recipe.learning_rate,
-        epochs=recipe.epochs,
+        rate=recipe.learning_rate * scale,
+        total_steps=steps(recipe.epochs, recipe.iterations),
         steps_an_epoch=steps_an_epoch,
-        warmup_epochs=recipe.warmup_epochs,
-        milestones=recipe.step_epochs,
-        patience=recipe.plateau_epochs,
+        warmup_steps=steps(recipe.warmup_epochs, recipe.warmup_iterations),
+        warmup_rate=recipe.warmup_rate and recipe.warmup_rate * scale,
+        milestones=milestones,
+        decay_steps=steps(recipe.decay_epochs, recipe.decay_iterations) or None,
         factor=recipe.decay_factor,
+        power=recipe.power,
+        patience=recipe.plateau_epochs,
+        most_falls=recipe.most_falls,
     )
 
 

@@ -1,45 +1,116 @@
 """Learning rates: a function of the step, and for `plateau` of the validation errors so far."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """The rate of each step; steps and epochs count from 0, and epochs may be fractions.
+    """The rate of each step; steps and epochs count from 0. Each kind says what share of `rate` is left.
 
-    step: `rate`, multiplied by `factor` at each of `milestones` (epochs).
-    plateau: `rate`, multiplied by `factor` each time that `patience` epochs passed without a lower validation error.
-    cosine: half a cosine from `rate` to 0 over what follows the warm-up (Loshchilov and Hutter 2016).
+    constant: all of it.
+    step: multiplied by `factor` at each of `milestones` (steps).
+    plateau: multiplied by `factor` each time that `patience` epochs passed without a lower validation error. With
+        `most_falls` training ends where it would fall once more (Krizhevsky et al. 2012, section 5).
+    exponential: multiplied by `factor` at every `decay_steps`-th step, a staircase.
+    polynomial: (1 - t / T) ** `power`, linear: 1 - t / T, cosine: (1 + cos(pi t / T)) / 2 (Loshchilov and Hutter 2016),
+        with t of the T steps that follow the warm-up.
 
-    The warm-up is linear and goes before each: step s of W has (s + 1) / W of the rate (Goyal et al. 2017).
+    The warm-up goes before each, and what counts steps or epochs counts them too. At a constant `warmup_rate` (He et
+    al. 2015, section 4.2), or else linear: step s of W has (s + 1) / W of the rate (Goyal et al. 2017).
+
+    Raises:
+        ValueError: there is no such kind, or the warm-up leaves no step.
     """
 
     kind: str
     rate: float
-    epochs: int
+    total_steps: int
     steps_an_epoch: int
-    warmup_epochs: float = 0.0
+    warmup_steps: int = 0
+    warmup_rate: float | None = None
     milestones: Sequence[int] = ()
-    patience: int = 5
+    decay_steps: int | None = None
     factor: float = 0.1
+    power: float = 1.0
+    patience: int = 5
+    most_falls: int | None = None
     errors: list[float] = field(default_factory=list)  # plateau: each epoch's validation error, grows
+
+    def __post_init__(self) -> None:
+        if self.kind not in SHARES:
+            raise ValueError(f"schedule = {self.kind!r}; it can be {', '.join(SHARES)} (training: in params.yaml)")
+        if 0 < self.total_steps <= self.warmup_steps:
+            raise ValueError(
+                f"a warm-up of {self.warmup_steps} steps leaves none of the {self.total_steps}; set warmup_epochs or "
+                "warmup_iterations lower by training: {...} in params.yaml"
+            )
+        assert self.kind != "exponential" or self.decay_steps
+
+    @property
+    def epochs(self) -> int:
+        """Epochs, of which the last may be a part of one."""
+        return -(-self.total_steps // self.steps_an_epoch)
 
     def learning_rate(self, step: int) -> float:
         """The rate of a step of the whole training."""
-        warmup = round(self.warmup_epochs * self.steps_an_epoch)
-        if step < warmup:
-            return self.rate * (step + 1) / warmup
-        if self.kind == "cosine":
-            remaining = self.epochs * self.steps_an_epoch - warmup
-            return self.rate * (1 + math.cos(math.pi * (step - warmup) / remaining)) / 2
-        return self.rate * self.factor ** self._falls(step // self.steps_an_epoch)
+        if step >= self.warmup_steps:
+            return self.rate * SHARES[self.kind](self, step)
+        if self.warmup_rate is not None:
+            return self.warmup_rate
+        return self.rate * (step + 1) / self.warmup_steps
 
-    def _falls(self, epoch: int) -> int:
-        if self.kind == "step":
-            return sum(epoch >= milestone for milestone in self.milestones)
-        return plateaus(self.errors[:epoch], self.patience)
+    def is_over(self) -> bool:
+        """The rate of a plateau has no fall left, and would fall."""
+        if self.kind != "plateau" or self.most_falls is None:
+            return False
+        return plateaus(self.errors, self.patience) > self.most_falls
+
+    def part_done(self, step: int) -> float:
+        """How much of what follows the warm-up is done before `step`, from 0 to 1."""
+        return min(1.0, (step - self.warmup_steps) / (self.total_steps - self.warmup_steps))
+
+
+def _constant(schedule: Schedule, step: int) -> float:
+    return 1.0
+
+
+def _step(schedule: Schedule, step: int) -> float:
+    return schedule.factor ** sum(step >= milestone for milestone in schedule.milestones)
+
+
+def _plateau(schedule: Schedule, step: int) -> float:
+    return schedule.factor ** plateaus(schedule.errors[: step // schedule.steps_an_epoch], schedule.patience)
+
+
+def _exponential(schedule: Schedule, step: int) -> float:
+    assert schedule.decay_steps
+    return schedule.factor ** (step // schedule.decay_steps)
+
+
+def _polynomial(schedule: Schedule, step: int) -> float:
+    share: float = (1 - schedule.part_done(step)) ** schedule.power
+    return share
+
+
+def _linear(schedule: Schedule, step: int) -> float:
+    return 1 - schedule.part_done(step)
+
+
+def _cosine(schedule: Schedule, step: int) -> float:
+    return (1 + math.cos(math.pi * schedule.part_done(step))) / 2
+
+
+SHARES: dict[str, Callable[[Schedule, int], float]] = {
+    "constant": _constant,
+    "step": _step,
+    "plateau": _plateau,
+    "exponential": _exponential,
+    "polynomial": _polynomial,
+    "linear": _linear,
+    "cosine": _cosine,
+}
 
 
 def plateaus(errors: Sequence[float], patience: int) -> int:
@@ -50,3 +121,8 @@ def plateaus(errors: Sequence[float], patience: int) -> int:
         if waited == patience:
             found, waited = found + 1, 0
     return found
+
+
+def in_steps(epochs: float | None, iterations: int | None, steps_an_epoch: int) -> int:
+    """A length that was given in epochs or in iterations, the nearest whole number of steps; 0 where neither was."""
+    return iterations or round((epochs or 0) * steps_an_epoch)
