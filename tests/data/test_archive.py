@@ -136,6 +136,27 @@ def test_a_cut_inner_tar_is_named(tmp_path):
         list(inner_members(last))
 
 
+@pytest.mark.parametrize(
+    ("start", "words"),
+    [
+        (gzip.compress(b""), r"gzip\).* \(gunzip"),
+        (b"BZh9", r"bzip2\).* \(bunzip2"),
+        (b"\xfd7zXZ\0", r"xz\).* \(unxz"),
+        (b"\x28\xb5\x2f\xfd", r"zstd\).* \(unzstd"),
+        (b"\x04\x22\x4d\x18", r"lz4\).* \(unlz4"),
+        (b"7z\xbc\xaf\x27\x1c", r"7z\).* \(7z x"),
+        (b"Rar!\x1a\x07", r"rar\).* \(unrar x"),
+    ],
+)
+def test_a_compressed_archive_says_what_decompresses_it(tmp_path, start: bytes, words: str):
+    (tmp_path / "it.tar").write_bytes(start)
+    outer = tar(tmp_path / "outer.tar", {"x": b"", "inner.tar": start})
+    *_, inner = members(outer)
+    for name, found in (("it.tar", members(tmp_path / "it.tar")), ("outer.tar: inner.tar", inner_members(inner))):
+        with pytest.raises(ValueError, match=f"{name} is compressed \\({words}"):
+            list(found)
+
+
 def test_an_inner_file_that_is_no_tar_is_named(tmp_path):
     outer = tar(tmp_path / "outer.tar", {"x": b"", "a.tar": b"<html>" * 200})
     *_, last = members(outer)

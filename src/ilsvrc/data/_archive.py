@@ -13,11 +13,14 @@ from ilsvrc.data._disk import CHUNK_BYTES
 
 LOCAL_HEADER = b"PK\x03\x04"
 ZIP = (LOCAL_HEADER, b"PK\x05\x06", b"PK\x07\x08")  # the second where it is empty, the third where it was streamed
-COMPRESSED = {
-    b"\x1f\x8b": "gzip",
-    b"BZh": "bzip2",
-    b"\xfd7zXZ": "xz",
-    b"\x28\xb5\x2f\xfd": "zstd",
+COMPRESSED = {  # how it begins -> what it is, what makes it plain
+    b"\x1f\x8b": ("gzip", "gunzip"),
+    b"BZh": ("bzip2", "bunzip2"),
+    b"\xfd7zXZ": ("xz", "unxz"),
+    b"\x28\xb5\x2f\xfd": ("zstd", "unzstd"),
+    b"\x04\x22\x4d\x18": ("lz4", "unlz4"),
+    b"7z\xbc\xaf\x27\x1c": ("7z", "7z x"),
+    b"Rar!": ("rar", "unrar x"),
 }
 JUNK = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx"}
 BLOCK_BYTES, RECORD_BYTES = 512, 10240  # tars are padded to whole records
@@ -54,12 +57,6 @@ def members(archive: Path) -> Iterator[Member]:
     if start.startswith(ZIP) or (archive.suffix.lower() == ".zip" and zipfile.is_zipfile(archive)):
         yield from _zip_members(archive)
         return
-    for magic, kind in COMPRESSED.items():
-        if start.startswith(magic):
-            raise ValueError(
-                f"{archive} is compressed ({kind}), and pictures are read in place: decompress it to a plain .tar"
-                " (gunzip, bunzip2, unxz, unzstd) and name that as data.path in params.yaml"
-            )
     yield from inner_members(Member(archive.name, archive, 0, archive.stat().st_size))
 
 
@@ -69,6 +66,7 @@ def inner_members(outer: Member) -> Iterator[Member]:
     Raises:
         ValueError: it is no tar, ends too early, is several, or holds what cannot be read in place.
     """
+    _refuse_compressed(outer)
     links: defaultdict[str, list[str]] = defaultdict(list)  # file -> its other names
     for info in _entries(outer):
         name = info.name.removeprefix("./")
@@ -81,6 +79,18 @@ def inner_members(outer: Member) -> Iterator[Member]:
             yield Member(name, outer.file, info.offset_data, info.size)
     if links:
         yield from _linked(outer, links)
+
+
+def _refuse_compressed(outer: Member) -> None:
+    with outer.file.open("rb") as file:
+        file.seek(outer.offset)
+        start = file.read(8)
+    for magic, (kind, tool) in COMPRESSED.items():
+        if start.startswith(magic):
+            raise ValueError(
+                f"{_named(outer)} is compressed ({kind}), and pictures are read in place: decompress it to a plain .tar"
+                f" first ({tool})"
+            )
 
 
 def _linked(outer: Member, links: dict[str, list[str]]) -> Iterator[Member]:

@@ -3,7 +3,9 @@
 The training split is called `train`, the test split `val`, `validation`, `valid` or `test` (the first of these that
 is there); `data.train_split` and `data.test_split` in params.yaml name others. Here they are always `train` and
 `val`. Nothing is copied or extracted. Hidden files and the litter of file managers are passed over; any other file in
-a class is taken for a picture.
+a class is taken for a picture. A folder's links are followed, and a tar's hard links; what an archive cannot give in
+place (symbolic links, sparse files, other compression, a password) is an error, as is a folder of a class without a
+picture.
 
 A CSV has the columns `file` (relative to its own folder, or absolute), `label` and, if you like, `split`; without the
 last, a fifth of each class is the test split, chosen by a hash of the file's name.
