@@ -10,7 +10,7 @@ from timm.layers import BatchNormAct2d
 from torch import nn
 
 from ilsvrc import plugins
-from ilsvrc.training.batch_norm import GroupedBatchNorm, check_groups, group_statistics
+from ilsvrc.training.batch_norm import GroupedBatchNorm, check_groups, group_statistics, recompute
 from ilsvrc.training.distributed import World, joined
 
 IMAGES, GROUP = 8, 4
@@ -139,16 +139,92 @@ def test_a_group_that_would_be_cut_is_refused(group, batch, processes, said):
         check_groups(group, batch, processes)
 
 
+class Deep(nn.Module):
+    """Two batch norms with dropout between them, and one that testing does not reach."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.dropout, self.second = nn.BatchNorm2d(3), nn.Dropout(0.5), nn.BatchNorm2d(3)
+        self.auxiliary = nn.BatchNorm2d(3)
+        for norm in (self.first, self.second, self.auxiliary):
+            nn.init.constant_(norm.weight, 2.0)
+            norm.running_mean.fill_(7.0)
+        self.double()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.second(self.dropout(self.first(x)) ** 2)
+
+
+def recomputed(group: int | None, world: World, num_images: int = 2 * IMAGES, **choices) -> Deep:
+    made = Deep()
+    group_statistics(made, group, IMAGES, world)
+    share = slice(world.rank * IMAGES // world.size, (world.rank + 1) * IMAGES // world.size)
+    batches = [(images() * factor)[share] for factor in (1, 2, 3)]
+    recompute(made, made, batches, num_images, IMAGES, world, **choices)
+    return made
+
+
+def test_recomputed_statistics_are_plain_averages_over_groups():
+    parts = [part for factor in (1, 2) for part in (images() * factor).split(GROUP)]
+    squares = [(2 * (p - p.mean((0, 2, 3), True)) / (p.var((0, 2, 3), False, True) + 1e-5).sqrt()) ** 2 for p in parts]
+    made = recomputed(GROUP, World())
+    for norm, seen in ((made.first, parts), (made.second, squares)):
+        torch.testing.assert_close(norm.running_mean, sum(part.mean((0, 2, 3)) for part in seen) / 4)
+        torch.testing.assert_close(norm.running_var, sum(part.var((0, 2, 3)) for part in seen) / 4)
+
+
+def test_recomputing_takes_whole_batches_until_the_images_are_enough():
+    for num_images, expected in ((1, 1), (IMAGES, 1), (IMAGES + 1, 2), (99, 3)):
+        assert recomputed(None, World(), num_images).first.num_batches_tracked == expected
+
+
+def test_recomputing_leaves_weights_modes_and_momentum_as_they_were():
+    made = recomputed(GROUP, World())
+    assert all(norm.momentum == 0.1 and (norm.weight == 2).all() for norm in (made.first, made.second))
+    assert all(module.training for module in made.modules())
+
+
+def test_what_is_frozen_or_not_reached_keeps_its_statistics():
+    made = recomputed(GROUP, World())
+    assert (made.auxiliary.running_mean == 7).all() and made.auxiliary.num_batches_tracked == 0
+    part = Deep()
+    recompute(part, part, [images()], IMAGES, IMAGES, World(), frozen=[part.first])
+    assert (part.first.running_mean == 7).all() and (part.second.running_mean != 7).all()
+
+
+def test_recomputing_draws_nothing():
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    recomputed(GROUP, World())
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_fractalnets_statistics_are_those_of_all_its_columns():
+    torch.manual_seed(0)
+    made = plugins.architecture("fractalnet5_thin_cifar")()
+    seen = torch.randn(16, 3, 32, 32)
+    recompute(made, made, [seen], 16, 16, World())
+    made.eval()
+    for module in made.modules():
+        module.training = isinstance(module, nn.BatchNorm2d)
+    with torch.no_grad():
+        by_batch = made(seen)
+        by_running = made.eval()(seen)
+    torch.testing.assert_close(by_running, by_batch, rtol=0.05, atol=0.05)
+
+
 @pytest.mark.parametrize("group", [2, IMAGES])
 def test_two_processes_give_what_one_gives(group, tmp_path):
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     subprocess.run([*torchrun, __file__, str(group), str(tmp_path / "two.pt")], check=True, timeout=120)
-    for one, two in zip(trained_once(group, World()), torch.load(tmp_path / "two.pt"), strict=True):
+    alone = [*trained_once(group, World()), *recomputed(group, World()).state_dict().values()]
+    for one, two in zip(alone, torch.load(tmp_path / "two.pt"), strict=True):
         torch.testing.assert_close(two, one, rtol=1e-10, atol=1e-10)
 
 
 if __name__ == "__main__":
     with joined(gpus=0) as world:
         found = trained_once(int(sys.argv[1]), world)
+        found += recomputed(int(sys.argv[1]), world).state_dict().values()
         if world.is_main:
             torch.save(found, Path(sys.argv[2]))

@@ -4,6 +4,9 @@ A network's errors depend on how many images share statistics (Goyal et al. 2017
 in the global batch, so that the same images share them on any number of processes.
 """
 
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
 from typing import Any
 
 import torch
@@ -141,6 +144,62 @@ class _Sum(torch.autograd.Function):
         summed = grad.clone()
         dist.all_reduce(summed, group=ctx.together)
         return summed, None
+
+
+@torch.no_grad()
+def recompute(
+    network: nn.Module,
+    forward: Callable[[Any], Any],
+    batches: Iterable[Any],
+    num_images: int,
+    batch_size: int,
+    world: World,
+    frozen: Sequence[nn.Module] = (),
+) -> None:
+    """Running statistics become plain averages over `num_images`, of whole batches, or over all that come.
+
+    Means and unbiased variances are averaged over the groups of images with which batch norms normalise meanwhile
+    (Ioffe and Szegedy 2015, algorithm 2; the models that He et al. 2015 released have averages over many training
+    images, no moving ones). All else is as in testing and no weight moves: what dropout and drop-path do to
+    activations in training is not what testing sees (FractalNet's joins would be of fewer columns).
+
+    Args:
+        network: with `group_statistics` as in training, so that any number of processes gives the same.
+        forward: passes a batch through `network`. A batch norm that it does not reach, such as an auxiliary head's,
+            keeps its statistics.
+        batches: this process's parts of them, of equal sizes.
+        num_images: of all processes together.
+        batch_size: of all processes together.
+        world: the processes.
+        frozen: modules whose statistics stay.
+    """
+    spared = {module for part in frozen for module in part.modules()}
+    norms = [m for m in network.modules() if isinstance(m, _BatchNorm) and m.running_mean is not None]
+    with _collecting(network, [norm for norm in norms if norm not in spared]):
+        for batch in islice(batches, -(-num_images // batch_size)):
+            forward(batch)
+    world.average_buffers(network)
+
+
+@contextmanager
+def _collecting(network: nn.Module, norms: Sequence[_BatchNorm]) -> Iterator[None]:
+    """Within it `norms` average what they see, from nothing, and all else is as in testing."""
+    modes = {module: module.training for module in network.modules()}
+    before = [(norm, norm.momentum, [own.clone() for own in norm.buffers(recurse=False)]) for norm in norms]
+    network.eval()
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.training, norm.momentum = True, None
+    try:
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+        for norm, momentum, kept in before:
+            norm.momentum = momentum
+            if not norm.num_batches_tracked:
+                for own, old in zip(norm.buffers(recurse=False), kept, strict=True):
+                    own.copy_(old)
 
 
 def _neighbours(world: World, count: int) -> Any:
