@@ -195,6 +195,15 @@ def test_seed_epoch_and_image_each_change_what_is_drawn(name):
         assert not torch.equal(other, found)
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="wants a GPU")
+@pytest.mark.parametrize("name", list(ALL))
+def test_a_gpu_makes_the_same_pictures_but_for_rounding(name):
+    look = Augmentation(*STATISTICS, **{name: ALL[name]})
+    images, indices = pictures(300, side=32), torch.arange(300)
+    off = (look(images.cuda(), 3, 5, indices).cpu().float() - look(images, 3, 5, indices).float()).abs()
+    assert off.max() <= 1.01 and (off > 0.01).float().mean() < 1e-3
+
+
 def test_the_loaders_tensor_stays_as_it_is():
     images = pictures(8)
     before = images.clone()
