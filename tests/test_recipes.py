@@ -106,7 +106,8 @@ STATED = {
     | {"area": (0.08, 1.0), "aspect": (3 / 4, 4 / 3), "aspect_draw": "uniform", "interpolation": "random"},
     "bn_inception": {"batch_size": 32, "learning_rate": 0.0015},
     "inception_v3": {"optimizer": "rmsprop", "square_momentum": 0.9, "epsilon": 1.0, "learning_rate": 0.045}
-    | {"decay_factor": 0.94, "decay_epochs": 2.0, "clip_norm": 2.0, "label_smoothing": 0.1, "epochs": 100},
+    | {"decay_factor": 0.94, "decay_epochs": 2.0, "clip_norm": 2.0, "label_smoothing": 0.1, "epochs": 100}
+    | {"batch_size": 32, "reference_batch_size": 32},
     "resnet50": SGD
     | {"batch_size": 256, "learning_rate": 0.1, "weight_decay": 0.0001, "iterations": 600_000, "dropout": None}
     | {"schedule": "plateau", "decay_factor": 0.1, "short_side_px": (256, 480), "crop": "rectangle"},
