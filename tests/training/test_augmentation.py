@@ -209,6 +209,9 @@ def test_the_loaders_tensor_stays_as_it_is():
     before = images.clone()
     Augmentation(*STATISTICS, **ALL)(images, 0, 0, torch.arange(8))
     assert torch.equal(images, before)
+    floats = images.float()
+    Augmentation(*STATISTICS, lighting=0.1, erasing=1.0)(floats, 0, 0, torch.arange(8))
+    assert torch.equal(floats, before.float())
 
 
 def test_bytes_stay_bytes_where_nothing_needs_fractions():
