@@ -31,9 +31,10 @@ def test_unknown_key_of_a_section_is_named_with_its_place():
 
 def test_unknown_names_list_the_valid_ones():
     assert "models has no 'alexnett'; nearest: alexnet" in message(architectures=["alexnett"])
-    assert "protocols has no 'centre'; there are: single_crop, ten_crop" in message(protocols=["centre"])
+    assert "protocols has no 'centre'; there are: single_crop, ten_crop, whole" in message(protocols=["centre"])
     assert "data has no 'imagnet'; there are: cifar10, cifar100, digits" in message(dataset="imagnet")
-    assert "recipes has no 'paperr'; there are: quick" in message(recipe="paperr")
+    assert "recipes has no 'resnett'; nearest: resnet" in message(recipe="resnett")
+    assert "or paper, each architecture's own" in message(recipe="paperr")
 
 
 def test_unknown_recipe_key_is_named_in_training_and_in_sweep():

@@ -56,7 +56,7 @@ def test_the_networks_there_are():
     assert {"alexnet", "googlenet", "resnet18", "resnet18_b", "vgg_a"} <= set(plugins.names("models"))
 
 
-@pytest.mark.parametrize("kind", ["data", "protocols", "recipes"])
+@pytest.mark.parametrize("kind", ["data", "protocols"])
 def test_an_unknown_name_is_answered_with_those_there_are(kind):
     with pytest.raises(ValueError, match=f"{kind} has no 'nothing'; there are: {', '.join(plugins.names(kind))}$"):
         plugins.check(kind, "nothing")

@@ -47,3 +47,9 @@ def test_pixels_are_stored_raw_as_they_are_or_resized(side: int | None):
     assert (stored.width, stored.height, stored.how) == (side or 32, side or 32, "raw")
     assert side or stored.payload == pixels.tobytes()
     assert store(pixels, FormSpec(data="t")).how == "encoded"
+
+
+def test_a_file_that_grew_since_it_was_found_is_refused(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(b"longer than before")
+    with pytest.raises(OSError, match=r"a\.jpg is longer than it was"):
+        own_bytes(Sample("train", "cat", "a.jpg", "a.jpg", 0, 6), tmp_path)

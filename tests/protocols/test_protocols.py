@@ -3,7 +3,7 @@
 import pytest
 
 from ilsvrc import plugins
-from ilsvrc.protocols import single_crop, ten_crop
+from ilsvrc.protocols import single_crop, ten_crop, whole
 from ilsvrc.views import View, window
 
 # (left, top) of upper left, upper right, lower left, lower right, centre in the resized picture.
@@ -56,3 +56,9 @@ def test_single_crop_takes_the_centre(width: int, height: int, crop_px: int, exp
 
 def test_ten_crop_sees_what_single_crop_sees() -> None:
     assert set(single_crop.views(224)) < set(ten_crop.views(224))
+
+
+def test_the_whole_of_a_small_picture_is_seen_as_it_is() -> None:
+    (view,) = whole.views(32)
+    assert window(view, 32, 32) == (32, 32, 0, 0)
+    assert window(view, 48, 32) == (48, 32, 8, 0)

@@ -5,6 +5,7 @@ import tiny
 import torch
 
 from ilsvrc.training import checkpoint
+from ilsvrc.training.averaging import WeightAverage
 from ilsvrc.training.loop import Progress, train_step
 
 IDENTITY = {"spec": '{"seed":0}', "manifest_sha256": "ab"}
@@ -44,7 +45,7 @@ def test_a_folder_without_one_says_nothing(tmp_path):
 def test_one_of_another_specification_or_other_data_is_ignored_with_a_line(saved, other):
     content, why = checkpoint.load(saved, IDENTITY | other)
     assert content is None
-    assert why == f"{saved}/checkpoint.pt is of another specification or other data, training starts anew"
+    assert why == f"{saved}/checkpoint.pt is of another specification or other data; training starts anew"
 
 
 @pytest.mark.parametrize("damage", [lambda b: b[: len(b) // 2], lambda b: b"", lambda b: b"no archive" * 9])
@@ -61,7 +62,7 @@ def test_one_with_code_in_it_is_not_run(saved, tmp_path):
         def __reduce__(self):
             return (Path.touch, (tmp_path / "touched",))
 
-    torch.save({"format": 1, "identity": IDENTITY, "evil": Evil()}, saved / checkpoint.NAME)
+    torch.save({"format": checkpoint.FORMAT, "identity": IDENTITY, "evil": Evil()}, saved / checkpoint.NAME)
     assert "damaged (UnpicklingError)" in checkpoint.load(saved, IDENTITY)[1]
     assert not (tmp_path / "touched").exists()
 
@@ -75,3 +76,31 @@ def test_a_save_that_breaks_leaves_the_last_one(saved, monkeypatch):
     with pytest.raises(OSError, match="No space"):
         checkpoint.save(saved, tiny.training(), Progress(), identity=IDENTITY)
     assert checkpoint.load(saved, IDENTITY)[0]["progress"]["step"] == 3
+
+
+def test_a_damaged_one_gives_way_to_the_one_before_with_a_line(saved):
+    checkpoint.save(saved, tiny.training(), Progress(step=7), identity=IDENTITY)
+    assert checkpoint.load(saved, IDENTITY)[0]["progress"]["step"] == 7
+    (saved / checkpoint.NAME).write_bytes(b"half")
+    content, why = checkpoint.load(saved, IDENTITY)
+    assert content["progress"]["step"] == 3
+    assert "checkpoint.pt is damaged" in why
+    assert why.endswith(f"going on from the checkpoint before it, {saved / checkpoint.BEFORE}")
+
+
+def test_a_death_between_the_two_renames_loses_nothing(saved):
+    (saved / checkpoint.NAME).rename(saved / checkpoint.BEFORE)
+    assert checkpoint.load(saved, IDENTITY)[0]["progress"]["step"] == 3
+
+
+def test_averages_come_back(tmp_path):
+    training = tiny.training()
+    training.averages = WeightAverage(training.network, "exponential", 0.9)
+    train_step(training, tiny.batch(0), step=0)
+    checkpoint.save(tmp_path, training, Progress(), identity=IDENTITY)
+    again = tiny.training()
+    again.averages = WeightAverage(again.network, "exponential", 0.9)
+    checkpoint.restore(checkpoint.load(tmp_path, IDENTITY)[0], again)
+    assert again.averages.count == 1
+    with training.swapped(), again.swapped():
+        assert torch.equal(training.network.linear.weight, again.network.linear.weight)

@@ -2,8 +2,7 @@ import pytest
 import tiny
 import torch
 
-from ilsvrc.layers import draw_for_batch
-from ilsvrc.training import checkpoint, loop
+from ilsvrc.training import checkpoint, checks, draws, loop
 from ilsvrc.training.distributed import World
 from ilsvrc.training.history import COLUMNS, as_csv, as_line
 from ilsvrc.training.loop import Progress
@@ -15,8 +14,8 @@ class StoppedError(Exception):
 
 @pytest.fixture
 def saves_often(monkeypatch):
-    monkeypatch.setattr(loop, "STEPS_BETWEEN_CHECKS", 1)
-    monkeypatch.setattr(loop, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    monkeypatch.setattr(checks, "MOST_STEPS_BETWEEN_CHECKS", 1)
+    monkeypatch.setattr(checks, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
 
 
 def uninterrupted() -> tuple[loop.Training, Progress]:
@@ -68,7 +67,7 @@ def test_a_step_is_the_mean_gradient_of_the_batch():
     training = tiny.training(rate=1.0)
     training.network.dropout.p = 0.0
     training.optimizer.param_groups[0]["momentum"] = 0.0
-    images, labels = tiny.batch(0)
+    images, labels, _ = tiny.batch(0)
     before = training.network.linear.weight.detach().clone()
     loss, _ = training.objective(images, labels)
     (gradient,) = torch.autograd.grad(loss / tiny.BATCH, training.network.linear.weight)
@@ -88,45 +87,96 @@ def test_clipping_bounds_the_norm_over_all_parameters(clip_norm, moved):
     assert norm == pytest.approx(moved, rel=1e-3) if moved else norm > 0.05
 
 
-def masks(seed: int, step: int, rank: int) -> list[float]:
-    loop.seed_draws(seed, step, rank)
-    return torch.rand(4).tolist()
+class Broken(tiny.Batches):
+    """The fifth step finds weights that are no numbers."""
+
+    def __init__(self, weight: torch.Tensor) -> None:
+        self.weight = weight
+
+    def epoch(self, epoch, start_step=0):
+        for number, batch in enumerate(super().epoch(epoch, start_step)):
+            if (epoch, number) == (1, 0):
+                self.weight.data.fill_(float("nan"))
+            yield batch
 
 
-def test_masks_are_a_function_of_seed_step_and_rank():
-    assert masks(0, 1, 0) == masks(0, 1, 0)
-    assert len({tuple(masks(*place)) for place in [(0, 1, 0), (1, 1, 0), (0, 2, 0), (0, 1, 1), (1, 0, 0)]}) == 5
+def broken_validation(training: loop.Training, saved: list[int]) -> list[tiny.Batch]:
+    """After the second epoch the weights are no numbers."""
+    if saved:
+        training.network.linear.weight.data.fill_(float("nan"))
+    return tiny.validation()
 
 
-def test_draws_for_a_whole_batch_are_a_function_of_seed_and_step_alone():
-    drawn = {}
-    for place in [(0, 1, 0), (0, 1, 1), (0, 2, 0), (1, 1, 0)]:
-        loop.seed_draws(*place)
-        drawn[place] = [draw_for_batch() for _ in range(3)]
-    assert drawn[0, 1, 0] == drawn[0, 1, 1]
-    assert len({tuple(values) for values in drawn.values()}) == 3
+def failure(inside: bool) -> tuple[str, list[int]]:
+    training, saved = tiny.training(name_of=lambda index: f"cat{index}.jpg"), []
+    batches = Broken(training.network.linear.weight) if inside else tiny.Batches()
+    validation = tiny.validation if inside else lambda: broken_validation(training, saved)
+    with pytest.raises(ValueError, match="set a lower learning_rate, a longer warmup_epochs") as error:
+        loop.train(training, batches, validation, Progress(), tiny.Listener(lambda p: saved.append(p.step)))
+    return str(error.value), saved
 
 
-@pytest.mark.parametrize("when", ["in epoch 2 (step 4)", "after epoch 2"])
-def test_a_loss_that_is_no_number_stops_the_training_and_says_what_helps(when, monkeypatch):
-    class Broken(tiny.Batches):
-        def epoch(self, epoch, start_step=0):
-            if epoch == 1 and when.startswith("in"):
-                training.network.linear.weight.data.fill_(float("nan"))
-            yield from super().epoch(epoch, start_step)
-            if epoch == 1:
-                training.network.linear.weight.data.fill_(float("nan"))
-
-    training, saved = tiny.training(), []
-    with pytest.raises(ValueError) as error:
-        loop.train(training, Broken(), tiny.validation, Progress(), tiny.Listener(lambda p: saved.append(p.step)))
-    assert f"not a number any more {when}; set a lower learning_rate" in str(error.value)
+def test_a_loss_that_is_no_number_names_the_step_its_rate_and_its_images():
+    said, saved = failure(inside=True)
+    assert "not a number any more in epoch 2, step 1, at learning rate 0.075" in said
+    assert said.endswith("The step's images: cat0.jpg, cat1.jpg, cat2.jpg, cat3.jpg")
     assert saved == [0]  # the first epoch's: nothing broken is kept
+
+
+def test_a_validation_loss_that_is_no_number_stops_the_training_before_it_is_kept():
+    said, saved = failure(inside=False)
+    assert said.startswith("the validation loss is not a number after epoch 2;")
+    assert saved == [0]
+
+
+def test_a_training_that_was_asked_to_stop_saves_and_goes_on_to_the_same_weights(tmp_path):
+    class Asked(tiny.Listener):
+        def wants_stop(self) -> bool:
+            return self.steps == 5
+
+    whole, _ = uninterrupted()
+    training = tiny.training()
+    asked = Asked(lambda progress: checkpoint.save(tmp_path, training, progress, identity={}))
+    with pytest.raises(checks.StoppedError, match="stopped in epoch 2 after 1 steps"):
+        loop.train(training, tiny.Batches(), tiny.validation, Progress(), asked)
+    again = tiny.training()
+    progress = checkpoint.restore(checkpoint.load(tmp_path, {})[0], again)
+    loop.train(again, tiny.Batches(), tiny.validation, progress, tiny.Listener())
+    assert torch.equal(again.network.linear.weight, whole.network.linear.weight)
+
+
+def test_a_length_in_iterations_ends_inside_an_epoch():
+    training, progress, listener = tiny.training(total_steps=6), Progress(), tiny.Listener()
+    loop.train(training, tiny.Batches(), tiny.validation, progress, listener)
+    assert (listener.steps, [row["epoch"] for row in progress.history]) == (6, [1, 2])
+
+
+def test_parts_of_a_batch_add_up_to_its_gradient():
+    def moved(parts: int) -> torch.Tensor:
+        training = tiny.training(rate=1.0, parts=parts)
+        training.network.norm.eval()
+        training.network.norm.train = lambda mode=True: training.network.norm
+        draws.share(training.network)
+        loop.train_step(training, tiny.batch(0), step=0)
+        return training.network.linear.weight.detach()
+
+    assert torch.allclose(moved(1), moved(2), atol=1e-6)
+    assert torch.allclose(moved(1), moved(4), atol=1e-6)
+
+
+def test_frozen_modules_stay_as_in_testing():
+    training = tiny.training()
+    training.frozen = [training.network.norm]
+    before = training.network.norm.running_mean.clone()
+    loop.train_epoch(training, tiny.Batches(), Progress(), tiny.Listener())
+    assert torch.equal(training.network.norm.running_mean, before)
 
 
 def test_alone_a_process_is_the_main_one_and_agrees_with_itself():
     world = World()
-    assert world.is_main and world.agrees(True) and not world.agrees(False)
+    assert world.is_main
+    assert world.agreement(True, False, 7) == (True, False, 7)
+    assert world.first(3, 9, torch.tensor([5, 6])) == (3, [5, 6])
     assert world.sum(torch.tensor([1.0, 2.0])).tolist() == [1, 2]
 
 

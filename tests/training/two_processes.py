@@ -7,6 +7,7 @@ import sys
 from itertools import chain
 from pathlib import Path
 
+import numpy as np
 import tiny
 import torch
 from torch import Tensor, nn
@@ -14,20 +15,27 @@ from torch import Tensor, nn
 from ilsvrc.layers import Classifier
 from ilsvrc.loading import batches
 from ilsvrc.pixels import Normalization
-from ilsvrc.training import distributed, loop
+from ilsvrc.training import batch_norm, distributed, draws, loop
+from ilsvrc.training.augmentation import Augmentation
 from ilsvrc.training.loop import Progress, Training
+from ilsvrc.training.mixing import Mixing
 from ilsvrc.training.objective import Objective
 from ilsvrc.training.optimizer import make_optimizer
 from ilsvrc.training.precision import autocast, weights_dtype
 from ilsvrc.training.schedule import Schedule
 
+GROUP = 4  # images that share statistics, and are mixed among each other
+
 
 class Small(Classifier):
-    """Two convolutions, a linear layer, an auxiliary head; neither dropout nor batch norm."""
+    """Two convolutions, dropout, batch norm where groups of images fill a share, a linear layer, an auxiliary head."""
 
-    def __init__(self) -> None:
+    def __init__(self, with_norm: bool) -> None:
         super().__init__()
-        self.features = nn.Sequential(nn.Conv2d(3, 8, 5, 2), nn.ReLU(), nn.Conv2d(8, 8, 3, 2), nn.ReLU())
+        norm = nn.BatchNorm2d(8) if with_norm else nn.Identity()
+        self.features = nn.Sequential(
+            nn.Conv2d(3, 8, 5, 2), norm, nn.ReLU(), nn.Dropout(0.2), nn.Conv2d(8, 8, 3, 2), nn.ReLU()
+        )
         self.head, self.auxiliary = nn.Linear(8, 10), nn.Linear(8, 10)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -39,15 +47,23 @@ class Small(Classifier):
 
 
 def train(beton: Path, batch_size: int, precision: str, steps: int) -> dict[str, object]:
-    """Steps with momentum, decay, warm-up and clipping: weights, history and each step's images of this process."""
+    """Steps with all that a recipe can ask for: weights, history and each step's images of this process."""
     torch.manual_seed(0)
-    network = Small().to(weights_dtype(precision))
+    grouped = batch_size % (2 * GROUP) == 0
+    network = Small(grouped).to(weights_dtype(precision))
     with distributed.joined(gpus=0) as world:
         share = {"rank": world.rank, "world_size": world.size}
         opened = batches.open_training(
             "pillow", beton, crop="patch", crop_px=32, flip=True, batch_size=batch_size, seed=0, **share
         )
         watched = batches.open_testing("pillow", beton, views=tiny.center(32), batch_size=8, **share)
+        if grouped:
+            batch_norm.group_statistics(network, GROUP, batch_size, world)
+        draws.share(network)
+        mixing = Mixing(mixup=0.4, cutmix=1.0, group=GROUP)
+        augmentation = Augmentation(
+            [40.0] * 3, [60.0] * 3, [900.0, 90.0, 9.0], np.eye(3).tolist(), lighting=0.1, contrast=0.4, erasing=0.3
+        )
         epochs = -(-steps // len(opened))
         training = Training(
             network=network,
@@ -59,6 +75,8 @@ def train(beton: Path, batch_size: int, precision: str, steps: int) -> dict[str,
             world=world,
             autocast=autocast(precision, world.device),
             clip_norm=1.0,
+            look=lambda batch, seed, epoch: augmentation(batch.images, seed, epoch, batch.indices),
+            mix=(lambda images, labels, *when: mixing(images, labels, 10, 0, *when)) if grouped else None,
         )
         progress, seen = Progress(), tiny.Watched(opened)
         loop.train(training, seen, lambda: watched, progress, tiny.Listener())

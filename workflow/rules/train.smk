@@ -23,6 +23,7 @@ rule train:
         processes=0,
         precision="auto",
         loader="ffcv",
+        accumulate=1,
     params:
         spec=train_spec,
         work=work_folder,
@@ -34,7 +35,8 @@ rule train:
         " --weights {output.weights:q} --weights-info {output.weights_info:q}"
         " --history {output.history:q} --run-info {output.run_info:q} --work {params.work:q}"
         " --processes {resources.processes} --threads {threads} --gpus {resources.gpu}"
-        " --precision {resources.precision} --loader {resources.loader} --log {log:q}"
+        " --precision {resources.precision} --loader {resources.loader}"
+        " --accumulate {resources.accumulate} --log {log:q}"
 
 
 rule models:

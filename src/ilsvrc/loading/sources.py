@@ -28,6 +28,9 @@ def bytes_in(file: IO[bytes], sample: Sample) -> bytes:
         raise OSError(
             errno.EIO, f"{sample.name} has {len(content)} of {sample.size} bytes: run acquire again", file.name
         )
+    is_whole_file = Path(sample.file).name == Path(sample.name).name and not sample.kind
+    if is_whole_file and os.fstat(file.fileno()).st_size != sample.size:
+        raise OSError(errno.EIO, f"{sample.name} is longer than it was when it was found: run acquire again", file.name)
     return content
 
 

@@ -1,4 +1,4 @@
-"""A trained network, ready to predict: what `predict` and `classify` share."""
+"""A trained network, ready to predict: what `predict`, `classify` and a teacher's pupils share."""
 
 from pathlib import Path
 
@@ -6,9 +6,12 @@ import safetensors.torch
 import torch
 
 from ilsvrc import plugins, results, runs
+from ilsvrc.layers import Classifier
 from ilsvrc.pixels import Normalization
 from ilsvrc.prediction import Predictor
 from ilsvrc.training import precision
+
+MEAN_IMAGE = "normalization.mean_image"  # among the weights, where the recipe subtracts one
 
 
 def predictor(weights: results.Info, path: Path, device: torch.device, number_format: str) -> Predictor:
@@ -17,13 +20,24 @@ def predictor(weights: results.Info, path: Path, device: torch.device, number_fo
     Raises:
         ValueError: the file at `path` is not the one that weights.json describes.
     """
-    if results.file_sha256(path) != weights["weights_sha256"]:
-        raise ValueError(f"{path} is not the file that weights.json describes; remove its folder and train again")
-    spec = runs.TrainSpec.model_validate(weights["spec"])
-    network = plugins.architecture(spec.architecture)(num_classes=weights["num_classes"], input_px=weights["crop_px"])
-    network.load_state_dict(safetensors.torch.load_file(path))
-    normalize = Normalization(weights["mean"], weights["std"], spec.recipe.normalization)
+    network, normalize = trained(weights, path)
     dtype = precision.weights_dtype(number_format)
     return Predictor(
         network.to(device, dtype), normalize.to(device, dtype), device, precision.autocast(number_format, device)
     )
+
+
+def trained(weights: results.Info, path: Path) -> tuple[Classifier, Normalization]:
+    """The network that weights.json (`weights`) describes with the weights at `path`, and what it sees of pixels.
+
+    Raises:
+        ValueError: the file at `path` is not the one that weights.json describes.
+    """
+    if results.file_sha256(path) != weights["weights_sha256"]:
+        raise ValueError(f"{path} is not the file that weights.json describes; remove its folder and train again")
+    spec = runs.TrainSpec.model_validate(weights["spec"])
+    network = plugins.architecture(spec.architecture)(num_classes=weights["num_classes"], input_px=weights["crop_px"])
+    state = safetensors.torch.load_file(path)
+    mean_image = state.pop(MEAN_IMAGE, None)
+    network.load_state_dict(state)
+    return network, Normalization(weights["mean"], weights["std"], spec.recipe.normalization, mean_image)

@@ -9,7 +9,7 @@ import safetensors.torch
 import torch
 
 from ilsvrc import complexity, hardware, results, runs
-from ilsvrc.stages import _recipe
+from ilsvrc.stages import _network, _recipe
 from ilsvrc.training import history
 from ilsvrc.training.history import Row
 from ilsvrc.training.loop import Progress, Training
@@ -25,8 +25,7 @@ def write(
     num_images: int,
 ) -> None:
     """Writes the run's files, each whole or not at all."""
-    state = {name: value.float() if value.is_floating_point() else value
-             for name, value in training.network.state_dict().items()}  # fmt: skip
+    state = weights_of(training)
     given.weights.parent.mkdir(parents=True, exist_ok=True)
     beside = given.weights.with_suffix(".part")
     safetensors.torch.save_file({name: value.cpu().contiguous() for name, value in state.items()}, beside)
@@ -45,6 +44,16 @@ def write(
     results.write_text(given.history, history.as_csv(so_far.history))
     results.write_text(given.weights_info, json.dumps(weights, indent=1) + "\n")
     results.write_text(given.run_info, json.dumps(about, indent=1) + "\n")
+
+
+def weights_of(training: Training) -> dict[str, torch.Tensor]:
+    """What is tested, by name, in float32; beside it the mean image where one is subtracted."""
+    with training.swapped():
+        own = {name: value.detach().clone() for name, value in training.network.state_dict().items()}
+    mean_image = training.objective.normalization.mean_image
+    if mean_image is not None:
+        own[_network.MEAN_IMAGE] = mean_image
+    return {name: value.float() if value.is_floating_point() else value for name, value in own.items()}
 
 
 def describe(given: argparse.Namespace, spec: runs.TrainSpec, rows: list[Row], machine: dict[str, Any]) -> results.Info:

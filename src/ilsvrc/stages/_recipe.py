@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ilsvrc import plugins, results, runs
 from ilsvrc.layers import Classifier
-from ilsvrc.loading import batches, packed
+from ilsvrc.loading import batches, geometry, keyed, mean_windows, packed
 from ilsvrc.pixels import Normalization
 from ilsvrc.recipe import Recipe, is_file
 from ilsvrc.stages import _network
@@ -24,12 +24,12 @@ from ilsvrc.training import (
     batch_norm,
     draws,
     initialization,
-    mean_windows,
     optimizer,
     precision,
     start,
     validation,
 )  # fmt: skip
+from ilsvrc.training.ahead import ahead
 from ilsvrc.training.augmentation import Augmentation
 from ilsvrc.training.averaging import WeightAverage
 from ilsvrc.training.constraints import renormalize_filters
@@ -38,9 +38,11 @@ from ilsvrc.training.loop import Training
 from ilsvrc.training.mixing import Mixing
 from ilsvrc.training.objective import Distillation, Objective, Teacher
 from ilsvrc.training.schedule import Schedule, in_steps
-from ilsvrc.views import View
+from ilsvrc.views import View, square_px
 
 COLOURS = ("lighting", "lighting_unit", "brightness", "contrast", "saturation", "hue", "rand_augment", "erasing")
+LOOK = ("crop", "flip", "short_side_px", "area", "aspect", "aspect_draw", "padding_px", "padding", "interpolation")
+Means = Callable[[batches.Batch], Tensor | None]
 STEPS = ("momentum", "weight_decay", "decay", "nesterov", "rate_in_momentum", "square_momentum", "epsilon")
 
 
@@ -78,7 +80,9 @@ class Given:
 
 
 @contextmanager
-def opened(given: argparse.Namespace, spec: runs.TrainSpec, world: World) -> Iterator[tuple[Any, Any]]:
+def opened(
+    given: argparse.Namespace, spec: runs.TrainSpec, manifest: results.Info, world: World
+) -> Iterator[tuple[Any, Any]]:
     """Batches to train on, and to watch: training images that the recipe holds out, else the test split.
 
     What is watched on the test split chooses nothing, unless the recipe says `monitor: test`.
@@ -90,8 +94,9 @@ def opened(given: argparse.Namespace, spec: runs.TrainSpec, world: World) -> Ite
         labels = packed.open_packed(given.train).labels
         chosen, apart = validation.held_out(labels, recipe.validation_fraction, spec.seed)
     training = batches.open_training(
-        given.loader, given.train, **look(spec), batch_size=recipe.batch_size, seed=spec.seed, subset=chosen, **share
-    )
+        given.loader, given.train, look=look_of(spec, manifest), batch_size=recipe.batch_size, seed=spec.seed,
+        subset=chosen, order=recipe.order, repeats=recipe.repeats, **share,
+    )  # fmt: skip
     watched = given.val if apart is None else given.train
     center = [View(short_side_px(spec), spec.crop_px)]
     testing = batches.open_testing(
@@ -101,15 +106,16 @@ def opened(given: argparse.Namespace, spec: runs.TrainSpec, world: World) -> Ite
         yield training, testing
 
 
-def look(spec: runs.TrainSpec) -> dict[str, Any]:
-    """What `open_training` is told of a recipe."""
-    recipe = spec.recipe
-    return {"crop": recipe.crop, "crop_px": spec.crop_px, "flip": recipe.flip, "order": recipe.order}
+def look_of(spec: runs.TrainSpec, manifest: Mapping[str, Any]) -> geometry.Look:
+    """What training shows of a picture; what lies outside of it is 0 after normalisation."""
+    zero = {"unit": [128] * 3, "none": [0] * 3}.get(spec.recipe.normalization, [round(m) for m in manifest["mean"]])
+    chosen = {name: getattr(spec.recipe, name) for name in LOOK}
+    return geometry.Look(crop_px=spec.crop_px, fill=(zero[0], zero[1], zero[2]), **chosen)
 
 
 def short_side_px(spec: runs.TrainSpec) -> int:
     """The size that pictures have before the central crop that is watched: the whole of small pictures."""
-    return mean_windows.short_side_px(spec.recipe.crop, spec.crop_px)
+    return spec.crop_px if spec.recipe.crop == "padding" else square_px(spec.crop_px)
 
 
 def prepare(
@@ -137,6 +143,7 @@ def prepare(
         scale=precision.LossScale() if number_format == "float16" else None,
         parts=given.accumulate,
         look=augmentation_of(recipe, manifest),
+        means=means_of(spec, manifest, normalization),
         mix=mixing_of(recipe, len(manifest["classes"]), spec.seed),
         constrain=partial(renormalize_filters, largest_rms=recipe.largest_filter_rms)
         if recipe.largest_filter_rms else None,
@@ -191,8 +198,20 @@ def normalization_of(spec: runs.TrainSpec, manifest: Mapping[str, Any], mean_ima
     if spec.recipe.normalization == "mean_image":
         if mean_image is None or not mean_image.exists():
             raise ValueError(f"normalization: mean_image wants {mean_image}, which is not there; run snakemake again")
-        image = mean_windows.scaled(np.load(mean_image), short_side_px(spec))
+        image = mean_windows.scaled(torch.from_numpy(np.load(mean_image)), short_side_px(spec))
     return Normalization(manifest["mean"], manifest["std"], spec.recipe.normalization, image)
+
+
+def means_of(spec: runs.TrainSpec, manifest: results.Info, normalization: Normalization) -> Means | None:
+    """Windows of the mean image that lie under a batch's crops; None: its central one, for all.
+
+    Where crops leave the central square or change its scale there is nothing under them (He et al. 2015 subtract one
+    mean image of the crop's size from all).
+    """
+    if normalization.mean_image is None or spec.recipe.crop not in mean_windows.ALIGNED:
+        return None
+    image, look = normalization.mean_image, look_of(spec, manifest)
+    return lambda batch: None if batch.windows is None else mean_windows.mean_windows(image, batch.windows, look)
 
 
 def distillation_of(recipe: Recipe, teacher: Path | None, world: World, dtype: torch.dtype) -> Distillation | None:
@@ -210,7 +229,14 @@ def augmentation_of(recipe: Recipe, manifest: Mapping[str, Any]) -> Callable[[An
     """What changes the pictures of a batch on the device."""
     statistics = [manifest[name] for name in ("mean", "std", "eigenvalues", "eigenvectors")]
     made = Augmentation(*statistics, **{name: getattr(recipe, name) for name in COLOURS})
-    return None if made.changes_nothing else lambda batch, seed, epoch: made(batch.images, seed, epoch, batch.indices)
+    return None if made.changes_nothing else lambda batch, seed, epoch: made(batch.images, seed, epoch, names(batch))
+
+
+def names(batch: batches.Batch) -> Tensor:
+    """What draws know each image by: each showing of an image in an epoch by a number of its own."""
+    if batch.copies is None:
+        return batch.indices
+    return torch.from_numpy(keyed.joined(batch.indices.numpy(), batch.copies.numpy()))
 
 
 def mixing_of(recipe: Recipe, num_classes: int, seed: int) -> Callable[..., tuple[Tensor, Tensor]] | None:
@@ -219,6 +245,25 @@ def mixing_of(recipe: Recipe, num_classes: int, seed: int) -> Callable[..., tupl
         return None
     mixing = Mixing(recipe.mixup, recipe.cutmix, recipe.batch_norm_group)
     return lambda images, labels, epoch, step: mixing(images, labels, num_classes, seed, epoch, step)
+
+
+def recompute_statistics(recipe: Recipe, training: Training, batches_: Any) -> None:
+    """Batch norms' statistics of training images in the place of running ones, where the recipe asks for them."""
+    if recipe.batch_norm_recomputed_over is None:
+        return
+
+    def forward(batch: batches.Batch) -> None:
+        batch = next(ahead(iter([batch]), training.world.device))
+        images = batch.images if training.look is None else training.look(batch, training.seed, 0)
+        under = () if training.means is None else (training.means(batch),)
+        with training.autocast():
+            training.network(training.objective.normalization(images, *under))
+
+    with closing(batches_.epoch(0)) as given:
+        batch_norm.recompute(
+            training.network, forward, given, recipe.batch_norm_recomputed_over, recipe.batch_size, training.world,
+            training.frozen,
+        )  # fmt: skip
 
 
 def averages_of(network: Classifier, recipe: Recipe, steps_an_epoch: int, world: World) -> WeightAverage | None:

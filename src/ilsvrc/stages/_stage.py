@@ -51,7 +51,7 @@ def run(main: Callable[[argparse.Namespace], None], arguments: argparse.Argument
     given = arguments.parse_args()
     if given.log:
         given.log.parent.mkdir(parents=True, exist_ok=True)
-        sys.stderr = _Tee(sys.stderr, given.log.open("a", buffering=1))  # type: ignore[assignment]
+        sys.stderr = _Tee(sys.stderr, given.log.open("a", buffering=1, encoding="utf-8", errors="backslashreplace"))  # type: ignore[assignment]
     try:
         main(given)
     except (ValueError, OSError) as error:

@@ -49,7 +49,7 @@ def main(given: argparse.Namespace) -> None:
     print_rates(shared, head=True)
     with distributed.joined(given.gpus) as world:
         for spec in specs:
-            mine = [loader(beton, spec, given), network(beton, spec, manifest, world, given)]
+            mine = [loader(beton, spec, manifest, given), network(beton, spec, manifest, world, given)]
             print_rates(mine)
             print(verdict(spec, opened, [shared[0], *mine], given), flush=True)
 
@@ -95,12 +95,12 @@ def decoding(opened: packed.Packed, threads: int) -> Rate:
     return Rate("decode", done, f"whole JPEGs of {megapixels:.2f} megapixels, {threads} threads")
 
 
-def loader(beton: Path, spec: runs.TrainSpec, given: argparse.Namespace) -> Rate:
+def loader(beton: Path, spec: runs.TrainSpec, manifest: results.Info, given: argparse.Namespace) -> Rate:
     """Training batches as the recipe asks for them, thrown away."""
     recipe = spec.recipe
     opened = batches.open_training(
-        given.loader, beton, crop=recipe.crop, crop_px=spec.crop_px, flip=recipe.flip,
-        batch_size=recipe.batch_size, seed=spec.seed, workers=given.threads,
+        given.loader, beton, look=_recipe.look_of(spec, manifest), batch_size=recipe.batch_size, seed=spec.seed,
+        workers=given.threads, order=recipe.order, repeats=recipe.repeats,
     )  # fmt: skip
     with closing(opened):
         done = rate((len(batch.labels) for batch in endless(opened)), skip=2)
@@ -111,13 +111,13 @@ def network(beton: Path, spec: runs.TrainSpec, manifest: results.Info, world: Wo
     """Steps on noise: forward, backward and update."""
     recipe, threads = spec.recipe, torch.get_num_threads()
     size = recipe.batch_size if given.gpus else min(recipe.batch_size, recipe.batch_norm_group or CPU_BATCH)
-    spec = spec.model_copy(update={"recipe": recipe.model_copy(update={"batch_size": size})})
+    alone = {"teacher": None, "start_from": None, "trained_layers": "all"}
+    spec = spec.model_copy(update={"recipe": recipe.model_copy(update={"batch_size": size, "repeats": 1, **alone})})
     number_format = _recipe.number_format(given, spec, world)
-    noise = batches.open_training(
-        "synthetic", beton, crop=recipe.crop, crop_px=spec.crop_px, flip=False, batch_size=size, seed=0
-    )
+    noise = batches.open_training("synthetic", beton, look=_recipe.look_of(spec, manifest), batch_size=size, seed=0)
     torch.set_num_threads(given.threads)
-    training = _recipe.prepare(spec, manifest, len(noise), world, number_format)
+    beside = _recipe.Given(mean_image=beton.with_suffix(".mean_image.npy"))
+    training = _recipe.prepare(spec, manifest, len(noise), world, number_format, beside)
     training.network.train()
     # the sums that a step returns wait for the device
     steps = (int(loop.train_step(training, batch, 0)[2]) for batch in endless(noise))

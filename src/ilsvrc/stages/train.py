@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -19,10 +19,14 @@ from ilsvrc import hardware, progress, results, runs, tracking
 from ilsvrc.stages import _stage, _torchrun
 from ilsvrc.training import processes
 
+CHOICES = ("processes", "threads", "gpus", "precision", "loader", "accumulate")
+PLACES = ("processes", "gpus", "accumulate")  # where other numbers than at the start are what a person wants
 MACHINE = "machine.json"  # what the machine chose, kept beside the checkpoint
 # glibc would give big tensors back to the kernel after each step and page them in again: AlexNet's takes half the time.
 KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1)}
 RUN_ID = "mlflow_run"
+STOPPED = "stopped.txt"  # how far a training came that a signal asked to stop
+TRY_AGAIN = 75  # exit status of a stopped training: sysexits' EX_TEMPFAIL
 FAILURE = "failure.txt"  # what went wrong: the worker that writes it speaks for all
 
 
@@ -49,9 +53,13 @@ def check(given: argparse.Namespace) -> None:
 
 
 def fail(given: argparse.Namespace, status: int) -> None:
-    """Tells MLflow, and the person unless a worker did; exits with 1."""
+    """Tells MLflow, and the person unless a worker did; exits with 1, or 75 where a signal stopped the training."""
     progress.wipe()
-    tracking.stop(given.work / RUN_ID, "KILLED" if status > 128 else "FAILED")
+    stopped = given.work / STOPPED
+    tracking.stop(given.work / RUN_ID, "KILLED" if status > 128 or stopped.exists() else "FAILED")
+    if stopped.exists():
+        _stage.say(f"{given.run}: {stopped.read_text()}; the same command goes on from there")
+        sys.exit(TRY_AGAIN)
     if not (given.work / FAILURE).exists():
         raise ValueError(f"{given.run} stopped: {reason(status)}; the same command goes on from its last checkpoint")
     sys.exit(1)
@@ -66,15 +74,23 @@ def choices(given: argparse.Namespace) -> dict[str, Any]:
         "gpus": given.gpus,
         "precision": given.precision,
         "loader": given.loader,
+        "accumulate": given.accumulate,
     }
     kept = kept_choices(given.work)
     if kept is None or kept == asked:
         return asked
-    if (kept["gpus"], kept["processes"]) != (given.gpus, given.processes or kept["processes"]):
-        _stage.say(f"{given.run} began on {kept['processes']} processes and {kept['gpus']} GPUs and goes on on "
-                   f"{processes_} and {given.gpus}: its weights will not be those of an uninterrupted run")  # fmt: skip
+    began = {name: kept[name] for name in PLACES}
+    now = {name: asked[name] if name != "processes" or given.processes else kept[name] for name in PLACES}
+    if began != now:
+        _stage.say(f"{given.run} began with {in_words(began)} and goes on with {in_words(asked)}: its weights will not "
+                   "be those of an uninterrupted run")  # fmt: skip
         return asked | {"precision": kept["precision"]}
     return kept
+
+
+def in_words(chosen: Mapping[str, Any]) -> str:
+    """What settles a run's bits, beside its specification."""
+    return ", ".join(f"{name} = {chosen[name]}" for name in PLACES)
 
 
 def kept_choices(work: Path) -> dict[str, Any] | None:
@@ -85,7 +101,8 @@ def kept_choices(work: Path) -> dict[str, Any] | None:
 
 def run_workers(given: argparse.Namespace, chosen: dict[str, Any], devices: list[str]) -> int:
     """Exit status of torchrun as a shell gives it; torchrun gets the signals that this process gets."""
-    (given.work / FAILURE).unlink(missing_ok=True)
+    for left in (FAILURE, STOPPED):
+        (given.work / left).unlink(missing_ok=True)
     environment = (
         os.environ | KEEP_MEMORY | {"OMP_NUM_THREADS": str(chosen["threads"]), _torchrun.LOG: str(given.log or "")}
     )
@@ -93,7 +110,7 @@ def run_workers(given: argparse.Namespace, chosen: dict[str, Any], devices: list
     if given.gpus:
         environment["CUDA_VISIBLE_DEVICES"] = ",".join(devices)
     words = ["--standalone", f"--nproc-per-node={chosen['processes']}", "-m", "ilsvrc.stages.train_worker"]
-    for name in ("threads", "gpus", "precision", "loader"):
+    for name in CHOICES[1:]:
         words += [f"--{name}", str(chosen[name])]
     command = [sys.executable, "-m", "ilsvrc.stages._torchrun", *words, *passed_on(given)]
     with subprocess.Popen(command, env=environment) as torchrun, signals_passed_to(torchrun):
@@ -105,7 +122,7 @@ def passed_on(given: argparse.Namespace) -> list[str]:
     """The arguments that workers get as they came."""
     words = []
     for name, value in vars(given).items():
-        if name not in ("processes", "threads", "gpus", "precision", "loader") and value is not None:
+        if name not in CHOICES and value is not None:
             words += [f"--{name.replace('_', '-')}", *map(str, value if isinstance(value, list) else [value])]
     return words
 
@@ -117,7 +134,7 @@ def signals_passed_to(torchrun: "subprocess.Popen[bytes]") -> Iterator[None]:
     def pass_on(number: int, frame: FrameType | None) -> None:
         torchrun.send_signal(signal.SIGTERM)
 
-    before = {number: signal.signal(number, pass_on) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.signal(number, pass_on) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)}
     try:
         yield
     finally:
@@ -166,6 +183,9 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--gpus", type=int, default=0, help="GPUs, 0 for the CPU")
     parser.add_argument("--precision", default="auto", help="auto, float32, bfloat16 or float64")
     parser.add_argument("--loader", default="ffcv", help="ffcv, pillow or synthetic")
+    parser.add_argument(
+        "--accumulate", type=int, default=1, help="parts that a process's share of a batch is passed in"
+    )
     return parser
 
 

@@ -7,12 +7,14 @@ if __name__ == "__main__":
 
 import argparse
 import json
+import signal
 import sys
 import time
 import traceback
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import torch
@@ -20,6 +22,7 @@ import torch
 from ilsvrc import hardware, progress, results, runs, tracking
 from ilsvrc.stages import _outputs, _recipe, _stage, train
 from ilsvrc.training import checkpoint, distributed, history, loop
+from ilsvrc.training.checks import StoppedError
 from ilsvrc.training.distributed import World
 from ilsvrc.training.history import Row
 from ilsvrc.training.loop import Progress, Training
@@ -33,11 +36,24 @@ OUT_OF_MEMORY = (
 
 def main(given: argparse.Namespace) -> None:
     """Trains what is left of the run; the main process writes its files."""
+    wishes = StopWishes()
     with distributed.joined(given.gpus) as world, first_failure_speaks(given.work, world):
-        train_run(given, world)
+        train_run(given, world, wishes)
 
 
-def train_run(given: argparse.Namespace, world: World) -> None:
+class StopWishes:
+    """Hears the signals that end a training; it goes on until its next check, and a checkpoint."""
+
+    def __init__(self) -> None:
+        self.heard = False
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+            signal.signal(number, self._hear)
+
+    def _hear(self, number: int, frame: FrameType | None) -> None:
+        self.heard = True
+
+
+def train_run(given: argparse.Namespace, world: World, wishes: StopWishes) -> None:
     """Checkpoint or start, epochs, outputs."""
     spec: runs.TrainSpec = runs.parse_specification(runs.TrainSpec, given.spec)
     manifest = results.read_json(given.train_manifest)
@@ -45,16 +61,18 @@ def train_run(given: argparse.Namespace, world: World) -> None:
     kept = found_checkpoint(given, identity, world)
     number_format = kept["machine"]["precision"] if kept else _recipe.number_format(given, spec, world)
     with ExitStack() as stack:
-        training_batches, watched = stack.enter_context(_recipe.opened(given, spec, world))
+        training_batches, watched = stack.enter_context(_recipe.opened(given, spec, manifest, world))
         torch.set_num_threads(given.threads)  # ffcv's import sets it to one
-        training = _recipe.prepare(spec, manifest, len(training_batches), world, number_format)
+        before = _recipe.Given.by(given, spec.recipe)
+        training = _recipe.prepare(spec, manifest, len(training_batches), world, number_format, before)
         so_far = checkpoint.restore(kept, training) if kept else Progress()
         facts = {"identity": identity, "machine": machine(given, world, number_format, kept)}
-        total = spec.recipe.epochs * len(training_batches) * spec.recipe.batch_size
+        total = training.schedule.total_steps * spec.recipe.batch_size
         shown = stack.enter_context(progress.bar(title(given.run, spec), total, disable=not world.is_main))
-        reporter = Reporter(given, spec, manifest, training, facts, shown)
+        reporter = Reporter(given, spec, manifest, training, facts, shown, wishes)
         reporter.start(so_far, len(training_batches))
         loop.train(training, training_batches, lambda: watched, so_far, reporter)
+        _recipe.recompute_statistics(spec.recipe, training, training_batches)
         if world.is_main:
             _outputs.write(given, spec, manifest, training, so_far, facts["machine"], training_batches.num_images)
             reporter.finish()
@@ -75,6 +93,10 @@ def first_failure_speaks(work: Path, world: World) -> Iterator[None]:
     """Lets one process tell what went wrong; the log has what the others say."""
     try:
         yield
+    except StoppedError as stopped:
+        if world.is_main:
+            (work / train.STOPPED).write_text(f"{stopped}")
+        sys.exit(train.TRY_AGAIN)
     except Exception as error:
         if world.size > 1 and not isinstance(error, (ValueError, OSError)):
             _stage.log(traceback.format_exc())
@@ -108,7 +130,9 @@ class Reporter:
         training: Training,
         facts: dict[str, Any],
         shown: Any,
+        wishes: StopWishes,
     ) -> None:
+        self.wishes, self.is_saving = wishes, True
         self.given, self.spec, self.training, self.facts, self.shown = given, spec, training, facts, shown
         self.tracker = tracker_of(given, spec, manifest)
         self.rows: list[Row] = []
@@ -128,20 +152,31 @@ class Reporter:
         """A step is done."""
         self.shown.update(num_images)
 
+    def wants_stop(self) -> bool:
+        """A signal asked this process to end."""
+        return self.wishes.heard
+
     def save(self, progress: Progress) -> None:
-        """Keeps a checkpoint, and beside it what the launcher must know of it."""
+        """Keeps a checkpoint, and beside it what the launcher must know of it; on a full disk training goes on."""
         if not self.training.world.is_main:
             return
-        checkpoint.save(self.given.work, self.training, progress, **self.facts)
-        chosen = {name: self.facts["machine"][name] for name in ("processes", "threads", "precision", "loader")}
-        results.write_text(self.given.work / train.MACHINE, json.dumps({**chosen, "gpus": self.given.gpus}))
+        try:
+            checkpoint.save(self.given.work, self.training, progress, **self.facts)
+        except OSError as error:
+            if self.is_saving:
+                _stage.say(f"{error}; training goes on, and would begin again from the checkpoint before")
+            self.is_saving = False
+            return
+        self.is_saving = True
+        chosen = {name: self.facts["machine"][name] for name in train.CHOICES}
+        results.write_text(self.given.work / train.MACHINE, json.dumps(chosen))
 
     def epoch_ended(self, row: Row) -> None:
         """Tells of an epoch that the checkpoint holds."""
         if not self.training.world.is_main:
             return
         self.rows.append(row)
-        _stage.log(f"{self.given.run}: {history.as_line(row, self.spec.recipe.epochs)}")
+        _stage.log(f"{self.given.run}: {history.as_line(row, self.training.schedule.epochs)}")
         self.shown.note = f"epoch {row['epoch']}, error {row['validation_top1_error_percent']:.1f} %"
         self.tracker.log_epochs(self.rows)
 
@@ -163,6 +198,8 @@ def machine(given: argparse.Namespace, world: World, number_format: str, kept: A
         "threads": given.threads,
         "precision": number_format,
         "loader": given.loader,
+        "gpus": given.gpus,
+        "accumulate": given.accumulate,
         "device": world.device.type,
         "resumed": kept["machine"]["resumed"] + 1 if kept else 0,
     }

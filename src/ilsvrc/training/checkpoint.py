@@ -1,4 +1,7 @@
-"""Checkpoints: all that a training needs to go on as if it had never stopped, in one file, whole or not at all."""
+"""Checkpoints: all that a training needs to go on as if it had never stopped, in one file, whole or not at all.
+
+The last two are kept: where the newer one is damaged, the older one takes its place.
+"""
 
 import os
 from collections.abc import Mapping
@@ -10,50 +13,68 @@ import torch
 
 from ilsvrc.training.loop import Progress, Training
 
-NAME = "checkpoint.pt"
-FORMAT = 1
+NAME, BEFORE = "checkpoint.pt", "checkpoint.before.pt"
+FORMAT = 2
 
 
 def save(folder: Path, training: Training, progress: Progress, **facts: Any) -> None:
-    """Writes beside the final name, then renames.
+    """Writes beside the final name, then renames; the checkpoint that was there becomes the one before.
 
     `facts` (plain values) come back from `load`: the identity of the run, the machine's choices. No state of random
     generators is kept, since all that is random is a function of the step.
+
+    Raises:
+        OSError: the disk is full, or the folder cannot be written; the checkpoints that were there are as they were.
     """
     content = {
         "format": FORMAT,
-        "network": training.network.state_dict(),
-        "optimizer": training.optimizer.state_dict(),
+        **{name: part.state_dict() for name, part in training.parts_with_state().items()},
         "errors": training.schedule.errors,
         "progress": asdict(progress),
         **facts,
     }
     beside = folder / f"{NAME}.part"
-    with beside.open("wb") as file:
-        torch.save(content, file)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with beside.open("wb") as file:
+            torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+    except (OSError, RuntimeError) as error:  # torch's zip writer says RuntimeError of a full disk
+        beside.unlink(missing_ok=True)
+        raise OSError(f"no checkpoint could be written to {folder}: {str(error).splitlines()[0]}") from error
+    if (folder / NAME).exists():
+        (folder / NAME).replace(folder / BEFORE)
     beside.replace(folder / NAME)
 
 
 def load(folder: Path, identity: Mapping[str, Any]) -> tuple[dict[str, Any] | None, str]:
-    """The checkpoint in `folder` on the CPU, or None and why it cannot be used (nothing where there is none)."""
-    path = folder / NAME
-    if not path.exists():
-        return None, ""
+    """The newest checkpoint in `folder` that can be used, on the CPU, or None; and what is to be said of it."""
+    there = [folder / name for name in (NAME, BEFORE) if (folder / name).exists()]
+    said: list[str] = []
+    for path in there:
+        content, why = _load(path, identity)
+        if content is not None:
+            return content, "; ".join([*said, f"going on from the checkpoint before it, {path}"]) if said else ""
+        said.append(why)
+    return None, "; ".join([*said, "training starts anew"]) if said else ""
+
+
+def _load(path: Path, identity: Mapping[str, Any]) -> tuple[dict[str, Any] | None, str]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
         found = content["format"], content["identity"]
     except Exception as error:  # of many kinds: a damaged archive, a pickle that is not weights
-        return None, f"{path} is damaged ({type(error).__name__}), training starts anew"
+        return None, f"{path} is damaged ({type(error).__name__})"
     if found != (FORMAT, dict(identity)):
-        return None, f"{path} is of another specification or other data, training starts anew"
+        return None, f"{path} is of another specification or other data"
     return content, ""
 
 
 def restore(content: Mapping[str, Any], training: Training) -> Progress:
-    """Brings weights, optimizer and schedule to where `content` was saved, and says how far that is."""
-    training.network.load_state_dict(content["network"])
-    training.optimizer.load_state_dict(content["optimizer"])
+    """Brings everything that has a state to where `content` was saved, and says how far that is."""
+    for name, part in training.parts_with_state().items():
+        part.load_state_dict(content[name])
     training.schedule.errors[:] = content["errors"]
-    return Progress(**content["progress"])
+    progress = Progress(**content["progress"])
+    training.world.take_buffers(training.network, progress.buffers)
+    return progress

@@ -1,9 +1,11 @@
 """Processes that train one network together: who this one is, and what they add up."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -11,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 CPU = torch.device("cpu")
+LONGEST_WAIT = timedelta(minutes=10)  # for another process; one that died is noticed at once
 
 
 @dataclass(frozen=True)
@@ -33,10 +36,28 @@ class World:
             dist.all_reduce(values)
         return values
 
-    def agrees(self, mine: bool) -> bool:
-        """What the main process says, in every process."""
-        said = torch.tensor(float(mine and self.is_main), device=self.device)
-        return bool(self.sum(said))
+    def agreement(self, stop: bool, due: bool, wait: int) -> tuple[bool, bool, int]:
+        """`stop` where any process wants it; what the main process says of `due` and `wait`, in every process."""
+        if self.size == 1:
+            return stop, due, wait
+        own = [due, wait] if self.is_main else [0, 0]
+        stop, due, wait = self.sum(torch.tensor([stop, *own], dtype=torch.float64, device=self.device)).tolist()
+        return bool(stop), bool(due), int(wait)
+
+    def first(self, mine: int, none: int, what: Tensor) -> tuple[int, list[int]]:
+        """The lowest of every process's `mine`, and the `what` (numbers `[N]`) of the process that has it.
+
+        `mine` is `none` where a process has none; where no process has one, so is the lowest.
+        """
+        if self.size == 1:
+            return mine, what.tolist()
+        lowest = torch.tensor(mine, device=self.device)
+        dist.all_reduce(lowest, dist.ReduceOp.MIN)
+        if lowest == none:
+            return none, []
+        found: list[Any] = [None] * self.size
+        dist.all_gather_object(found, (mine, what.tolist()))
+        return int(lowest), next(theirs for own, theirs in found if own == lowest)
 
     def wrap(self, objective: nn.Module) -> nn.Module:
         """`objective`, with gradients averaged over the processes as they are computed.
@@ -51,15 +72,40 @@ class World:
         )
 
     @torch.no_grad()
+    def everyones_buffers(self, network: nn.Module) -> list[Tensor]:
+        """Each process's running statistics, one vector a process, on the CPU; none where there is one process."""
+        if self.size == 1:
+            return []
+        mine = torch.cat([buffer.flatten().double() for buffer in _running(network)] or [torch.zeros(0).double()])
+        all_of_them = [torch.empty_like(mine) for _ in range(self.size)]
+        dist.all_gather(all_of_them, mine.to(self.device))
+        return [vector.cpu() for vector in all_of_them]
+
+    @torch.no_grad()
+    def take_buffers(self, network: nn.Module, everyones: Sequence[Tensor]) -> None:
+        """This process's part of `everyones_buffers`; where there were more or fewer processes, the mean."""
+        if not everyones:
+            return
+        vector = everyones[self.rank] if len(everyones) == self.size else torch.stack(list(everyones)).mean(dim=0)
+        at = 0
+        for buffer in _running(network):
+            buffer.copy_(vector[at : at + buffer.numel()].view_as(buffer))
+            at += buffer.numel()
+
+    @torch.no_grad()
     def average_buffers(self, network: nn.Module) -> None:
         """Running statistics become the processes' mean.
 
         They are linear in what each step adds, so this is what averaging at every step would have given.
         """
-        for buffer in network.buffers():
-            if self.size > 1 and buffer.is_floating_point():
+        if self.size > 1:
+            for buffer in _running(network):
                 dist.all_reduce(buffer)
                 buffer /= self.size
+
+
+def _running(network: nn.Module) -> list[Tensor]:
+    return [buffer for buffer in network.buffers() if buffer.is_floating_point()]
 
 
 @contextmanager
@@ -73,7 +119,8 @@ def joined(gpus: int) -> Iterator[World]:
     if gpus:
         torch.cuda.set_device(device)
     if size > 1:
-        dist.init_process_group("nccl" if gpus else "gloo", device_id=device if gpus else None)
+        backend = "nccl" if gpus else "gloo"
+        dist.init_process_group(backend, device_id=device if gpus else None, timeout=LONGEST_WAIT)
     try:
         yield World(rank, size, device, tuple(more))
     finally:

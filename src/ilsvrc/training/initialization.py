@@ -45,3 +45,25 @@ def _fill(weight: Tensor, kind: str) -> None:
         nn.init.xavier_uniform_(weight)
     else:
         raise ValueError(f"initialization = {kind!r}; it can be paper, he_normal or glorot (training: in params.yaml)")
+
+
+def zero_last_gammas(network: nn.Module) -> int:
+    """Sets the scale of the last batch norm in each residual branch to 0, so that a block begins as the identity.
+
+    Goyal et al. 2017, section 5.1; He et al. 2018, section 3.1. A block is a module with a batch norm `bn3`, else
+    `bn2`, beside a shortcut, as torchvision and timm name them.
+
+    Returns:
+        How many there were.
+
+    Raises:
+        ValueError: there is none.
+    """
+    blocks = [module for module in network.modules() if hasattr(module, "downsample")]
+    last = [getattr(block, "bn3", None) or getattr(block, "bn2", None) for block in blocks]
+    found = [norm.weight for norm in last if isinstance(norm, _NormBase) and norm.weight is not None]
+    if not found:
+        raise ValueError(f"zero_last_gamma: {type(network).__name__} has no residual branch that ends in a batch norm")
+    for weight in found:
+        nn.init.zeros_(weight)
+    return len(found)

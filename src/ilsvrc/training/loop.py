@@ -4,26 +4,26 @@ Everything random is a function of (seed, epoch, image) or (seed, step), so that
 as if nothing had happened.
 """
 
-import hashlib
 import math
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from ilsvrc.layers import Classifier, seed_batch_draws
+from ilsvrc.layers import Classifier
+from ilsvrc.training import draws, optimizer
+from ilsvrc.training.ahead import ahead
+from ilsvrc.training.checks import HELP, Checks, Listener
 from ilsvrc.training.distributed import World
 from ilsvrc.training.history import Row
 from ilsvrc.training.objective import Objective
-from ilsvrc.training.precision import Autocast
+from ilsvrc.training.precision import Autocast, LossScale
 from ilsvrc.training.schedule import Schedule
 from ilsvrc.training.validation import evaluate
-
-STEPS_BETWEEN_CHECKS = 20
-SECONDS_BETWEEN_CHECKPOINTS = 600.0  # inside an epoch; each epoch ends with one
 
 
 class Batches(Protocol):
@@ -32,13 +32,23 @@ class Batches(Protocol):
     def __len__(self) -> int:
         """Steps."""
 
-    def epoch(self, epoch: int, start_step: int = 0) -> Iterator[Any]:
+    def epoch(self, epoch: int, start_step: int = 0) -> Any:
         """This process's part of each batch: images uint8 `[N, H, W, 3]`, labels `[N]`, indices `[N]`."""
+
+
+class Averages(Protocol):
+    """Weights averaged over steps, in the place of the network's own where it is tested."""
+
+    def update(self, step: int) -> None:
+        """A step was made."""
+
+    def swapped(self) -> AbstractContextManager[Any]:
+        """Within it the network has the averaged weights."""
 
 
 @dataclass
 class Training:
-    """What a step needs."""
+    """What a step needs. `look` and `mix` change images; see `augmentation` and `mixing`."""
 
     network: Classifier
     objective: Objective
@@ -49,77 +59,88 @@ class Training:
     world: World
     autocast: Autocast
     clip_norm: float | None = None
+    clip_adaptive: float | None = None
+    scale: LossScale | None = None  # float16's
+    parts: int = 1  # that a process's share of a batch is passed in, one after the other
+    look: Callable[[Any, int, int], Tensor] | None = None  # batch, seed, epoch -> images
+    mix: Callable[[Tensor, Tensor, int, int], tuple[Tensor, Tensor]] | None = None  # see `mixing`
+    means: Callable[[Any], Tensor | None] | None = None  # batch -> what the mean image subtracts from each
+    constrain: Callable[[nn.Module], None] | None = None  # the weights, after each step
+    averages: Averages | None = None
+    frozen: Sequence[nn.Module] = ()  # that stay as in testing
+    name_of: Callable[[int], str] = str  # an image's name
     distributed: nn.Module = field(init=False)
 
     def __post_init__(self) -> None:
         self.distributed = self.world.wrap(self.objective)
+
+    def parts_with_state(self) -> dict[str, Any]:
+        """What a checkpoint keeps beside the schedule's errors, by name."""
+        kept = {"network": self.network, "optimizer": self.optimizer, "averages": self.averages, "scale": self.scale}
+        return {name: part for name, part in kept.items() if part is not None}
+
+    def steps_before(self, progress: "Progress") -> int:
+        """Steps of the epochs that are done."""
+        return len(progress.history) * self.schedule.steps_an_epoch
+
+    def swapped(self) -> AbstractContextManager[Any]:
+        """Within it the network has the weights that are tested."""
+        return self.averages.swapped() if self.averages else nullcontext()
 
 
 @dataclass
 class Progress:
     """How far a training is: finished epochs, and within the present one its steps, sums and seconds.
 
-    `sums` are those of losses, errors and images, over all processes.
+    `sums` are those of losses, errors and images, over all processes; `buffers` each process's running statistics
+    inside an epoch.
     """
 
     history: list[Row] = field(default_factory=list)
     step: int = 0
     sums: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
     seconds: float = 0.0
-
-
-class Listener(Protocol):
-    """Who hears how it goes."""
-
-    def stepped(self, num_images: int) -> None:
-        """A step of `num_images` over all processes is done."""
-
-    def save(self, progress: Progress) -> None:
-        """Time for a checkpoint; called in every process."""
-
-    def epoch_ended(self, row: Row) -> None:
-        """A row of history; called in every process."""
+    buffers: list[Tensor] = field(default_factory=list)
 
 
 def train(
     training: Training, batches: Batches, validation: Callable[[], Iterable[Any]], progress: Progress, to: Listener
 ) -> None:
-    """Trains from where `progress` stands to the schedule's last epoch.
+    """Trains from where `progress` stands to the schedule's end.
 
     Raises:
         ValueError: the loss is no longer a number.
+        StoppedError: the listener wanted to stop; a checkpoint was saved.
     """
-    while len(progress.history) < training.schedule.epochs:
+    while len(progress.history) < training.schedule.epochs and not training.schedule.is_over():
         row = train_epoch(training, batches, progress, to)
-        row |= evaluate(training.objective, validation(), training.world, training.autocast)
-        check_loss(row["validation_loss"], f"after epoch {row['epoch']}")
+        with training.swapped():
+            row |= evaluate(training.objective, validation(), training.world, training.autocast)
+        if not math.isfinite(row["validation_loss"]):
+            raise ValueError(f"the validation loss is not a number after epoch {row['epoch']}; {HELP}")
         training.schedule.errors.append(row["validation_top1_error_percent"])
         progress.history.append(row)
-        progress.step, progress.sums, progress.seconds = 0, [0.0, 0.0, 0.0], 0.0
+        progress.step, progress.sums, progress.seconds, progress.buffers = 0, [0.0, 0.0, 0.0], 0.0, []
         to.save(progress)
         to.epoch_ended(row)
 
 
 def train_epoch(training: Training, batches: Batches, progress: Progress, to: Listener) -> Row:
     """The rest of an epoch: its row of history, without validation."""
-    epoch, steps = len(progress.history), len(batches)
-    clock = _Clock(progress.seconds)
-    sums = torch.zeros(3, dtype=torch.float64, device=training.world.device)
-    training.network.train()
-    for batch in batches.epoch(epoch, progress.step):
-        sums += train_step(training, batch, epoch * steps + progress.step)
-        progress.step += 1
-        to.stepped(training.batch_size)
-        if progress.step % STEPS_BETWEEN_CHECKS == 0 or progress.step == steps:
-            check_loss(sums[0].item(), f"in epoch {epoch + 1} (step {progress.step})")
-            if progress.step < steps and training.world.agrees(clock.is_due()):
-                sums = _gather(training, progress, sums, clock)
-                to.save(progress)
-    _gather(training, progress, sums, clock)
+    epoch, before = len(progress.history), training.steps_before(progress)
+    steps = min(len(batches), training.schedule.total_steps - before)
+    checks = Checks(training, progress)
+    in_training_mode(training)
+    with closing(batches.epoch(epoch, progress.step)) as given:
+        for batch in islice(ahead(given, training.world.device), steps - progress.step):
+            checks.add(batch, train_step(training, batch, before + progress.step, epoch))
+            progress.step += 1
+            to.stepped(training.batch_size)
+            checks.make(to, progress.step == steps)
     loss, errors, num_images = progress.sums
     return {
         "epoch": epoch + 1,
-        "learning_rate": training.schedule.learning_rate(epoch * steps + steps - 1),
+        "learning_rate": training.schedule.learning_rate(before + steps - 1),
         "train_loss": loss / num_images,
         "train_error_percent": 100 * errors / num_images,
         "seconds": progress.seconds,
@@ -127,75 +148,65 @@ def train_epoch(training: Training, batches: Batches, progress: Progress, to: Li
     }
 
 
-def train_step(training: Training, batch: Any, step: int) -> Tensor:
+def in_training_mode(training: Training) -> None:
+    """The network as it is trained; what is frozen, as it is tested."""
+    training.network.train()
+    for module in training.frozen:
+        module.eval()
+
+
+def train_step(training: Training, batch: Any, step: int, epoch: int = 0) -> Tensor:
     """One step of the whole training, counted from 0; sums of losses, errors and images of this process `[3]`."""
-    images = batch.images.to(training.world.device, non_blocking=True)
-    labels = batch.labels.to(training.world.device, non_blocking=True)
+    rate = training.schedule.learning_rate(step)
     for group in training.optimizer.param_groups:
-        group["lr"] = training.schedule.learning_rate(step)
-    seed_draws(training.seed, step, training.world.rank)
-    with training.autocast():
-        loss, logits = training.distributed(images, labels)
-    # the wrapper averages over processes, whose shares of the batch may differ by one image
-    (loss * (training.world.size / training.batch_size)).backward()
+        group["lr"] = rate * group.get("rate_factor", 1.0)
+    images, targets, labels = batch.images, batch.labels, batch.labels
+    if training.look is not None:
+        images = training.look(batch, training.seed, epoch)
+    if training.mix is not None:
+        images, targets = training.mix(images, labels, epoch, step)
+    means = training.means(batch) if training.means is not None else None
+    sums = torch.zeros(3, dtype=torch.float64, device=labels.device)
+    for part in range(training.parts):
+        sums += _forward_backward(training, (images, targets, labels, means), step, part)
+    _update(training, step)
+    return sums
+
+
+def _forward_backward(training: Training, share: tuple[Any, ...], step: int, part: int) -> Tensor:
+    """Adds the gradients of a part of this process's share of a batch: images, targets, labels, means."""
+    images, targets, labels, means = share
+    world, mine = training.world, len(labels)
+    rows = slice(part * mine // training.parts, (part + 1) * mine // training.parts)
+    first = world.rank * training.batch_size // world.size
+    draws.seed(training.seed, step, slice(first + rows.start, first + rows.stop), training.batch_size)
+    last = part == training.parts - 1
+    alone: Any = nullcontext if last or world.size == 1 else training.distributed.no_sync
+    with alone():
+        with training.autocast():
+            under = () if means is None else (means[rows],)
+            loss, logits = training.distributed(images[rows], targets[rows], *under)
+        # the wrapper averages over processes, whose shares of the batch may differ by one image
+        scaled = loss * (world.size / training.batch_size)
+        (training.scale(scaled) if training.scale else scaled).backward()
+    errors = (logits.argmax(dim=1) != labels[rows]).sum()
+    return torch.stack([loss.detach().double(), errors.double(), torch.full_like(errors, len(logits)).double()])
+
+
+def _update(training: Training, step: int) -> None:
+    """Moves the weights by the gradients that are there."""
+    if training.scale:
+        training.scale.unscale(training.optimizer)
     if training.clip_norm is not None:
         nn.utils.clip_grad_norm_(training.network.parameters(), training.clip_norm)
-    training.optimizer.step()
+    if training.clip_adaptive is not None:
+        optimizer.clip_adaptively(training.network, training.clip_adaptive)
+    if training.scale:
+        training.scale.step(training.optimizer)
+    else:
+        training.optimizer.step()
     training.optimizer.zero_grad()
-    errors = (logits.argmax(dim=1) != labels).sum()
-    return torch.stack([loss.detach().double(), errors.double(), torch.full_like(errors, len(labels)).double()])
-
-
-def check_loss(loss: float, when: str) -> None:
-    """Stops a training that has diverged.
-
-    Raises:
-        ValueError: the loss is no longer a number; names the recipe's keys that help.
-    """
-    if not math.isfinite(loss):
-        raise ValueError(
-            f"the loss is not a number any more {when}; set a lower learning_rate, a longer warmup_epochs, a clip_norm "
-            "or another initialization by training: {...} in params.yaml"
-        )
-
-
-def seed_draws(seed: int, step: int, rank: int) -> None:
-    """Seeds what a step draws, so that a resume repeats it.
-
-    torch's generators, which give each picture its dropout, by (seed, step, rank): no two processes share a mask.
-    Draws for the whole batch by (seed, step): all processes share them.
-    """
-    torch.manual_seed(_hash(seed, step, rank))
-    seed_batch_draws(_hash(seed, step))
-
-
-def _hash(*place: int) -> int:
-    digest = hashlib.blake2b(repr(place).encode(), digest_size=4).digest()  # torch's CPU generator takes 32 bits
-    return int.from_bytes(digest, "big")
-
-
-def _gather(training: Training, progress: Progress, sums: Tensor, clock: "_Clock") -> Tensor:
-    """Adds every process's `sums` to `progress`, brings running statistics together; returns zeros."""
-    training.world.average_buffers(training.network)
-    both = zip(progress.sums, training.world.sum(sums).tolist(), strict=True)
-    progress.sums, progress.seconds = [kept + new for kept, new in both], clock.seconds()
-    return torch.zeros_like(sums)
-
-
-class _Clock:
-    """Seconds of an epoch, those before a resume included."""
-
-    def __init__(self, seconds_before: float) -> None:
-        self.start = time.perf_counter() - seconds_before
-        self.saved = time.perf_counter()
-
-    def seconds(self) -> float:
-        return time.perf_counter() - self.start
-
-    def is_due(self) -> bool:
-        """Long enough since the last checkpoint; says so once."""
-        now = time.perf_counter()
-        if now - self.saved < SECONDS_BETWEEN_CHECKPOINTS:
-            return False
-        self.saved = now
-        return True
+    if training.constrain is not None:
+        training.constrain(training.network)
+    if training.averages is not None:
+        training.averages.update(step)

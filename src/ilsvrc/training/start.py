@@ -63,7 +63,7 @@ def _take(own: Mapping[str, Tensor], given: Mapping[str, Tensor], into: Mapping[
         if own[name].shape != value.shape:
             raise ValueError(
                 f"start_from: {name} is {list(value.shape)} in the file and {list(own[name].shape)} here; another "
-                "number of classes wants start_layers: but_classifier, another size of pictures the crop_px of the start"
+                "number of classes wants start_layers: but_classifier, other pictures the same crop_px"
             )
     with torch.no_grad():
         for name, value in given.items():

@@ -1,0 +1,108 @@
+"""What all processes look at together every few steps: the losses, whether to save, whether to stop."""
+
+import math
+import time
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+SECONDS_BETWEEN_CHECKS = 2.0
+MOST_STEPS_BETWEEN_CHECKS = 100
+SECONDS_BETWEEN_CHECKPOINTS = 600.0  # inside an epoch; each epoch ends with one
+MOST_NAMED = 10  # images of a step that went wrong
+HELP = (
+    "set a lower learning_rate, a longer warmup_epochs, a clip_norm or another initialization by training: {...} in "
+    "params.yaml"
+)
+
+
+class StoppedError(Exception):
+    """A signal asked the training to stop; its checkpoint holds everything up to now."""
+
+
+class Listener(Protocol):
+    """Who hears how it goes."""
+
+    def stepped(self, num_images: int) -> None:
+        """A step of `num_images` over all processes is done."""
+
+    def wants_stop(self) -> bool:
+        """Someone asked this process to stop."""
+
+    def save(self, progress: Any) -> None:
+        """Time for a checkpoint; called in every process."""
+
+    def epoch_ended(self, row: dict[str, Any]) -> None:
+        """A row of history; called in every process."""
+
+
+class Checks:
+    """Of one epoch. `training` is a `loop.Training`, `progress` a `loop.Progress`."""
+
+    def __init__(self, training: Any, progress: Any) -> None:
+        self.training, self.progress = training, progress
+        self.sums: list[Tensor] = []  # since the last check: losses, errors, images of each step
+        self.indices: list[Tensor] = []
+        self.gathered = torch.zeros(3, dtype=torch.float64, device=training.world.device)
+        now = time.perf_counter()
+        self.started, self.saved, self.checked = now - progress.seconds, now, now
+        self.wait = 1  # steps until the next check
+
+    def add(self, batch: Any, sums: Tensor) -> None:
+        """A step's images and its sums."""
+        self.sums.append(sums)
+        self.indices.append(batch.indices)
+
+    def make(self, to: Listener, at_the_end: bool) -> None:
+        """Where a check is due: looks at the losses, saves, stops.
+
+        Raises:
+            ValueError: a loss is no longer a number; names step, learning rate and images.
+            StoppedError: after a checkpoint.
+        """
+        if not at_the_end and len(self.sums) < self.wait:
+            return
+        self._require_finite()
+        self.gathered += torch.stack(self.sums).sum(dim=0)
+        now = time.perf_counter()
+        pace = len(self.sums) * SECONDS_BETWEEN_CHECKS / max(1e-9, now - self.checked)
+        due = now - self.saved >= SECONDS_BETWEEN_CHECKPOINTS
+        wait = min(max(1, int(pace)), MOST_STEPS_BETWEEN_CHECKS)
+        stop, due, self.wait = self.training.world.agreement(to.wants_stop(), due, wait)
+        self.checked, self.sums, self.indices = now, [], []
+        if at_the_end:
+            self._gather(at_the_end=True)
+        elif stop or due:
+            self._gather(at_the_end=False)
+            to.save(self.progress)
+            self.saved = time.perf_counter()
+        if stop and not at_the_end:
+            raise StoppedError(f"stopped in epoch {len(self.progress.history) + 1} after {self.progress.step} steps")
+
+    def _gather(self, at_the_end: bool) -> None:
+        """Adds every process's sums to the progress; running statistics become one at the end, and are kept before."""
+        world, network = self.training.world, self.training.network
+        if at_the_end:
+            world.average_buffers(network)
+        self.progress.buffers = [] if at_the_end else world.everyones_buffers(network)
+        sums = world.sum(self.gathered.clone()).tolist()
+        self.progress.sums = [kept + new for kept, new in zip(self.progress.sums, sums, strict=True)]
+        self.gathered.zero_()
+        self.progress.seconds = time.perf_counter() - self.started
+
+    def _require_finite(self) -> None:
+        losses = torch.stack(self.sums)[:, 0].tolist()
+        mine = next((i for i, loss in enumerate(losses) if not math.isfinite(loss)), len(losses))
+        what = self.indices[min(mine, len(losses) - 1)]
+        first, indices = self.training.world.first(mine, len(losses), what)
+        if first == len(losses):
+            return
+        step = self.progress.step - len(losses) + first
+        names = ", ".join(map(self.training.name_of, indices[:MOST_NAMED]))
+        more = f" and {len(indices) - MOST_NAMED} more" if len(indices) > MOST_NAMED else ""
+        rate = self.training.schedule.learning_rate(step + self.training.steps_before(self.progress))
+        raise ValueError(
+            f"the loss is not a number any more in epoch {len(self.progress.history) + 1}, step {step + 1}, at learning"
+            f" rate {rate:.3g}; {HELP}. The last good checkpoint stays. The step's images: {names}{more}"
+        )
