@@ -188,24 +188,25 @@ def test_a_factor_scales_what_a_parameter_moves(choices: dict[str, Any]):
     assert moved == pytest.approx([0.25 * (1 - w) for w in weights_of(**choices, weight_decay=0.0)])
 
 
+@pytest.mark.parametrize("device", ["cpu", *["cuda"] * torch.cuda.is_available()])
 @pytest.mark.parametrize("choices", KINDS, ids=str)
-def test_an_optimizer_goes_on_exactly_as_if_it_had_not_stopped(choices: dict[str, Any], tmp_path):
+def test_an_optimizer_goes_on_exactly_as_if_it_had_not_stopped(choices: dict[str, Any], device: str, tmp_path):
     def steps(network: nn.Module, optimizer: torch.optim.Optimizer, numbers: range) -> None:
         for number in numbers:
             noise = torch.Generator().manual_seed(number)
             optimizer.param_groups[0]["lr"] = RATES[number % 4]
             for p in network.parameters():
-                p.grad = torch.randn(p.shape, generator=noise)
+                p.grad = torch.randn(p.shape, generator=noise).to(device)
             optimizer.step()
 
     torch.manual_seed(0)
-    whole, choices = Mixed(), {"momentum": 0.9, "weight_decay": 0.1, "decay": "weights"} | choices
+    whole, choices = Mixed().to(device), {"momentum": 0.9, "weight_decay": 0.1, "decay": "weights"} | choices
     optimizer = make_optimizer(whole, **choices)
     steps(whole, optimizer, range(3))
     resumed = copy.deepcopy(whole)
     torch.save(optimizer.state_dict(), tmp_path / "state.pt")
     anew = make_optimizer(resumed, **choices)
-    anew.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
+    anew.load_state_dict(torch.load(tmp_path / "state.pt", "cpu", weights_only=True))
     steps(whole, optimizer, range(3, 6)), steps(resumed, anew, range(3, 6))
     for found, expected in zip(resumed.parameters(), whole.parameters(), strict=True):
         assert torch.equal(found, expected)

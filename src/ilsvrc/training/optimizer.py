@@ -50,8 +50,8 @@ def make_optimizer(
         ValueError: there is no such optimizer.
     """
     groups = parameter_groups(network, weight_decay, decay, rates)
-    on_gpu = all(p.device.type == "cuda" for group in groups for p in group["params"])
-    fused = True if on_gpu else None
+    # not on a CPU, where torch's fused kernels read gradients of another memory format than the weights' wrongly
+    fused = all(p.device.type == "cuda" for group in groups for p in group["params"]) or None
     if kind == "sgd" and rate_in_momentum:
         return PapersSGD(groups, momentum, nesterov)
     if kind == "sgd":
