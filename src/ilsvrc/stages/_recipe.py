@@ -255,9 +255,11 @@ def recompute_statistics(recipe: Recipe, training: Training, batches_: Any) -> N
     def forward(batch: batches.Batch) -> None:
         batch = next(ahead(iter([batch]), training.world.device))
         images = batch.images if training.look is None else training.look(batch, training.seed, 0)
-        under = () if training.means is None else (training.means(batch),)
-        with training.autocast():
-            training.network(training.objective.normalization(images, *under))
+        under = None if training.means is None else training.means(batch)
+        for rows in training.rows_of_parts(len(images)):
+            with training.autocast():
+                means = None if under is None else under[rows]
+                training.network(training.objective.normalization(images[rows], means))
 
     with closing(batches_.epoch(0)) as given:
         batch_norm.recompute(
@@ -287,7 +289,7 @@ def schedule_of(recipe: Recipe, steps_an_epoch: int) -> Schedule:
         warmup_steps=steps(recipe.warmup_epochs, recipe.warmup_iterations),
         warmup_rate=recipe.warmup_rate and recipe.warmup_rate * scale,
         milestones=milestones,
-        decay_steps=steps(recipe.decay_epochs, recipe.decay_iterations) or None,
+        decay_steps=max(1, steps(recipe.decay_epochs, recipe.decay_iterations)),
         factor=recipe.decay_factor,
         power=recipe.power,
         patience=recipe.plateau_epochs,

@@ -79,6 +79,10 @@ class Training:
         kept = {"network": self.network, "optimizer": self.optimizer, "averages": self.averages, "scale": self.scale}
         return {name: part for name, part in kept.items() if part is not None}
 
+    def rows_of_parts(self, mine: int) -> list[slice]:
+        """The rows of a share of `mine` images that are passed together."""
+        return [slice(part * mine // self.parts, (part + 1) * mine // self.parts) for part in range(self.parts)]
+
     def steps_before(self, progress: "Progress") -> int:
         """Steps of the epochs that are done."""
         return len(progress.history) * self.schedule.steps_an_epoch
@@ -177,7 +181,7 @@ def _forward_backward(training: Training, share: tuple[Any, ...], step: int, par
     """Adds the gradients of a part of this process's share of a batch: images, targets, labels, means."""
     images, targets, labels, means = share
     world, mine = training.world, len(labels)
-    rows = slice(part * mine // training.parts, (part + 1) * mine // training.parts)
+    rows = training.rows_of_parts(mine)[part]
     first = world.rank * training.batch_size // world.size
     draws.seed(training.seed, step, slice(first + rows.start, first + rows.stop), training.batch_size)
     last = part == training.parts - 1
