@@ -13,6 +13,7 @@ from test_encode import without_last_scans
 pytest.importorskip("numba")
 from ilsvrc.loading import decode, jpeg, layout, native, resample
 from ilsvrc.loading.batches import open_training
+from ilsvrc.loading.geometry import CUBIC, NO_PADDING
 
 SAMPLINGS = {"4:4:4": 0, "4:2:2": 1, "4:2:0": 2, "grey": 3, "4:4:0": 4, "4:1:1": 5}  # libjpeg-turbo's numbers
 WIDTH, HEIGHT, CROPS = 203, 149, 60
@@ -48,7 +49,7 @@ def crops(content: bytes, side: int, width: int = WIDTH) -> tuple[np.ndarray, np
     columns = (ones * layout.JPEG).astype(np.uint8), ones * width, ones * HEIGHT, 0 * ones, ones * len(content)
     shown = np.empty((CROPS, 1, side, side, 3), np.uint8)
     stored = np.frombuffer(content, np.uint8)
-    assert not decode.show_all(stored, *columns, boxes, windows, shown, False).any()
+    assert not decode.show_all(stored, *columns, boxes, windows, 0 * ones, shown, False, NO_PADDING).any()
     whole = jpeg.decode(content, width, HEIGHT)
     return shown[:, 0], np.stack([whole[y : y + side, x : x + side] for x, y in zip(left, top, strict=True)])
 
@@ -137,21 +138,20 @@ def test_training_decodes_no_rows_below_the_crop():
     columns = (ones * layout.JPEG).astype(np.uint8), ones * WIDTH, ones * HEIGHT, 0 * ones, ones * len(content)
     box, window = np.array([[0, 0, 32, 32]]), np.array([[[32, 32, 0, 0, 0]]])
     shown, stored = np.empty((1, 1, 32, 32, 3), np.uint8), np.frombuffer(content, np.uint8)
-    assert decode.show_all(stored, *columns, box, window, shown, False) == 0
-    assert decode.show_all(stored, *columns, box, window, shown, True) == 1
+    assert decode.show_all(stored, *columns, box, window, 0 * ones, shown, False, NO_PADDING) == 0
+    assert decode.show_all(stored, *columns, box, window, 0 * ones, shown, True, NO_PADDING) == 1
 
 
-def test_the_two_resizes_agree():
+@pytest.mark.parametrize("kind", range(4))
+def test_the_two_resizes_agree(kind: int):
     random = np.random.default_rng(2)
-    for _ in range(200):
+    for _ in range(100):
         height, width, length = (int(n) for n in random.integers(1, 90, 3))
         source = random.integers(0, 256, (height, width, 3), np.uint8)
-        columns, rows = (resample._weights(0, side, length, 0, length) for side in (width, height))
-        for one, other, stop, table in (
-            (resample._across, resample._numba_across, height, columns),
-            (resample._down, resample._numba_down, width, rows),
-        ):
-            assert (one(source, 0, stop, table) == other(source, 0, stop, table)).all()
+        columns, rows = (resample._weights(kind, 0, side, length, 0, length) for side in (width, height))
+        assert (resample._across(source, 0, height, columns) == resample._numba_across(source, 0, height, columns)).all()
+        given, expected = (down(source, 0, width, rows, kind == CUBIC) for down in (resample._down, resample._numba_down))
+        assert (given == expected).all()
 
 
 WITHOUT = """

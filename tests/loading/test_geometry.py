@@ -9,8 +9,8 @@ INDICES = np.arange(NUM)
 WIDTHS, HEIGHTS = np.full(NUM, 500), np.full(NUM, 375)
 
 
-def training(crop: str, widths=WIDTHS, heights=HEIGHTS, seed=0, epoch=0, indices=INDICES, flip=True, crop_px=224):
-    return geometry.training(crop, crop_px, flip, seed, epoch, indices, widths, heights)
+def training(crop: str, widths=WIDTHS, heights=HEIGHTS, seed=0, epoch=0, indices=INDICES, crop_px=224, **look):
+    return geometry.training(geometry.Look(crop, crop_px, **look), seed, epoch, indices, widths, heights)
 
 
 def test_a_patch_lies_anywhere_in_the_central_square_of_256():

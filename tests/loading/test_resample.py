@@ -3,8 +3,10 @@ import pytest
 from PIL import Image
 
 pytest.importorskip("numba")
+from ilsvrc.loading import resample
 from ilsvrc.loading.resample import resized_window
 
+FILTERS = [Image.Resampling.BILINEAR, Image.Resampling.BOX, Image.Resampling.NEAREST, Image.Resampling.BICUBIC]
 CASES = [  # picture, box, size that it is resized to
     ((500, 375), (0, 0, 500, 375), (341, 256)),
     ((375, 500), (0, 0, 375, 500), (256, 341)),
@@ -18,19 +20,21 @@ CASES = [  # picture, box, size that it is resized to
 ]
 
 
-def pillow(pixels: np.ndarray, box: tuple[int, ...], size: tuple[int, int]) -> np.ndarray:
+def pillow(pixels: np.ndarray, box: tuple[int, ...], size: tuple[int, int], kind: int) -> np.ndarray:
     left, top, width, height = box
     part = Image.fromarray(pixels).crop((left, top, left + width, top + height))
-    return np.asarray(part.resize(size, Image.Resampling.BILINEAR))
+    return np.asarray(part.resize(size, FILTERS[kind]))
 
 
+@pytest.mark.parametrize("kind", range(4))
 @pytest.mark.parametrize(("shape", "box", "size"), CASES)
-def test_pixels_are_pillows(shape: tuple[int, int], box: tuple[int, ...], size: tuple[int, int]):
+def test_pixels_are_pillows(shape: tuple[int, int], box: tuple[int, ...], size: tuple[int, int], kind: int):
     pixels = np.random.default_rng(0).integers(0, 256, (shape[1], shape[0], 3), np.uint8)
-    assert (resized_window(pixels, box, size, (0, 0, *size)) == pillow(pixels, box, size)).all()
+    assert (resized_window(pixels, box, size, (0, 0, *size), kind) == pillow(pixels, box, size, kind)).all()
 
 
-def test_pixels_are_pillows_for_any_size_and_window():
+@pytest.mark.parametrize("kind", range(4))
+def test_pixels_are_pillows_for_any_size_and_window(kind: int):
     random = np.random.default_rng(1)
     for _ in range(150):
         width, height, new_width, new_height = (int(n) for n in random.integers(2, 300, 4))
@@ -38,6 +42,25 @@ def test_pixels_are_pillows_for_any_size_and_window():
         left, top = int(random.integers(width - 1)), int(random.integers(height - 1))
         box = (left, top, int(random.integers(1, width - left + 1)), int(random.integers(1, height - top + 1)))
         x, y = int(random.integers(new_width)), int(random.integers(new_height))
-        expected = pillow(pixels, box, (new_width, new_height))[y:, x:]
-        given = resized_window(pixels, box, (new_width, new_height), (x, y, new_width - x, new_height - y))
+        expected = pillow(pixels, box, (new_width, new_height), kind)[y:, x:]
+        given = resized_window(pixels, box, (new_width, new_height), (x, y, new_width - x, new_height - y), kind)
         assert (given == expected).all()
+
+
+@pytest.mark.parametrize(("kind", "row"), enumerate([[81, 167], [65, 190], [30, 200], [74, 174]]))
+def test_filters_are_those_of_their_names(kind: int, row: list[int]):
+    """A row of four halved. Weights of the left one: 3 3 1 0 of 7, 1 1 0 0 of 2, 0 1 0 0, 111 111 29 -9 of 242."""
+    pixels = np.repeat(np.array([[100, 30, 180, 200]], np.uint8)[..., None], 3, axis=2)
+    assert resized_window(pixels, (0, 0, 4, 1), (2, 1), (0, 0, 2, 1), kind)[0, :, 0].tolist() == row
+
+
+@pytest.mark.parametrize("kind", range(4))
+def test_a_span_holds_all_that_a_window_is_made_of(kind: int):
+    random = np.random.default_rng(3)
+    for _ in range(300):
+        before, after = (int(n) for n in random.integers(1, 300, 2))
+        start = int(random.integers(after))
+        count = int(random.integers(1, after - start + 1))
+        first, number, _ = resample._weights(kind, 0, before, after, start, count)
+        low, high = resample.source_span(kind, before, after, start, count)
+        assert 0 <= low <= first.min() and (first + number).max() <= high <= before

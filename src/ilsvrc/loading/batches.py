@@ -1,7 +1,7 @@
 """Batches of a packed file, for training and for testing: one contract, three loaders.
 
-Training batches are a function of (seed, epoch, image) alone: global batch k of an epoch is the same set of images at
-any number of processes, which take contiguous slices of it by rank. Testing shows every image exactly once.
+Training batches are a function of (seed, epoch, image, copy) alone: global batch k of an epoch is the same set of
+images at any number of processes, which take contiguous slices of it by rank. Testing shows every image exactly once.
 """
 
 import importlib
@@ -21,15 +21,20 @@ LOADERS = {"ffcv": "ffcv_loader", "pillow": "pillow_loader", "synthetic": "synth
 
 
 class Batch(NamedTuple):
-    """Images and what they are. The tensors are the batch's own: nothing overwrites them."""
+    """Images and what they are. The tensors are the batch's own: nothing overwrites them.
+
+    `keyed.joined` indices and copies are what draws know a shown image by.
+    """
 
     images: torch.Tensor  # uint8 [N, H, W, 3]; testing: [N, V, H, W, 3]
     labels: torch.Tensor  # int64 [N]
     indices: torch.Tensor  # int64 [N]: places in the packed file
+    copies: torch.Tensor | None = None  # int64 [N]: which of its showings in this epoch, from 0
+    windows: torch.Tensor | None = None  # int64 [N, 5], as in geometry.Regions; testing: [N, V, 5]
 
 
 Order = Literal["random", "quasi_random"]
-Regions = Callable[[np.ndarray], geometry.Regions]  # indices [N] -> what to show of them
+Regions = Callable[[np.ndarray], geometry.Regions]  # keys [N] of images and copies -> what to show of them
 
 
 @dataclass(frozen=True)
@@ -42,10 +47,11 @@ class Request:
     batch_size: int  # of this process
     workers: int
     whole: bool = False  # decode whole images, so that any damage of them is found
+    padding: geometry.Padding = geometry.NO_PADDING
 
 
 class Source(Protocol):
-    """A loader: reads the images `order` in batches, each shown as `regions` says."""
+    """A loader: reads the images whose keys are `order` in batches, each shown as `regions` says."""
 
     def __call__(self, order: np.ndarray, regions: Regions, windows: Sequence[np.ndarray] = ()) -> Iterator[Batch]:
         """Batches of `[N, V, H, W, 3]` until `order` is used up; for `windows` see `reading.announced`."""
@@ -55,15 +61,17 @@ class Source(Protocol):
 
 
 def open_training(
-    loader: str, beton: Path, *, crop: geometry.Crop, crop_px: int, flip: bool, batch_size: int, seed: int,
-    rank: int = 0, world_size: int = 1, workers: int = 1, subset: np.ndarray | None = None, order: Order = "random",
+    loader: str, beton: Path, *, look: geometry.Look | None = None, crop: geometry.Crop = "patch", crop_px: int = 224,
+    flip: bool = True, batch_size: int, seed: int, rank: int = 0, world_size: int = 1, workers: int = 1,
+    subset: np.ndarray | None = None, order: Order = "random", repeats: int = 1,
 ) -> "TrainingBatches":  # fmt: skip
     """Batches to train on.
 
     Args:
         loader: `ffcv`, `pillow` (the same pixels without FFCV) or `synthetic` (noise, the same at every step).
         beton: the packed file.
-        crop: `patch`, `area_aspect` or `center`; see `geometry.training`.
+        look: what is shown of an image; None for `geometry.Look(crop, crop_px, flip)`.
+        crop: see `geometry.Look`.
         crop_px: side of the square that the network sees.
         flip: mirror half of the images.
         batch_size: images a step over all processes.
@@ -74,10 +82,15 @@ def open_training(
         subset: the images to use, places in the file; None for all.
         order: `random`, or `quasi_random` for files larger than memory on disks that are slow at short reads: pieces
             of 8 MiB in a random order, the images of 32 pieces mixed.
+        repeats: how many times a batch shows each of its images, cropped anew (repeated augmentation: Hoffer et al.
+            2020). An epoch has as many steps as without, so that it shows one in `repeats` of the images, as DeiT's
+            does. In a global batch the first copies of its images come first, then the second ones in the same order:
+            copies are batch_size / repeats places apart, and neighbours are independent.
 
     Raises:
         ValueError: the file is damaged, the loader is not there, or the images do not fill one batch.
     """
+    look = look or geometry.Look(crop, crop_px, flip)
     packed = open_packed(Path(beton))
     chosen = _chosen(packed, subset)
     if not world_size <= batch_size <= len(chosen):
@@ -85,10 +98,13 @@ def open_training(
             f"batch_size = {batch_size} must lie between the number of processes ({world_size}) and the number of"
             f" training images ({len(chosen)} in {beton}); set it by training: {{batch_size: ...}} in params.yaml"
         )
+    if batch_size % repeats:
+        raise ValueError(
+            f"batch_size = {batch_size} is not a multiple of repeats = {repeats} (training: in params.yaml)"
+        )
     share = slice(rank * batch_size // world_size, (rank + 1) * batch_size // world_size)
-    request = Request(packed, crop_px, 1, share.stop - share.start, workers)
-    look = (crop, crop_px, flip)
-    return TrainingBatches(_source(loader, request), packed, chosen, batch_size, share, seed, look, order)
+    request = Request(packed, look.crop_px, 1, share.stop - share.start, workers, padding=look.outside)
+    return TrainingBatches(_source(loader, request), packed, chosen, batch_size, share, seed, look, order, repeats)
 
 
 def open_testing(
@@ -129,8 +145,9 @@ class TrainingBatches:
     batch_size: int  # over all processes
     share: slice  # of a global batch, for this process
     seed: int
-    look: tuple[geometry.Crop, int, bool]
+    look: geometry.Look
     order: Order = "random"
+    repeats: int = 1
 
     @property
     def num_images(self) -> int:
@@ -146,8 +163,8 @@ class TrainingBatches:
         windows = self._windows(epoch)
         mine = self._mine(np.concatenate(windows))[start_step:].reshape(-1)
         ahead = self._my_windows(windows, mine) if self.order == "quasi_random" else ()
-        batches = self.source(mine, lambda indices: self._regions(epoch, indices), ahead)
-        return (batch._replace(images=batch.images[:, 0]) for batch in batches)
+        batches = self.source(mine, lambda keys: self._regions(epoch, keys), ahead)
+        return (_of_one_view(batch) for batch in batches)
 
     def close(self) -> None:
         """Ends threads and processes."""
@@ -161,20 +178,25 @@ class TrainingBatches:
         return keyed.quasi_permutation(self.seed, epoch, self.chosen, pieces, reading.WINDOW_PIECES)
 
     def _mine(self, order: np.ndarray) -> np.ndarray:
-        """This process's part `[steps, N]` of an epoch's order."""
-        return order[: len(self) * self.batch_size].reshape(len(self), self.batch_size)[:, self.share]
+        """Keys of this process's part `[steps, N]` of an epoch's order."""
+        num_images, copies = self.batch_size // self.repeats, np.arange(self.repeats)[:, None]
+        images = order[: len(self) * num_images].reshape(len(self), 1, num_images)
+        return keyed.joined(images, copies).reshape(len(self), self.batch_size)[:, self.share]
 
     def _my_windows(self, windows: Sequence[np.ndarray], mine: np.ndarray) -> list[np.ndarray]:
-        """`mine`, cut where the windows begin."""
+        """The images of `mine`, cut where the windows are reached."""
         window_of = np.empty(self.packed.num_images, np.int64)
         for number, window in enumerate(windows):
             window_of[window] = number
-        return [part for part in np.split(mine, np.flatnonzero(np.diff(window_of[mine])) + 1) if len(part)]
+        images = keyed.parted(mine)[0]
+        reached = np.maximum.accumulate(window_of[images])  # copies of the window before may come after
+        return [part for part in np.split(images, np.flatnonzero(np.diff(reached)) + 1) if len(part)]
 
-    def _regions(self, epoch: int, indices: np.ndarray) -> geometry.Regions:
-        crop, crop_px, flip = self.look
-        widths, heights = self.packed.widths[indices], self.packed.heights[indices]
-        return geometry.training(crop, crop_px, flip, self.seed, epoch, indices, widths, heights)
+    def _regions(self, epoch: int, keys: np.ndarray) -> geometry.Regions:
+        indices, _ = keyed.parted(keys)
+        return geometry.training(
+            self.look, self.seed, epoch, keys, self.packed.widths[indices], self.packed.heights[indices]
+        )
 
 
 @dataclass
@@ -208,6 +230,11 @@ class TestingBatches:
 
     def _regions(self, indices: np.ndarray) -> geometry.Regions:
         return geometry.testing(self.views, self.packed.widths[indices], self.packed.heights[indices])
+
+
+def _of_one_view(batch: Batch) -> Batch:
+    windows = None if batch.windows is None else batch.windows[:, 0]
+    return batch._replace(images=batch.images[:, 0], windows=windows)
 
 
 def _source(loader: str, request: Request) -> Source:

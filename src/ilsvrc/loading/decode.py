@@ -12,6 +12,7 @@ from numba import types
 
 from ilsvrc.loading import jpeg, layout, native
 from ilsvrc.loading.compiled import c_function, njit
+from ilsvrc.loading.geometry import Padding
 from ilsvrc.loading.resample import resized_window, source_span
 
 JPEG_MODE, RGB_PIXELS, LIMIT_SCANS = layout.JPEG, jpeg.RGB_PIXELS, jpeg.LIMIT_SCANS
@@ -24,13 +25,15 @@ Box = tuple[int, int, int, int]  # left, top, width, height
 @njit(parallel=True)
 def show_all(
     content: np.ndarray, modes: np.ndarray, widths: np.ndarray, heights: np.ndarray, offsets: np.ndarray,
-    sizes: np.ndarray, boxes: np.ndarray, windows: np.ndarray, shown: np.ndarray, whole: bool,
+    sizes: np.ndarray, boxes: np.ndarray, windows: np.ndarray, filters: np.ndarray, shown: np.ndarray, whole: bool,
+    padding: Padding,
 ) -> np.ndarray:  # fmt: skip
     """Fills `shown` [N, V, crop_px, crop_px, 3] and returns a status per image, 0 where what is shown of it
     decoded without damage.
 
-    `content` is the packed file, the next five are of the N images, `boxes` and `windows` are `geometry.Regions`.
-    With `whole`, all of an image is decoded, so that any damage of it is found.
+    `content` is the packed file, the next five are of the N images, `boxes`, `windows` and `filters` are
+    `geometry.Regions`. With `whole`, all of an image is decoded, so that any damage of it is found. `padding` is what
+    a window shows that leaves the picture.
     """
     status = np.zeros(len(modes), np.int32)
     crop_px = shown.shape[2]
@@ -38,22 +41,24 @@ def show_all(
         payload = content[offsets[image] : offsets[image] + sizes[image]]
         if modes[image] == JPEG_MODE:
             width, height = widths[image], heights[image]
-            part = (0, 0, width, height) if whole else _part(boxes[image], windows[image], crop_px)
+            part = (0, 0, width, height) if whole else _part(boxes[image], windows[image], filters[image], crop_px)
             pixels, left, top = _decode(payload, width, height, part)
             if left < 0:
                 status[image] = 1
                 continue
             box = (boxes[image, 0] - left, boxes[image, 1] - top, boxes[image, 2], boxes[image, 3])
-            _show(pixels, box, windows[image], shown[image])
+            _show(pixels, box, windows[image], filters[image], shown[image], padding)
         else:
             stored = payload.reshape((heights[image], widths[image], 3))
             box = (boxes[image, 0], boxes[image, 1], boxes[image, 2], boxes[image, 3])
-            _show(stored, box, windows[image], shown[image])
+            _show(stored, box, windows[image], filters[image], shown[image], padding)
     return status
 
 
 @njit()
-def _show(pixels: np.ndarray, box: Box, windows: np.ndarray, shown: np.ndarray) -> None:
+def _show(
+    pixels: np.ndarray, box: Box, windows: np.ndarray, kind: int, shown: np.ndarray, padding: Padding
+) -> None:  # fmt: skip
     """Windows `[V, 5]` of the box of one image; those of one size share one resize."""
     crop_px = shown.shape[1]
     done = np.zeros(len(windows), np.int32)
@@ -63,39 +68,79 @@ def _show(pixels: np.ndarray, box: Box, windows: np.ndarray, shown: np.ndarray) 
         width, height = windows[view, 0], windows[view, 1]
         left, top, right, bottom = _bounds(windows, width, height, crop_px)
         place = (left, top, right - left, bottom - top)
-        resized = resized_window(pixels, box, (width, height), place)
+        resized = resized_window(pixels, box, (width, height), place, kind)
         for other in range(view, len(windows)):
             if windows[other, 0] == width and windows[other, 1] == height:
-                _copy(resized, windows[other, 2] - left, windows[other, 3] - top, windows[other, 4], shown[other])
+                x, y, mirrored = windows[other, 2] - left, windows[other, 3] - top, windows[other, 4]
+                _copy(resized, x, y, mirrored, shown[other], padding)
                 done[other] = 1
 
 
 @njit()
 def _bounds(windows: np.ndarray, width: int, height: int, crop_px: int) -> tuple[int, int, int, int]:
-    """Left, top, right, bottom of all windows in the box resized to `width` x `height`."""
+    """Left, top, right, bottom of what all windows show of the box resized to `width` x `height`."""
     left, top, right, bottom = width, height, 0, 0
     for row in windows:
         if row[0] == width and row[1] == height:
-            left, top = min(left, row[2]), min(top, row[3])
-            right, bottom = max(right, row[2] + crop_px), max(bottom, row[3] + crop_px)
+            start, count = _inside(row[2], crop_px, width)
+            left, right = min(left, start), max(right, start + count)
+            start, count = _inside(row[3], crop_px, height)
+            top, bottom = min(top, start), max(bottom, start + count)
     return left, top, right, bottom
 
 
 @njit()
-def _copy(resized: np.ndarray, left: int, top: int, mirrored: int, window: np.ndarray) -> None:
+def _inside(start: int, count: int, side_px: int) -> tuple[int, int]:
+    """The side's pixels `start` to `start + count`; all of them where some lie outside."""
+    if start < 0 or start + count > side_px:
+        return 0, side_px
+    return start, count
+
+
+@njit()
+def _copy(resized: np.ndarray, left: int, top: int, mirrored: int, window: np.ndarray, padding: Padding) -> None:
     height, width = window.shape[0], window.shape[1]
+    if left < 0 or top < 0 or left + width > resized.shape[1] or top + height > resized.shape[0]:
+        _copy_padded(resized, left, top, mirrored, window, padding)
+        return
     part = resized[top : top + height, left : left + width]
     window[:] = part[:, ::-1] if mirrored else part[:, ::1]
 
 
 @njit()
-def _part(box: np.ndarray, windows: np.ndarray, crop_px: int) -> Box:
+def _copy_padded(resized: np.ndarray, left: int, top: int, mirrored: int, window: np.ndarray, padding: Padding) -> None:
+    height, width = window.shape[0], window.shape[1]
+    fill, reflect = padding
+    for y in range(height):
+        row = _within(top + y, resized.shape[0], reflect)
+        for x in range(width):
+            column = _within(left + x, resized.shape[1], reflect)
+            at = width - 1 - x if mirrored else x
+            for channel in range(3):
+                outside = row < 0 or column < 0
+                window[y, at, channel] = fill[channel] if outside else resized[row, column, channel]
+
+
+@njit()
+def _within(place: int, side_px: int, reflect: bool) -> int:
+    """The pixel at `place`, or the one that it mirrors, or -1 for none."""
+    if 0 <= place < side_px:
+        return place
+    if not reflect:
+        return -1
+    return -place if place < 0 else 2 * (side_px - 1) - place
+
+
+@njit()
+def _part(box: np.ndarray, windows: np.ndarray, kind: int, crop_px: int) -> Box:
     """What of a stored image the windows in its box are made of."""
     left, top, right, bottom = box[2], box[3], 0, 0
     for row in windows:
-        start, stop = source_span(box[2], row[0], row[2], crop_px)
+        first, count = _inside(row[2], crop_px, row[0])
+        start, stop = source_span(kind, box[2], row[0], first, count)
         left, right = min(left, start), max(right, stop)
-        start, stop = source_span(box[3], row[1], row[3], crop_px)
+        first, count = _inside(row[3], crop_px, row[1])
+        start, stop = source_span(kind, box[3], row[1], first, count)
         top, bottom = min(top, start), max(bottom, stop)
     return box[0] + left, box[1] + top, right - left, bottom - top
 

@@ -6,7 +6,7 @@ iterators that end.
 """
 
 import mmap
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from queue import Empty, Full
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ilsvrc.loading import layout
+from ilsvrc.loading import geometry, keyed, layout
 from ilsvrc.loading.batches import Batch, Regions, Request
 from ilsvrc.loading.packed import Packed
 from ilsvrc.loading.reading import announced
@@ -40,6 +40,7 @@ finally:
     torch.set_num_threads(threads_of_torch)  # importing ffcv sets it to 1
 
 BATCHES_AHEAD = 2  # decoded
+Column = Callable[[np.ndarray], np.ndarray]
 
 
 def open_source(request: Request) -> "FfcvSource":
@@ -63,8 +64,7 @@ class FfcvSource:
                 seed=0,  # the order is ours
                 pipelines={
                     "image": PipelineSpec("image", decoder=self.decoder),
-                    "label": PipelineSpec("label", decoder=_Gather(request.packed.labels)),
-                    "index": PipelineSpec("label", decoder=_Gather(np.arange(request.packed.num_images))),
+                    **{name: PipelineSpec("label", decoder=_Column(made)) for name, made in self._columns().items()},
                 },
             )
 
@@ -74,6 +74,16 @@ class FfcvSource:
         self.decoder.regions, self.decoder.forgets = regions, bool(windows)
         self.running = running = _Iterator(self.loader, order, self.decoder.request.packed, windows)
         return _batches(running)
+
+    def _columns(self) -> dict[str, Column]:
+        """What follows the images in a `Batch`, made from a batch's keys; FFCV wants its field `label` among them."""
+        labels = self.decoder.request.packed.labels
+        return {
+            "label": lambda keys: labels[keyed.parted(keys)[0]],
+            "indices": lambda keys: keyed.parted(keys)[0],
+            "copies": lambda keys: keyed.parted(keys)[1],
+            "windows": lambda keys: self.decoder.regions_of(keys).windows,
+        }
 
     def close(self) -> None:
         """Ends the thread that works ahead."""
@@ -104,16 +114,18 @@ class _Iterator(EpochIterator):
         try:
             numba.set_num_threads(self.loader.num_workers)
             numba.set_parallel_chunksize(1)  # images differ in size: whoever is free takes the next
-            for step, indices in enumerate(announced(self.packed, list(self.iter_ixes), self.windows)):
+            batches = list(self.iter_ixes)
+            images = [keyed.parted(keys)[0] for keys in batches]
+            for step, _ in enumerate(announced(self.packed, images, self.windows)):
                 slot = step % (self.loader.batches_ahead + 2)
-                if not self._hand_over((slot, self.run_pipeline(step, indices, slot, None))):
+                if not self._hand_over((slot, self.run_pipeline(step, batches[step], slot, None))):
                     return
         except BaseException as error:  # goes to the caller's thread
             self.failure = error
         self._hand_over(None)
 
     def __next__(self) -> tuple[torch.Tensor, ...]:
-        """Images, labels, indices of the next batch."""
+        """The columns of the next batch."""
         if self.closed:
             raise RuntimeError("another epoch of these batches was begun, which ended this one")
         try:
@@ -160,6 +172,13 @@ class _ViewsDecoder(Operation):
         self.regions: Regions | None = None
         self.forgets = False
         self.pinned = torch.cuda.is_available()
+        self.shown: tuple[np.ndarray | None, geometry.Regions | None] = (None, None)  # of the last keys
+
+    def regions_of(self, keys: np.ndarray) -> geometry.Regions:
+        """What is shown of a batch's images, made once for all columns."""
+        if keys is not self.shown[0]:
+            self.shown = keys, self.regions(keys)
+        return self.shown[1]
 
     def declare_state_and_memory(self, previous_state: Any) -> tuple[Any, None]:
         """No slots of FFCV's: a batch must not be overwritten while someone holds it."""
@@ -169,18 +188,18 @@ class _ViewsDecoder(Operation):
         """What FFCV's thread calls with (indices, memory, metadata, storage state)."""
         return self.decode
 
-    def decode(self, indices: np.ndarray, memory: None, metadata: np.ndarray, state: tuple[Any, ...]) -> torch.Tensor:
+    def decode(self, keys: np.ndarray, memory: None, metadata: np.ndarray, state: tuple[Any, ...]) -> torch.Tensor:
         """Images uint8 `[N, V, H, W, 3]`.
 
         Raises:
             ValueError: an image is damaged.
         """
-        request, packed = self.request, self.request.packed
+        request, packed, (indices, _) = self.request, self.request.packed, keyed.parted(keys)
         shape = (len(indices), request.num_views, request.crop_px, request.crop_px, 3)
         shown = torch.empty(shape, dtype=torch.uint8, pin_memory=self.pinned)
         columns = [c[indices] for c in (packed.modes, packed.widths, packed.heights, packed.offsets, packed.sizes)]
-        boxes, windows = self.regions(indices)
-        status = show_all(state[0].view(np.ndarray), *columns, boxes, windows, shown.numpy(), request.whole)
+        regions, content = self.regions_of(keys), state[0].view(np.ndarray)
+        status = show_all(content, *columns, *regions, shown.numpy(), request.whole, request.padding)
         if self.forgets:
             _unmap(state[0])
         if status.any():
@@ -188,12 +207,12 @@ class _ViewsDecoder(Operation):
         return shown
 
 
-class _Gather(Operation):
-    """A column of the packed file."""
+class _Column(Operation):
+    """Numbers made from a batch's keys."""
 
-    def __init__(self, column: np.ndarray) -> None:
+    def __init__(self, made: Column) -> None:
         super().__init__()
-        self.column = column
+        self.made = made
 
     def declare_state_and_memory(self, previous_state: Any) -> tuple[Any, None]:
         """No slots of FFCV's."""
@@ -201,7 +220,7 @@ class _Gather(Operation):
 
     def generate_code(self) -> Any:
         """What FFCV's thread calls with (indices, memory, metadata, storage state)."""
-        return lambda indices, *_: torch.from_numpy(self.column[indices])
+        return lambda keys, *_: torch.from_numpy(self.made(keys))
 
 
 def _refuse_damaged(request: Request, indices: np.ndarray) -> None:

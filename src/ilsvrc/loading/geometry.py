@@ -1,10 +1,12 @@
 """Which part of each image a batch shows: the geometry that every loader shares. Numpy only.
 
-A loader takes `box` out of the stored image, resizes it to `width` x `height` (Pillow's antialiased bilinear),
-takes the window of `crop_px` at `left`, `top` and mirrors it where `mirrored` is 1.
+A loader takes `box` out of the stored image, resizes it to `width` x `height` (as Pillow's filter does), takes the
+window of `crop_px` at `left`, `top` and mirrors it where `mirrored` is 1. A window may leave the resized picture where
+the look has padding.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
@@ -13,9 +15,80 @@ import numpy as np
 from ilsvrc import views
 from ilsvrc.loading import keyed
 
-Crop = Literal["patch", "area_aspect", "center"]
+Crop = Literal["patch", "rectangle", "area_aspect", "padding", "center"]
 AREA, ASPECT, TRIES = (0.08, 1.0), (3 / 4, 4 / 3), 10  # Szegedy et al. 2015; torchvision's RandomResizedCrop
-FLIP, LEFT, TOP, AREA_DRAW, ASPECT_DRAW = 0, 1, 2, 10, 30  # draws of an image
+FLIP, LEFT, TOP, FILTER, SHORT_SIDE, AREA_DRAW, ASPECT_DRAW = 0, 1, 2, 3, 4, 10, 30  # draws of an image
+BILINEAR, BOX, NEAREST, CUBIC = range(4)  # filters
+Padding = tuple[np.ndarray, bool]  # uint8 [3], or the picture mirrored
+NO_PADDING: Padding = (np.zeros(3, np.uint8), False)
+
+
+@dataclass(frozen=True)
+class Look:
+    """What training shows of an image, in a recipe's words.
+
+    `crop` is one of
+
+    - "patch": the short side at a size drawn evenly from the whole numbers of `short_side_px`, a window anywhere in the
+      central square (Krizhevsky et al. 2012).
+    - "rectangle": the same, a window anywhere in the whole picture (Simonyan and Zisserman 2014; He et al. 2015).
+    - "area_aspect": a box with a share `area` of the picture's area and an `aspect` (width to height), scaled to the
+      crop (Szegedy et al. 2015). The paper draws the aspect evenly ("uniform"), torchvision its logarithm. That
+      fb.resnet.torch swaps width and height of an even draw at random is not offered; "log_uniform" treats both alike
+      as it does.
+    - "padding": the central square at `crop_px` (a stored square of this size as it is) with `padding_px` more on each
+      side, a window anywhere (He et al. 2015, section 4.2).
+    - "center": the same size as for "patch", the central window.
+
+    Padding is `fill` ("zero"), or the picture mirrored at its outermost pixels, which are not repeated ("reflect":
+    numpy's and torch's mode of this name). `fill` is the training set's mean in whole numbers, red, green, blue, so
+    that a padded pixel is 0 after normalisation but for the rounding: half of one of 256 steps at most, 0.01
+    deviations.
+
+    Without `short_side_px`, the short side is `views.square_px(crop_px)`. `interpolation` "random" draws one of
+    bilinear, area averages (Pillow's BOX), nearest and cubic for each image (Howard 2013; Szegedy et al. 2015).
+
+    Raises:
+        ValueError: the sizes, shares or aspects are impossible.
+    """
+
+    crop: Crop
+    crop_px: int
+    flip: bool = True
+    short_side_px: tuple[int, int] | None = None
+    area: tuple[float, float] = AREA
+    aspect: tuple[float, float] = ASPECT
+    aspect_draw: Literal["log_uniform", "uniform"] = "log_uniform"
+    padding_px: int = 4
+    padding: Literal["zero", "reflect"] = "zero"
+    interpolation: Literal["bilinear", "random"] = "bilinear"
+    fill: tuple[int, int, int] = (0, 0, 0)
+
+    def __post_init__(self) -> None:
+        if self.crop not in CROPS:
+            raise ValueError(f"crop = {self.crop!r}; it can be {', '.join(CROPS)} (training: in params.yaml)")
+        low, high = self.short_side_range
+        if not self.crop_px <= low <= high:
+            raise ValueError(
+                f"short_side_px = [{low}, {high}] must rise, from crop_px = {self.crop_px} or more (training: in"
+                " params.yaml)"
+            )
+        for name, (low, high), most in (("area", self.area, 1.0), ("aspect", self.aspect, np.inf)):
+            if not 0 < low <= high <= most:
+                raise ValueError(f"{name} = [{low}, {high}] must rise, from above 0 to {most:g} at most")
+        if self.padding == "reflect" and self.padding_px >= self.crop_px:
+            raise ValueError(f"padding: reflect of {self.padding_px} px wants a crop_px above it, not {self.crop_px}")
+
+    @property
+    def short_side_range(self) -> tuple[int, int]:
+        """The smallest and the largest short side of a resized picture."""
+        square_px = views.square_px(self.crop_px)
+        return self.short_side_px or (square_px, square_px)
+
+    @property
+    def outside(self) -> Padding:
+        """What lies outside of the picture."""
+        return np.array(self.fill, np.uint8), self.padding == "reflect"
 
 
 class Regions(NamedTuple):
@@ -23,34 +96,41 @@ class Regions(NamedTuple):
 
     boxes: np.ndarray  # [N, 4]: left, top, width, height in the stored image
     windows: np.ndarray  # [N, V, 5]: width, height (of the resized box), left, top (in it), mirrored
+    filters: np.ndarray  # [N]: BILINEAR, BOX, NEAREST or CUBIC
 
 
-def training(
-    crop: Crop, crop_px: int, flip: bool, seed: int, epoch: int, indices: np.ndarray, widths: np.ndarray,
-    heights: np.ndarray,
-) -> Regions:  # fmt: skip
-    """One random window an image (V = 1), a function of (seed, epoch, image).
+At = tuple[int, int, np.ndarray]  # seed, epoch, and the keys of images and copies
+Placed = tuple[np.ndarray, np.ndarray, np.ndarray]  # boxes [N, 4], sizes [N, 2], corners [N, 2]
 
-    `patch`: short side to `views.square_px(crop_px)`, a window anywhere in the central square (Krizhevsky et al.
-    2012). `area_aspect`: 8 to 100 % of the area, aspect 3/4 to 4/3, scaled to the crop (Szegedy et al. 2015).
-    `center`: the central window of the test.
+
+def training(look: Look, seed: int, epoch: int, keys: np.ndarray, widths: np.ndarray, heights: np.ndarray) -> Regions:
+    """One random window an image (V = 1), a function of (seed, epoch, image, copy).
+
+    Args:
+        look: what to show.
+        seed: of the training.
+        epoch: counted from 0.
+        keys: `keyed.joined` images and copies `[N]`; an image's own number is its first copy's.
+        widths: of the stored images `[N]`.
+        heights: theirs.
     """
-    if crop == "area_aspect":
-        boxes = _area_aspect(seed, epoch, indices, widths, heights)
-        sizes = np.full((len(indices), 2), crop_px)
-        corners = np.zeros((len(indices), 2), np.int64)
-    else:
-        boxes, sizes = _whole(widths, heights), _resized(widths, heights, views.square_px(crop_px))
-        corners = _corners(crop, crop_px, seed, epoch, indices, sizes)
-    mirrored = keyed.uniform(seed, epoch, indices, FLIP) < (0.5 if flip else 0.0)
+    at = (seed, epoch, keys)
+    boxes, sizes, corners = CROPS[look.crop](look, at, widths, heights)
+    mirrored = keyed.uniform(*at, FLIP) < (0.5 if look.flip else 0.0)
     windows = np.column_stack((sizes, corners, mirrored)).astype(np.int64)
-    return Regions(boxes.astype(np.int64), windows[:, None])
+    return Regions(boxes.astype(np.int64), windows[:, None], _filters(look, at))
+
+
+def _filters(look: Look, at: At) -> np.ndarray:
+    kinds = np.full(len(at[2]), 4 if look.interpolation == "random" else 1)
+    return keyed.below(*at, FILTER, kinds)
 
 
 def testing(shown: Sequence[views.View], widths: np.ndarray, heights: np.ndarray) -> Regions:
     """The views' windows in each image."""
     rows = [_windows(tuple(shown), int(w), int(h)) for w, h in zip(widths, heights, strict=True)]
-    return Regions(_whole(widths, heights).astype(np.int64), np.array(rows, np.int64))
+    filters = np.full(len(widths), BILINEAR)
+    return Regions(_whole(widths, heights).astype(np.int64), np.array(rows, np.int64), filters)
 
 
 @lru_cache(maxsize=4096)
@@ -63,50 +143,90 @@ def _whole(widths: np.ndarray, heights: np.ndarray) -> np.ndarray:
     return np.column_stack((zeros, zeros, widths, heights))
 
 
-def _resized(widths: np.ndarray, heights: np.ndarray, short_side_px: int) -> np.ndarray:
-    """`views.resized` of every image, `[N, 2]`."""
-    short = np.minimum(widths, heights)
-    return np.column_stack((short_side_px * widths // short, short_side_px * heights // short))
+def _patch(look: Look, at: At, widths: np.ndarray, heights: np.ndarray) -> Placed:
+    short, sizes = _resized(look, at, widths, heights)
+    return _whole(widths, heights), sizes, (sizes - short) // 2 + _anywhere(at, short - look.crop_px)
 
 
-def _corners(crop: Crop, crop_px: int, seed: int, epoch: int, indices: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """Left and top `[N, 2]` of a window in the central square, at random or in its middle."""
-    square_px = views.square_px(crop_px)
-    room = square_px - crop_px
-    start = (sizes - square_px) // 2
-    if crop == "center":
-        return start + room // 2
-    limits = np.full(len(indices), room + 1)
-    return start + np.column_stack([keyed.below(seed, epoch, indices, draw, limits) for draw in (LEFT, TOP)])
+def _rectangle(look: Look, at: At, widths: np.ndarray, heights: np.ndarray) -> Placed:
+    _, sizes = _resized(look, at, widths, heights)
+    return _whole(widths, heights), sizes, _anywhere(at, sizes - look.crop_px)
 
 
-def _area_aspect(seed: int, epoch: int, indices: np.ndarray, widths: np.ndarray, heights: np.ndarray) -> np.ndarray:
-    """Boxes `[N, 4]` as torchvision's RandomResizedCrop draws them: ten tries, then the centre."""
-    width, height = _central_boxes(widths, heights)
-    left, top = (widths - width) // 2, (heights - height) // 2
-    waiting = np.arange(len(indices))
+def _center(look: Look, at: At, widths: np.ndarray, heights: np.ndarray) -> Placed:
+    short, sizes = _resized(look, at, widths, heights)
+    return _whole(widths, heights), sizes, (sizes - short) // 2 + (short - look.crop_px) // 2
+
+
+def _padding(look: Look, at: At, widths: np.ndarray, heights: np.ndarray) -> Placed:
+    sides = np.minimum(widths, heights)
+    boxes = np.column_stack(((widths - sides) // 2, (heights - sides) // 2, sides, sides))
+    room = np.full((len(sides), 2), 2 * look.padding_px)
+    return boxes, np.full_like(room, look.crop_px), _anywhere(at, room) - look.padding_px
+
+
+def _area_aspect(look: Look, at: At, widths: np.ndarray, heights: np.ndarray) -> Placed:
+    """Boxes as torchvision's RandomResizedCrop draws them: ten tries, then the centre."""
+    seed, epoch, keys = at
+    boxes = _central_boxes(look.aspect, widths, heights)
+    waiting = np.arange(len(keys))
     for attempt in range(TRIES):
-        w, h = _sides(seed, epoch, indices[waiting], widths[waiting] * heights[waiting], attempt)
-        fits = (w > 0) & (w <= widths[waiting]) & (h > 0) & (h <= heights[waiting])
-        found, waiting = waiting[fits], waiting[~fits]
-        width[found], height[found] = w[fits], h[fits]
-        left[found] = keyed.below(seed, epoch, indices[found], LEFT, widths[found] - w[fits] + 1)
-        top[found] = keyed.below(seed, epoch, indices[found], TOP, heights[found] - h[fits] + 1)
-    return np.column_stack((left, top, width, height))
+        trying = (seed, epoch, keys[waiting])
+        sides = _sides(look, trying, widths[waiting] * heights[waiting], attempt)
+        stored = np.column_stack((widths[waiting], heights[waiting]))
+        fits = ((sides > 0) & (sides <= stored)).all(axis=1)
+        found = (seed, epoch, keys[waiting[fits]])
+        boxes[waiting[fits]] = np.column_stack((_anywhere(found, (stored - sides)[fits]), sides[fits]))
+        waiting = waiting[~fits]
+    sizes = np.full((len(keys), 2), look.crop_px)
+    return boxes, sizes, np.zeros_like(sizes)
 
 
-def _sides(
-    seed: int, epoch: int, indices: np.ndarray, areas: np.ndarray, attempt: int
-) -> tuple[np.ndarray, np.ndarray]:
-    area = areas * (AREA[0] + (AREA[1] - AREA[0]) * keyed.uniform(seed, epoch, indices, AREA_DRAW + attempt))
-    low, high = np.log(ASPECT[0]), np.log(ASPECT[1])
-    aspect = np.exp(low + (high - low) * keyed.uniform(seed, epoch, indices, ASPECT_DRAW + attempt))
-    return np.rint(np.sqrt(area * aspect)).astype(np.int64), np.rint(np.sqrt(area / aspect)).astype(np.int64)
+CROPS: dict[str, Callable[[Look, At, np.ndarray, np.ndarray], Placed]] = {
+    "patch": _patch,
+    "rectangle": _rectangle,
+    "area_aspect": _area_aspect,
+    "padding": _padding,
+    "center": _center,
+}
 
 
-def _central_boxes(widths: np.ndarray, heights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Width and height of the largest central boxes whose aspect is allowed."""
-    tall, wide = widths / heights < ASPECT[0], widths / heights > ASPECT[1]
-    width = np.where(wide, np.rint(heights * ASPECT[1]), widths).astype(np.int64)
-    height = np.where(tall, np.rint(widths / ASPECT[0]), heights).astype(np.int64)
-    return width, height
+def _resized(look: Look, at: At, widths: np.ndarray, heights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Short sides `[N, 1]` and `views.resized` of every image `[N, 2]`."""
+    low, high = look.short_side_range
+    short = low + keyed.below(*at, SHORT_SIDE, np.full(len(widths), high - low + 1))[:, None]
+    stored = np.column_stack((widths, heights))
+    return short, short * stored // stored.min(axis=1, keepdims=True)
+
+
+def _anywhere(at: At, room: np.ndarray) -> np.ndarray:
+    """Left and top `[N, 2]` from 0 to `room` `[N, 1]` or `[N, 2]`."""
+    return np.column_stack([keyed.below(*at, draw, room[:, side] + 1) for draw, side in ((LEFT, 0), (TOP, -1))])
+
+
+def _sides(look: Look, at: At, areas: np.ndarray, attempt: int) -> np.ndarray:
+    """Widths and heights `[N, 2]` of a try."""
+    low, high = look.area
+    area = areas * (low + (high - low) * keyed.uniform(*at, AREA_DRAW + attempt))
+    aspect = _ASPECTS[look.aspect_draw](look.aspect, keyed.uniform(*at, ASPECT_DRAW + attempt))
+    return np.rint(np.sqrt(np.column_stack((area * aspect, area / aspect)))).astype(np.int64)
+
+
+def _log_uniform(limits: tuple[float, float], drawn: np.ndarray) -> np.ndarray:
+    low, high = np.log(limits[0]), np.log(limits[1])
+    return np.exp(low + (high - low) * drawn)
+
+
+def _uniform(limits: tuple[float, float], drawn: np.ndarray) -> np.ndarray:
+    return limits[0] + (limits[1] - limits[0]) * drawn
+
+
+_ASPECTS = {"log_uniform": _log_uniform, "uniform": _uniform}
+
+
+def _central_boxes(aspect: tuple[float, float], widths: np.ndarray, heights: np.ndarray) -> np.ndarray:
+    """The largest central boxes `[N, 4]` whose aspect is allowed."""
+    tall, wide = widths / heights < aspect[0], widths / heights > aspect[1]
+    width = np.where(wide, np.rint(heights * aspect[1]), widths).astype(np.int64)
+    height = np.where(tall, np.rint(widths / aspect[0]), heights).astype(np.int64)
+    return np.column_stack(((widths - width) // 2, (heights - height) // 2, width, height))

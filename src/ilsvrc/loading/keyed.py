@@ -1,5 +1,7 @@
 """Random numbers that are a function of (seed, epoch, image, draw): the same in any order, batch or process.
 
+Where an epoch shows an image in several copies, `joined` keys stand for images.
+
 splitmix64 (Steele, Lea and Flood, Fast splittable pseudorandom number generators, 2014) as a hash.
 """
 
@@ -7,6 +9,17 @@ import numpy as np
 
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 ORDER_DRAW = 1 << 20  # far from the draws of crops
+COPY_AT_BIT = 40  # of a key; below lies the image
+
+
+def joined(images: np.ndarray, copies: np.ndarray) -> np.ndarray:
+    """Keys int64: what draws know a copy of an image by. A first copy's, number 0, is its image's own number."""
+    return images | (copies << COPY_AT_BIT)
+
+
+def parted(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Images and copies int64 of keys."""
+    return keys & ((1 << COPY_AT_BIT) - 1), keys >> COPY_AT_BIT
 
 
 def uniform(seed: int, epoch: int, indices: np.ndarray, draw: int) -> np.ndarray:

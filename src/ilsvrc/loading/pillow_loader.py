@@ -9,9 +9,17 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
-from ilsvrc.loading import layout
+from ilsvrc.loading import keyed, layout
 from ilsvrc.loading.batches import Batch, Regions, Request
+from ilsvrc.loading.geometry import BILINEAR, NO_PADDING, Padding
 from ilsvrc.loading.packed import Packed
+
+FILTERS = (  # as `geometry` numbers them
+    Image.Resampling.BILINEAR,
+    Image.Resampling.BOX,
+    Image.Resampling.NEAREST,
+    Image.Resampling.BICUBIC,
+)
 
 
 def open_source(request: Request) -> "PillowSource":
@@ -30,7 +38,7 @@ class PillowSource:
         request = self.request
         batches = [order[i : i + request.batch_size] for i in range(0, len(order), request.batch_size)]
         loader = DataLoader(
-            _Batches(request.packed, request.crop_px, regions, batches),
+            _Batches(request, regions, batches),
             batch_size=None,
             num_workers=request.workers if request.workers > 1 else 0,
             pin_memory=torch.cuda.is_available(),
@@ -56,8 +64,7 @@ def _batches(iterator: Iterator[tuple[torch.Tensor, ...]]) -> Iterator[Batch]:
 
 @dataclass
 class _Batches(Dataset[tuple[torch.Tensor, ...]]):
-    packed: Packed
-    crop_px: int
+    request: Request
     regions: Regions
     batches: list[np.ndarray]
 
@@ -65,14 +72,15 @@ class _Batches(Dataset[tuple[torch.Tensor, ...]]):
         return len(self.batches)
 
     def __getitem__(self, step: int) -> tuple[torch.Tensor, ...]:
-        indices = self.batches[step]
-        content = self.packed.mapped()
-        boxes, windows = self.regions(indices)
+        keys = self.batches[step]
+        indices, copies = keyed.parted(keys)
+        packed, crop_px, padding = self.request.packed, self.request.crop_px, self.request.padding
+        regions, content = self.regions(keys), packed.mapped()
         images = [
-            show(decode(self.packed, content, index), box, rows, self.crop_px)
-            for index, box, rows in zip(indices, boxes, windows, strict=True)
+            show(decode(packed, content, index), box, windows, crop_px, kind, padding)
+            for index, box, windows, kind in zip(indices, *regions, strict=True)
         ]
-        arrays = (np.stack(images), self.packed.labels[indices], indices.copy())
+        arrays = (np.stack(images), packed.labels[indices], indices, copies, regions.windows)
         return tuple(torch.from_numpy(array) for array in arrays)
 
 
@@ -95,7 +103,10 @@ def decode(packed: Packed, content: np.ndarray, index: int) -> Image.Image:
     return picture
 
 
-def show(picture: Image.Image, box: np.ndarray, windows: np.ndarray, crop_px: int) -> np.ndarray:
+def show(
+    picture: Image.Image, box: np.ndarray, windows: np.ndarray, crop_px: int, kind: int = BILINEAR,
+    padding: Padding = NO_PADDING,
+) -> np.ndarray:  # fmt: skip
     """Windows `[V, crop_px, crop_px, 3]` of a picture; see `geometry`."""
     left, top, width, height = box.tolist()
     part = picture.crop((left, top, left + width, top + height))
@@ -104,10 +115,22 @@ def show(picture: Image.Image, box: np.ndarray, windows: np.ndarray, crop_px: in
     for view, (new_width, new_height, x, y, mirrored) in zip(shown, windows.tolist(), strict=True):
         size = (new_width, new_height)
         if size not in resized:
-            resized[size] = np.asarray(part.resize(size, Image.Resampling.BILINEAR))
-        window = resized[size][y : y + crop_px, x : x + crop_px]
+            resized[size] = np.asarray(part.resize(size, FILTERS[kind]))
+        window = _window(resized[size], x, y, crop_px, padding)
         view[:] = window[:, ::-1] if mirrored else window
     return shown
+
+
+def _window(resized: np.ndarray, left: int, top: int, crop_px: int, padding: Padding) -> np.ndarray:
+    height, width = resized.shape[:2]
+    px = max(0, -left, -top, left + crop_px - width, top + crop_px - height)
+    if px:
+        fill, reflect = padding
+        sides = ((px, px), (px, px), (0, 0))
+        inside = np.pad(np.ones((height, width, 1), bool), sides)
+        padded = np.pad(resized, sides, mode="reflect" if reflect else "edge")
+        resized = padded if reflect else np.where(inside, padded, fill)
+    return resized[top + px : top + px + crop_px, left + px : left + px + crop_px]
 
 
 def damaged(packed: Packed, index: int, why: str) -> ValueError:

@@ -1,8 +1,8 @@
-"""Pillow's antialiased bilinear resize, bit for bit, computed for a window of the result only. Numba.
+"""Pillow's resize by four filters, bit for bit, computed for a window of the result only. Numba.
 
 Follows libImaging/Resample.c of Pillow 13: weights in 22-bit fixed point, two passes with 8 bits in between, the
-vertical one first where the height shrinks by more than twice what the width does. The passes are partial.c's where it
-is compiled and the processor has AVX2, else numba's.
+vertical one first where the height shrinks by more than twice what the width does. The nearest pixel, which Geometry.c
+finds, is a weight of 1. The passes are partial.c's where it is compiled and the processor has AVX2, else numba's.
 """
 
 import numpy as np
@@ -10,16 +10,19 @@ from numba import types
 
 from ilsvrc.loading import native
 from ilsvrc.loading.compiled import c_function, njit
+from ilsvrc.loading.geometry import BILINEAR, BOX, CUBIC, NEAREST
 
 PRECISION_BITS = 22
 HALF = 1 << (PRECISION_BITS - 1)
+VECTOR_BYTES = 32  # that partial.c's pass along y makes at once, cut to 0 to 255; those left over are not
 Table = tuple[np.ndarray, np.ndarray, np.ndarray]  # first source pixel, number of them, weights: of each output pixel
 
 
 @njit()
 def resized_window(
-    source: np.ndarray, box: tuple[int, int, int, int], size: tuple[int, int], window: tuple[int, int, int, int]
-) -> np.ndarray:
+    source: np.ndarray, box: tuple[int, int, int, int], size: tuple[int, int], window: tuple[int, int, int, int],
+    kind: int,
+) -> np.ndarray:  # fmt: skip
     """A window of a resized box of a picture.
 
     Args:
@@ -27,6 +30,7 @@ def resized_window(
         box: left, top, width, height in `source`.
         size: width and height that the box is resized to.
         window: left, top, width, height in the resized box.
+        kind: the filter, numbered as in `geometry`.
 
     Returns:
         uint8 `[window height, window width, 3]`.
@@ -34,31 +38,33 @@ def resized_window(
     if box[2] == size[0] and box[3] == size[1]:
         left, top = box[0] + window[0], box[1] + window[1]
         return source[top : top + window[3], left : left + window[2]].copy()
-    columns = _weights(box[0], box[2], size[0], window[0], window[2])
-    rows = _weights(box[1], box[3], size[1], window[1], window[3])
-    shrunk = box[3] - size[1]
+    columns = _weights(kind, box[0], box[2], size[0], window[0], window[2])
+    rows = _weights(kind, box[1], box[3], size[1], window[1], window[3])
+    shrunk, overshoots = box[3] - size[1], kind == CUBIC
     if shrunk > 0 and shrunk > 2 * (box[2] - size[0]):
         start, stop = _span(columns)
-        return _across(_down(source, start, stop, rows), 0, window[3], columns)
+        return _across(_down(source, start, stop, rows, overshoots), 0, window[3], columns)
     start, stop = _span(rows)
-    return _down(_across(source, start, stop, columns), 0, window[2], rows)
+    return _down(_across(source, start, stop, columns), 0, window[2], rows, overshoots)
 
 
 @njit()
-def source_span(in_px: int, out_px: int, start: int, count: int) -> tuple[int, int]:
-    """Where the pixels begin and stop that the output pixels `start` to `start + count` are made of."""
+def source_span(kind: int, in_px: int, out_px: int, start: int, count: int) -> tuple[int, int]:
+    """Where the pixels begin and stop that output pixels `start` to `start + count` are made of, or a wider span."""
     scale = in_px / out_px
-    support = max(scale, 1.0)
+    support = max(scale, 1.0) * (2.0 if kind == CUBIC else 1.0)
     low = max(0, int((start + 0.5) * scale - support + 0.5))
     return low, min(in_px, int((start + count - 0.5) * scale + support + 0.5))
 
 
 @njit()
-def _weights(origin: int, in_px: int, out_px: int, start: int, count: int) -> Table:
+def _weights(kind: int, origin: int, in_px: int, out_px: int, start: int, count: int) -> Table:
     """Fixed-point weights of the output pixels `start` to `start + count` along one side of a box at `origin`."""
+    if kind == NEAREST:
+        return _nearest(origin, in_px, out_px, start, count)
     scale = in_px / out_px
-    support = max(scale, 1.0)
-    inverse = 1.0 / support
+    widened = max(scale, 1.0)
+    inverse, support = 1.0 / widened, widened * (0.5 if kind == BOX else 2.0 if kind == CUBIC else 1.0)
     first, number = np.empty(count, np.int64), np.empty(count, np.int64)
     weights = np.zeros((count, int(np.ceil(support)) * 2 + 1), np.int32)
     values = np.empty(weights.shape[1], np.float64)
@@ -68,12 +74,38 @@ def _weights(origin: int, in_px: int, out_px: int, start: int, count: int) -> Ta
         taps = min(in_px, int(center + support + 0.5)) - low
         total = 0.0
         for tap in range(taps):
-            values[tap] = max(0.0, 1.0 - abs((tap + low - center + 0.5) * inverse))
+            values[tap] = _filter(kind, (tap + low - center + 0.5) * inverse)
             total += values[tap]
         for tap in range(taps):
-            weights[index, tap] = int(0.5 + values[tap] / total * (1 << PRECISION_BITS))
+            weight = values[tap] / total * (1 << PRECISION_BITS)
+            weights[index, tap] = int(weight - 0.5 if weight < 0 else weight + 0.5)
         first[index], number[index] = origin + low, taps
     return first, number, weights
+
+
+@njit()
+def _filter(kind: int, x: float) -> float:
+    """A filter's height at `x` pixels from its middle."""
+    if kind == BILINEAR:
+        return max(0.0, 1.0 - abs(x))
+    if kind == BOX:
+        return 1.0 if -0.5 < x <= 0.5 else 0.0
+    x = abs(x)
+    if x < 1.0:
+        return (1.5 * x - 2.5) * x * x + 1.0
+    return (((x - 5.0) * x + 8.0) * x - 4.0) * -0.5 if x < 2.0 else 0.0
+
+
+@njit()
+def _nearest(origin: int, in_px: int, out_px: int, start: int, count: int) -> Table:
+    """A single whole weight each. Pillow adds up from the first pixel, and its rounding with it."""
+    scale = in_px / out_px
+    first, place = np.empty(count, np.int64), 0.5 * scale
+    for index in range(start + count):
+        if index >= start:
+            first[index - start] = origin + int(place)
+        place += scale
+    return first, np.ones(count, np.int64), np.full((count, 1), 1 << PRECISION_BITS, np.int32)
 
 
 @njit()
@@ -98,15 +130,15 @@ def _numba_across(source: np.ndarray, start: int, stop: int, table: Table) -> np
                 red += np.int32(source[start + y, column, 0]) * weight
                 green += np.int32(source[start + y, column, 1]) * weight
                 blue += np.int32(source[start + y, column, 2]) * weight
-            result[y, x, 0] = red >> PRECISION_BITS
-            result[y, x, 1] = green >> PRECISION_BITS
-            result[y, x, 2] = blue >> PRECISION_BITS
+            result[y, x, 0] = min(255, max(0, red >> PRECISION_BITS))
+            result[y, x, 1] = min(255, max(0, green >> PRECISION_BITS))
+            result[y, x, 2] = min(255, max(0, blue >> PRECISION_BITS))
     return result
 
 
 @njit()
-def _numba_down(source: np.ndarray, start: int, stop: int, table: Table) -> np.ndarray:
-    """Resizes the columns `start` to `stop` along y."""
+def _numba_down(source: np.ndarray, start: int, stop: int, table: Table, overshoots: bool) -> np.ndarray:
+    """Resizes the columns `start` to `stop` along y; sums that overshoot 0 to 255 are cut."""
     first, number, weights = table
     lines = source.reshape((source.shape[0], 3 * source.shape[1]))
     begin, length = 3 * start, 3 * (stop - start)
@@ -119,7 +151,7 @@ def _numba_down(source: np.ndarray, start: int, stop: int, table: Table) -> np.n
             for x in range(length):
                 sums[x] += np.int32(lines[line, begin + x]) * weight
         for x in range(length):
-            result[y, x] = sums[x] >> PRECISION_BITS
+            result[y, x] = min(255, max(0, sums[x] >> PRECISION_BITS))
     return result.reshape((len(first), stop - start, 3))
 
 
@@ -149,8 +181,10 @@ else:
         return result
 
     @njit()
-    def _down(source: np.ndarray, start: int, stop: int, table: Table) -> np.ndarray:
+    def _down(source: np.ndarray, start: int, stop: int, table: Table, overshoots: bool) -> np.ndarray:
         """`_numba_down` in C."""
+        if overshoots and 3 * (stop - start) % VECTOR_BYTES:
+            return _numba_down(source, start, stop, table, overshoots)
         first, number, weights = table
         result = np.empty((len(first), stop - start, 3), np.uint8)
         _c_down(

@@ -5,11 +5,12 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import torch
 
+from ilsvrc.loading import keyed
 from ilsvrc.loading.batches import Batch, Regions, Request
 
 
 def open_source(request: Request) -> "SyntheticSource":
-    """One random batch, handed out at every step; labels and indices are the file's."""
+    """One random batch, handed out at every step; all else is the file's."""
     return SyntheticSource(request)
 
 
@@ -24,9 +25,10 @@ class SyntheticSource:
     def __call__(self, order: np.ndarray, regions: Regions, windows: Sequence[np.ndarray] = ()) -> Iterator[Batch]:
         """Batches of noise `[N, V, H, W, 3]`."""
         for start in range(0, len(order), self.request.batch_size):
-            indices = order[start : start + self.request.batch_size]
-            labels = torch.from_numpy(self.request.packed.labels[indices])
-            yield Batch(self.images[: len(indices)], labels, torch.from_numpy(indices.copy()))
+            keys = order[start : start + self.request.batch_size]
+            indices, copies = keyed.parted(keys)
+            columns = (self.request.packed.labels[indices], indices, copies, regions(keys).windows)
+            yield Batch(self.images[: len(keys)], *map(torch.from_numpy, columns))
 
     def close(self) -> None:
         """Nothing runs."""
