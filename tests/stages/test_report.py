@@ -200,3 +200,14 @@ def test_classes_too_few_for_top_5_leave_a_dash(tmp_path: Path, monkeypatch: pyt
     found = make(tmp_path, fake_results.data_spec(run))
     assert "nan" not in found["report"].read_text(encoding="utf-8")
     assert {row["top5_error_percent"] for row in read(found["table"])} == {""}
+
+
+def test_a_recipe_that_watched_the_test_pictures_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    watched = fake_results.run("alexnet", swept={"schedule": "plateau", "monitor": "test"})
+    plain = fake_results.run("resnet18")
+    for run in (watched, plain):
+        fake_results.write_run(run)
+    html = make(tmp_path, fake_results.data_spec(watched, plain))["report"].read_text(encoding="utf-8")
+    assert "Chosen by test pictures: alexnet.</strong>" in html
+    assert "Chosen by" not in make(tmp_path, fake_results.data_spec(plain))["report"].read_text(encoding="utf-8")

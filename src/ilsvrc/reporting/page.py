@@ -33,6 +33,7 @@ def render(
         missing=list(missing),
         sections=[
             section(label, part, curves[curves["dataset"] == label], titles.get(label, label), swept)
+            | {"chosen_by_test": chosen_by_test(part, run_infos)}
             for label, part in errors.groupby("dataset", sort=False)
         ],
         environments=environments(run_infos),
@@ -71,6 +72,13 @@ def section(label: str, errors: pd.DataFrame, curves: pd.DataFrame, title: str, 
         ],
         "cost": embedded(figures.error_against_cost(errors, drawn), f"cost-{label}"),
     }
+
+
+def chosen_by_test(errors: pd.DataFrame, run_infos: Mapping[str, Info]) -> list[str]:
+    """Architectures whose training watched the pictures that they are tested on, as their papers did."""
+    recipes = {run: run_infos.get(run, {}).get("spec", {}).get("recipe", {}) for run in errors["run"]}
+    watched = [run for run, recipe in recipes.items() if recipe.get("monitor") == "test"]
+    return list(dict.fromkeys(errors.loc[errors["run"].isin(watched), "architecture"]))
 
 
 def run_names(runs: pd.DataFrame, swept: Sequence[str]) -> list[str]:
