@@ -47,7 +47,8 @@ def take_over(network: Classifier, weights: Mapping[str, Tensor], which: str, cl
     """
     own = network.state_dict()
     if which == "vgg":
-        return _take(own, {mine: weights[theirs] for mine, theirs in _vgg_pairs(own, weights)}, own)
+        in_order = {name: weights[name] for name in sorted(weights, key=_by_number)}
+        return _take(own, {mine: weights[theirs] for mine, theirs in _vgg_pairs(own, in_order)}, own)
     wanted = set(own) if which == "all" else set(own) - classifier
     missing = sorted(wanted - set(weights))
     if missing:
@@ -69,6 +70,11 @@ def _take(own: Mapping[str, Tensor], given: Mapping[str, Tensor], into: Mapping[
         for name, value in given.items():
             into[name].copy_(value)
     return list(given)
+
+
+def _by_number(name: str) -> list[tuple[int, str]]:
+    """A key that puts `features.3` before `features.11`, which a safetensors file does not."""
+    return [(int(part) if part.isdigit() else -1, part) for part in name.split(".")]
 
 
 def _vgg_pairs(own: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> list[tuple[str, str]]:
