@@ -182,13 +182,14 @@ def place(network: Classifier, world: World, dtype: torch.dtype) -> Classifier:
 
 
 def build(spec: runs.TrainSpec, num_classes: int) -> Classifier:
-    """The network, with the recipe's dropout and drop-path where it sets them."""
+    """The network, with the recipe's dropout and drop-path where it sets them; 0 is what a network without has."""
     builder: Callable[..., Classifier] = plugins.architecture(spec.architecture)
+    offered = inspect.signature(builder).parameters
     asked = {name: getattr(spec.recipe, name) for name in ("dropout", "drop_path")}
-    options = {name: rate for name, rate in asked.items() if rate is not None}
-    for name in options:
-        if name not in inspect.signature(builder).parameters:
+    for name, rate in asked.items():
+        if rate and name not in offered:
             raise ValueError(f"{spec.architecture} has no {name}; take {name} out of training: in params.yaml")
+    options = {name: rate for name, rate in asked.items() if rate is not None and name in offered}
     return builder(num_classes=num_classes, input_px=spec.crop_px, **options)
 
 
