@@ -109,6 +109,9 @@ class Recipe(Section):
     def _schedule_has_what_it_needs(self) -> "Recipe":
         if (self.epochs is None) == (self.iterations is None):
             raise ValueError("give epochs or iterations, one of them")
+        for name in ("warmup", "step", "decay"):
+            if getattr(self, f"{name}_epochs") and getattr(self, f"{name}_iterations"):
+                raise ValueError(f"give {name}_epochs or {name}_iterations, one of them")
         if self.schedule == "plateau" and self.validation_fraction == 0 and self.monitor == "validation":
             raise ValueError(
                 "schedule: plateau watches a validation error; set validation_fraction above 0, or monitor: test where "
@@ -120,6 +123,20 @@ class Recipe(Section):
             raise ValueError("schedule: exponential and decay_epochs (or decay_iterations) go together")
         if self.epochs is not None and self.warmup_epochs >= self.epochs and self.warmup_epochs > 0:
             raise ValueError(f"warmup_epochs = {self.warmup_epochs} must be below epochs = {self.epochs}")
+        return self
+
+    @model_validator(mode="after")
+    def _says_what_it_tests(self) -> "Recipe":
+        if self.validation_fraction and self.monitor == "test":
+            raise ValueError(
+                "monitor: test watches the test images, validation_fraction held-out ones; set monitor: validation, or "
+                "validation_fraction: 0"
+            )
+        if self.averaging != "none" and self.epochs is not None and self.averaging_from_epoch >= self.epochs:
+            raise ValueError(
+                f"averaging_from_epoch = {self.averaging_from_epoch} must be below epochs = {self.epochs}, or "
+                "averaging: none"
+            )
         return self
 
     @model_validator(mode="after")
@@ -174,10 +191,14 @@ def resolve_recipe(name: str, architecture: str, changes: Mapping[str, Any], dat
     values: dict[str, Any] = book.pop("datasets", {}).get(dataset, {})
     for pattern, lines in book.pop("architectures", {}).items():
         values = values | (lines if fnmatchcase(architecture, pattern) else {})
-    length = {"epochs", "iterations"}
-    for later in (values, dict(changes)):  # one replaces the other
-        book = {key: value for key, value in book.items() if not (key in length and length & set(later))} | later
+    for later in (values, dict(changes)):
+        book = {key: value for key, value in book.items() if _in_the_other_unit(key) not in later} | later
     return parse(Recipe, book, where=f"recipe {name} for {architecture}")
+
+
+def _in_the_other_unit(key: str) -> str:
+    """The key of the same length in iterations, or in epochs: a later one replaces the earlier."""
+    return key.replace("iterations", "epochs") if "iterations" in key else key.replace("epochs", "iterations")
 
 
 def recipe_of_paper(architecture: str) -> str:

@@ -222,8 +222,8 @@ def _run(
 
 
 def _for_others(params: Params) -> dict[str, Any]:
-    """What of `training` also holds for the runs that go before: not what says which go before them."""
-    own = ("teacher", "start_", "trained_", "trunk_")
+    """What of `training` also holds for the runs that go before: not what says which do, and how they are used."""
+    own = ("teacher", "temperature", "distillation", "start_", "trained_", "trunk_")
     return {key: value for key, value in params.training.items() if not key.startswith(own)}
 
 
@@ -239,4 +239,4 @@ def _sha256(path: str) -> str:
 def _readable(value: Any) -> str:
     if isinstance(value, (tuple, list)):
         return "-".join(map(_readable, value))
-    return f"{value:g}" if isinstance(value, float) else f"{value}"
+    return f"{value:g}" if isinstance(value, float) else f"{value}".rsplit("/", 1)[-1]  # a path is no folders here
