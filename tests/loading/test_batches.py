@@ -12,10 +12,23 @@ from PIL import Image
 from ilsvrc import views
 from ilsvrc.loading import batches, ffcv_loader
 from ilsvrc.loading.batches import open_testing, open_training
+from ilsvrc.loading.geometry import Look
 
 LOADERS = ("ffcv", "pillow")
 FIVE = [views.View(37, 32, anchor) for anchor in ((0, 0), (2, 0), (0, 2), (2, 2), (1, 1))]
 MANY = [*FIVE, views.View(48, 32, (2, 1), "rectangle"), views.View(32, 32), views.View(48, 32, (0, 1), "rectangle")]
+
+
+LOOKS = {
+    "rectangle": Look("rectangle", 32, short_side_px=(32, 60)),
+    "filters": Look("area_aspect", 32, aspect_draw="uniform", interpolation="random"),
+    "enlarged": Look("patch", 32, short_side_px=(60, 90), interpolation="random"),
+    "odd": Look("area_aspect", 43, area=(0.01, 1.0), interpolation="random"),
+    "padding": Look("padding", 32, fill=(1, 2, 3)),
+    "stored": Look("padding", 40, padding_px=12, interpolation="random"),
+    "reflect": Look("padding", 37, padding_px=5, padding="reflect"),
+    "center": Look("center", 32, short_side_px=(32, 32), flip=False),
+}
 
 
 def train(loader: str, beton: Path, epoch: int = 0, start_step: int = 0, **options: object) -> list[batches.Batch]:
@@ -48,6 +61,83 @@ def test_ffcv_and_pillow_give_the_same_training_batches(request, form: str, crop
     assert [t.dtype for t in ours[0]] == [torch.uint8, *4 * [torch.int64]]
 
 
+@pytest.mark.parametrize("look", LOOKS, ids=LOOKS)
+@pytest.mark.parametrize("form", ["jpeg_beton", "raw_beton"])
+def test_ffcv_and_pillow_show_the_same_looks(request, form: str, look: str):
+    beton = request.getfixturevalue(form)
+    ours, theirs = (train(loader, beton, look=LOOKS[look], workers=2) for loader in LOADERS)
+    assert all(equal(a, b) for a, b in zip(ours, theirs, strict=True))
+    assert sum(len(batch.images) for batch in ours) == 48
+
+
+@pytest.mark.parametrize("loader", LOADERS)
+@pytest.mark.parametrize("padding", ["zero", "reflect"])
+def test_padded_windows_are_cut_from_numpys_padded_pictures(packer, loader: str, padding: str):
+    pictures = [photo(i).crop((0, 0, 33, 33)) for i in range(24)]
+    beton, _ = packer([jpeg_bytes(picture, format="PNG") for picture in pictures], encoding="raw")
+    look = Look("padding", 33, padding=padding, fill=(9, 80, 200))
+    (batch,) = train(loader, beton, look=look, batch_size=24)
+    for shown, index, (_, _, left, top, mirrored) in zip(
+        batch.images, batch.indices, batch.windows.tolist(), strict=True
+    ):
+        padded = np.full((41, 41, 3), look.fill, np.uint8)
+        padded[4:37, 4:37] = pictures[index]
+        if padding == "reflect":
+            padded = np.pad(np.asarray(pictures[index]), ((4, 4), (4, 4), (0, 0)), mode="reflect")
+        window = padded[top + 4 : top + 37, left + 4 : left + 37]
+        assert (shown.numpy() == (window[:, ::-1] if mirrored else window)).all()
+    assert {mirrored for *_, mirrored in batch.windows.tolist()} == {0, 1}
+
+
+@pytest.mark.parametrize("loader", LOADERS)
+@pytest.mark.parametrize("crop", ["patch", "rectangle"])
+def test_windows_say_where_a_crop_lies_in_the_picture_that_pillow_resizes(packer, loader: str, crop: str):
+    pictures = [photo(i) for i in range(24)]
+    beton, _ = packer([jpeg_bytes(picture, format="PNG") for picture in pictures], encoding="raw")
+    look = Look(crop, 32, short_side_px=(32, 48), interpolation="random")
+    (batch,) = train(loader, beton, look=look, batch_size=24)
+    filters = (Image.Resampling.BILINEAR, Image.Resampling.BOX, Image.Resampling.NEAREST, Image.Resampling.BICUBIC)
+    used = set()
+    for shown, index, window in zip(batch.images, batch.indices, batch.windows.tolist(), strict=True):
+        width, height, left, top, mirrored = window
+        cuts = [
+            pictures[index].resize((width, height), kind).crop((left, top, left + 32, top + 32)) for kind in filters
+        ]
+        found = [(np.asarray(cut)[:, :: -1 if mirrored else 1] == shown.numpy()).all() for cut in cuts]
+        assert any(found)
+        used.add(found.index(True))
+    assert len(batch.windows[:, :2].unique(dim=0)) > 10
+    assert used == {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize("loader", [*LOADERS, "synthetic"])
+def test_repeated_images_come_once_in_each_part_of_a_batch(jpeg_beton, loader: str):
+    found = train(loader, jpeg_beton, repeats=3)
+    assert len(found) == 4
+    for batch in found:
+        assert batch.copies.tolist() == 4 * [0] + 4 * [1] + 4 * [2]
+        parts = batch.indices.view(3, 4)
+        assert (parts == parts[0]).all()
+        assert (batch.labels == batch.indices % 3).all()
+        assert len({tuple(window) for window in batch.windows.tolist()}) == 2  # mirrored or not
+    shown = torch.cat([batch.indices for batch in found]).tolist()
+    assert len(set(shown)) == 16
+
+
+def test_copies_of_an_image_are_cropped_anew_and_the_first_as_without_them(jpeg_beton):
+    found = train("ffcv", jpeg_beton, repeats=3)
+    alone = {int(i): image for batch in train("ffcv", jpeg_beton) for i, image in zip(batch[2], batch[0], strict=True)}
+    for batch in found:
+        first, second, third = batch.images.view(3, 4, 32, 32, 3)
+        for index, *copies in zip(batch.indices[:4].tolist(), first, second, third, strict=True):
+            assert not torch.equal(copies[0], copies[1]) and not torch.equal(copies[1], copies[2])
+            assert torch.equal(copies[0], alone[index])
+
+
+def test_a_batch_without_repeats_has_first_copies_only(jpeg_beton):
+    assert all((batch.copies == 0).all() for batch in train("ffcv", jpeg_beton))
+
+
 @pytest.mark.parametrize("form", ["jpeg_beton", "raw_beton"])
 def test_ffcv_and_pillow_give_the_same_views(request, form: str):
     beton = request.getfixturevalue(form)
@@ -67,10 +157,10 @@ def test_the_central_view_of_a_raw_image_is_pillows(packer, loader: str):
 
 
 @pytest.mark.parametrize("loader", LOADERS)
-@pytest.mark.parametrize("world_size", [2, 3])
-def test_global_batches_are_the_same_for_any_number_of_processes(jpeg_beton, loader: str, world_size: int):
-    alone = train(loader, jpeg_beton)
-    ranks = [train(loader, jpeg_beton, rank=rank, world_size=world_size) for rank in range(world_size)]
+@pytest.mark.parametrize(("world_size", "repeats"), [(2, 1), (3, 1), (2, 3), (4, 3), (5, 2)])
+def test_global_batches_are_the_same_for_any_number_of_processes(jpeg_beton, loader, world_size: int, repeats: int):
+    alone = train(loader, jpeg_beton, repeats=repeats)
+    ranks = [train(loader, jpeg_beton, rank=rank, world_size=world_size, repeats=repeats) for rank in range(world_size)]
     for step, whole in enumerate(alone):
         parts = zip(*(rank[step] for rank in ranks), strict=True)
         assert equal(whole, batches.Batch(*(torch.cat(part) for part in parts)))
@@ -135,6 +225,7 @@ def test_the_last_partial_batch_is_dropped_in_training(jpeg_beton):
         ({"batch_size": 2, "world_size": 3}, "batch_size = 2 must lie between"),
         ({"subset": np.array([1, 1])}, "names each image once"),
         ({"subset": np.array([53])}, "names each image once, 0 to 52"),
+        ({"repeats": 5}, "batch_size = 12 is not a multiple of repeats = 5"),
         ({"loader": "webdataset"}, "there is no loader 'webdataset', only ffcv, pillow, synthetic"),
     ],
 )

@@ -149,9 +149,11 @@ def test_the_two_resizes_agree(kind: int):
         height, width, length = (int(n) for n in random.integers(1, 90, 3))
         source = random.integers(0, 256, (height, width, 3), np.uint8)
         columns, rows = (resample._weights(kind, 0, side, length, 0, length) for side in (width, height))
-        assert (resample._across(source, 0, height, columns) == resample._numba_across(source, 0, height, columns)).all()
-        given, expected = (down(source, 0, width, rows, kind == CUBIC) for down in (resample._down, resample._numba_down))
-        assert (given == expected).all()
+        for one, other, *arguments in (
+            (resample._across, resample._numba_across, height, columns),
+            (resample._down, resample._numba_down, width, rows, kind == CUBIC),
+        ):
+            assert (one(source, 0, *arguments) == other(source, 0, *arguments)).all()
 
 
 WITHOUT = """

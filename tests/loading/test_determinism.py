@@ -12,16 +12,25 @@ JOB = """
 import sys
 import torch
 from ilsvrc.loading.batches import open_training
+from ilsvrc.loading.geometry import Look
 beton, result, workers, rank, world_size, start_step = *sys.argv[1:3], *map(int, sys.argv[3:])
-opened = open_training(
-    "ffcv", beton, crop="area_aspect", crop_px=32, flip=True, batch_size=12, seed=5, rank=rank, world_size=world_size,
-    workers=workers,
-)
-if start_step == 0:
-    next(opened.epoch(2))  # left in the middle
-torch.save([tuple(batch) for batch in opened.epoch(3, start_step)], result)
-opened.close()
+share = dict(rank=rank, world_size=world_size, workers=workers)
+options = {
+    "area_aspect": dict(crop="area_aspect", crop_px=32, flip=True),
+    "repeats": dict(look=Look("area_aspect", 32, interpolation="random"), repeats=3),
+    "rectangle": dict(look=Look("rectangle", 32, short_side_px=(32, 60)), order="quasi_random"),
+    "padding": dict(look=Look("padding", 32, padding="reflect", interpolation="random")),
+}
+found = {}
+for name, asked in options.items():
+    opened = open_training("ffcv", beton, **asked, batch_size=12, seed=5, **share)
+    if start_step == 0:
+        next(opened.epoch(2))  # left in the middle
+    found[name] = [tuple(batch) for batch in opened.epoch(3, start_step)]
+    opened.close()
+torch.save(found, result)
 """
+LOOKS = ("area_aspect", "repeats", "rectangle", "padding")
 JOBS = {  # workers, rank, processes, first step
     "one thread": (1, 0, 1, 0),
     "four threads": (4, 0, 1, 0),
@@ -32,8 +41,8 @@ JOBS = {  # workers, rank, processes, first step
 
 
 @pytest.fixture(scope="module")
-def epochs(request, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[tuple[torch.Tensor, ...]]]:
-    """The batches of an epoch that each job saw."""
+def seen(request, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, list[tuple[torch.Tensor, ...]]]]:
+    """The batches of an epoch that each job saw, by look."""
     beton: Path = request.getfixturevalue("jpeg_beton")
     folder = tmp_path_factory.mktemp("jobs")
     environment = os.environ | {"NUMBA_NUM_THREADS": "4"}
@@ -46,6 +55,12 @@ def epochs(request, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[
     assert start(first).wait() == 0  # it compiles for all
     assert [job.wait() for job in [start(name) for name in others]] == [0] * len(others)
     return {name: torch.load(folder / name) for name in JOBS}
+
+
+@pytest.fixture(params=LOOKS)
+def epochs(request, seen) -> dict[str, list[tuple[torch.Tensor, ...]]]:
+    """Those of one look."""
+    return {name: looks[request.param] for name, looks in seen.items()}
 
 
 def equal(some: list[tuple[torch.Tensor, ...]], others: list[tuple[torch.Tensor, ...]]) -> bool:

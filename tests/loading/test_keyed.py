@@ -21,6 +21,13 @@ def test_numbers_depend_on_seed_epoch_image_and_draw_only():
         assert (keyed.uniform(other[0], other[1], IMAGES, other[2]) != numbers).all()
 
 
+def test_a_first_copy_is_known_by_its_image_and_others_by_numbers_of_their_own():
+    keys = keyed.joined(np.array([5, 5, 6]), np.array([0, 2, 1]))
+    assert keys.tolist() == [5, 5 + (2 << 40), 6 + (1 << 40)]
+    assert [part.tolist() for part in keyed.parted(keys)] == [[5, 5, 6], [0, 2, 1]]
+    assert len(set(keyed.uniform(0, 0, keys, 1))) == 3
+
+
 def test_numbers_are_uniform():
     numbers = keyed.uniform(0, 0, np.arange(100_000), 0)
     counts = np.histogram(numbers, 10, (0, 1))[0]

@@ -96,8 +96,28 @@ def test_a_quasi_random_epoch_goes_on_where_it_was_left(jpeg_beton, monkeypatch)
     assert shown("ffcv", jpeg_beton, 0, 1, start_step=2) == shown("ffcv", jpeg_beton, 0, 1)[2:]
 
 
-def shown(loader: str, beton, rank: int, world_size: int, start_step: int = 0) -> list[list[int]]:
-    opened = open_training(loader, beton, batch_size=4, rank=rank, world_size=world_size, order="quasi_random", **LOOK)
+def test_windows_of_repeated_images_are_announced_in_the_order_of_the_batches(jpeg_beton, monkeypatch, asked):
+    monkeypatch.setattr(reading, "PIECE_BYTES", 20_000)
+    monkeypatch.setattr(reading, "WINDOW_PIECES", 1)
+    given: list[list[np.ndarray]] = []
+    announced = reading.announced
+
+    def heard(packed, batches, windows=()):
+        given.extend(([*batches], [*windows]))
+        return announced(packed, batches, windows)
+
+    monkeypatch.setattr("ilsvrc.loading.ffcv_loader.announced", heard)
+    seen = shown("ffcv", jpeg_beton, 0, 1, repeats=2)
+    batches, windows = given
+    assert [batch.tolist() for batch in batches] == seen
+    assert np.concatenate(windows).tolist() == [image for batch in seen for image in batch]
+    assert len(windows) > 2
+    assert all(not np.isin(before, after).any() for before, after in zip(windows, windows[2:], strict=False))
+
+
+def shown(loader: str, beton, rank: int, world_size: int, start_step: int = 0, repeats: int = 1) -> list[list[int]]:
+    options = {"batch_size": 4, "order": "quasi_random", "repeats": repeats, **LOOK}
+    opened = open_training(loader, beton, rank=rank, world_size=world_size, **options)
     try:
         return [batch.indices.tolist() for batch in opened.epoch(1, start_step)]
     finally:

@@ -178,6 +178,8 @@ def _area_aspect(look: Look, at: At, widths: np.ndarray, heights: np.ndarray) ->
         found = (seed, epoch, keys[waiting[fits]])
         boxes[waiting[fits]] = np.column_stack((_anywhere(found, (stored - sides)[fits]), sides[fits]))
         waiting = waiting[~fits]
+        if not len(waiting):
+            break
     sizes = np.full((len(keys), 2), look.crop_px)
     return boxes, sizes, np.zeros_like(sizes)
 
