@@ -1,6 +1,7 @@
 """Trains a run: claims the devices, keeps others out of the run's work folder, and starts torchrun.
 
-The same command again goes on where the last one stopped, however that ended.
+The same command again goes on where the last one stopped, however that ended. Started once on each of several nodes
+that see the same folders, with `--nodes`, it trains one run over all of them.
 """
 
 import argparse
@@ -10,13 +11,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from ilsvrc import hardware, progress, results, runs, tracking
-from ilsvrc.stages import _stage, _torchrun
+from ilsvrc.stages import _nodes, _stage, _torchrun
 from ilsvrc.training import processes
 
 CHOICES = ("processes", "threads", "gpus", "precision", "loader", "accumulate")
@@ -34,8 +35,10 @@ def main(given: argparse.Namespace) -> None:
     """Runs the workers; their outputs are whole or not there."""
     processes.die_with_parent(os.getppid())
     check(given)
+    _nodes.check(given)
     given.work.mkdir(parents=True, exist_ok=True)
-    with locked(given.work / "lock", given.run), hardware.claimed_gpus(given.gpus) as devices:
+    alone = nullcontext() if given.node_rank else locked(given.work / "lock", given.run)
+    with alone, hardware.claimed_gpus(given.gpus) as devices:
         status = run_workers(given, choices(given), devices)
         if status:
             fail(given, status)
@@ -53,8 +56,13 @@ def check(given: argparse.Namespace) -> None:
 
 
 def fail(given: argparse.Namespace, status: int) -> None:
-    """Tells MLflow, and the person unless a worker did; exits with 1, or 75 where a signal stopped the training."""
+    """Tells MLflow, and the person unless a worker did; exits with 1, or 75 where a signal stopped the training.
+
+    Of several nodes the first one tells.
+    """
     progress.wipe()
+    if given.node_rank:
+        sys.exit(TRY_AGAIN if status in (TRY_AGAIN, 128 + signal.SIGTERM) else 1)
     stopped = given.work / STOPPED
     tracking.stop(given.work / RUN_ID, "KILLED" if status > 128 or stopped.exists() else "FAILED")
     if stopped.exists():
@@ -66,12 +74,15 @@ def fail(given: argparse.Namespace, status: int) -> None:
 
 
 def choices(given: argparse.Namespace) -> dict[str, Any]:
-    """Processes, threads of each, precision and loader: those that the run began with, else what is asked for now."""
+    """Processes, threads of each, precision and loader: those that the run began with, else what is asked for now.
+
+    Processes and GPUs are those of all nodes: how many nodes they stand on changes no bit.
+    """
     processes_ = given.processes or given.gpus or 1
     asked = {
-        "processes": processes_,
+        "processes": processes_ * given.nodes,
         "threads": max(1, given.threads // processes_),
-        "gpus": given.gpus,
+        "gpus": given.gpus * given.nodes,
         "precision": given.precision,
         "loader": given.loader,
         "accumulate": given.accumulate,
@@ -101,7 +112,7 @@ def kept_choices(work: Path) -> dict[str, Any] | None:
 
 def run_workers(given: argparse.Namespace, chosen: dict[str, Any], devices: list[str]) -> int:
     """Exit status of torchrun as a shell gives it; torchrun gets the signals that this process gets."""
-    for left in (FAILURE, STOPPED):
+    for left in (FAILURE, STOPPED) if not given.node_rank else ():
         (given.work / left).unlink(missing_ok=True)
     environment = (
         os.environ | KEEP_MEMORY | {"OMP_NUM_THREADS": str(chosen["threads"]), _torchrun.LOG: str(given.log or "")}
@@ -109,7 +120,7 @@ def run_workers(given: argparse.Namespace, chosen: dict[str, Any], devices: list
     environment[processes.PARENT] = str(os.getpid())
     if given.gpus:
         environment["CUDA_VISIBLE_DEVICES"] = ",".join(devices)
-    words = ["--standalone", f"--nproc-per-node={chosen['processes']}", "-m", "ilsvrc.stages.train_worker"]
+    words = [*_nodes.meeting(given, chosen["processes"]), "-m", "ilsvrc.stages.train_worker"]
     for name in CHOICES[1:]:
         words += [f"--{name}", str(chosen[name])]
     command = [sys.executable, "-m", "ilsvrc.stages._torchrun", *words, *passed_on(given)]
@@ -178,14 +189,15 @@ def arguments() -> argparse.ArgumentParser:
     for name in ("weights", "weights-info", "history", "run-info"):
         parser.add_argument(f"--{name}", type=Path, required=True, help="file to write")
     parser.add_argument("--work", type=Path, required=True, help="folder of the checkpoint, outside every output")
-    parser.add_argument("--processes", type=int, default=0, help="0: one a GPU, or one on a CPU")
+    parser.add_argument("--processes", type=int, default=0, help="of this node; 0: one a GPU, or one on a CPU")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads, over all processes")
-    parser.add_argument("--gpus", type=int, default=0, help="GPUs, 0 for the CPU")
+    parser.add_argument("--gpus", type=int, default=0, help="GPUs of this node, 0 for the CPU")
     parser.add_argument("--precision", default="auto", help="auto, float32, bfloat16 or float64")
     parser.add_argument("--loader", default="ffcv", help="ffcv, pillow or synthetic")
     parser.add_argument(
         "--accumulate", type=int, default=1, help="parts that a process's share of a batch is passed in"
     )
+    _nodes.add_arguments(parser)
     return parser
 
 

@@ -66,6 +66,7 @@ def train_run(given: argparse.Namespace, world: World, wishes: StopWishes) -> No
         before = _recipe.Given.by(given, spec.recipe)
         training = _recipe.prepare(spec, manifest, len(training_batches), world, number_format, before)
         so_far = checkpoint.restore(kept, training) if kept else Progress()
+        require_one_start(given.work, so_far, world)
         facts = {"identity": identity, "machine": machine(given, world, number_format, kept)}
         total = training.schedule.total_steps * spec.recipe.batch_size
         shown = stack.enter_context(progress.bar(title(given.run, spec), total, disable=not world.is_main))
@@ -86,6 +87,18 @@ def found_checkpoint(given: argparse.Namespace, identity: results.Info, world: W
     if world.is_main and kept is None:
         (given.work / train.RUN_ID).unlink(missing_ok=True)
     return kept
+
+
+def require_one_start(work: Path, so_far: Progress, world: World) -> None:
+    """Refuses processes that do not stand at the same step: a node may see another folder.
+
+    Raises:
+        ValueError: names the folder.
+    """
+    found = world.everyones((len(so_far.history), so_far.step))
+    if len(set(found)) > 1:
+        told = ", ".join(f"{epochs} epochs and {step} steps" for epochs, step in sorted(set(found)))
+        raise ValueError(f"processes found checkpoints after {told} in {work}; let all nodes see the same folder")
 
 
 @contextmanager

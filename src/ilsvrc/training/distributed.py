@@ -59,6 +59,13 @@ class World:
         dist.all_gather_object(found, (mine, what.tolist()))
         return int(lowest), next(theirs for own, theirs in found if own == lowest)
 
+    def everyones(self, value: Any) -> list[Any]:
+        """`value` (plain) of each process."""
+        found = [value] * self.size
+        if self.size > 1:
+            dist.all_gather_object(found, value)
+        return found
+
     def wrap(self, objective: nn.Module) -> nn.Module:
         """`objective`, with gradients averaged over the processes as they are computed.
 
