@@ -3,10 +3,14 @@
 from typing import Any
 
 import pytest
+import torch
 
 from ilsvrc import runs
 from ilsvrc.config import Params
 from ilsvrc.recipe import Recipe, resolve_recipe
+from ilsvrc.stages import _recipe
+from ilsvrc.training import batch_norm
+from ilsvrc.training.distributed import World
 
 LEAST = {"epochs": 2, "batch_size": 8, "learning_rate": 0.1}
 BOOK = {"dataset": "digits", "architectures": ["resnet18"], "recipe": "quick", "protocols": ["single_crop"]}
@@ -45,7 +49,7 @@ def test_an_exponential_decay_in_iterations_replaces_the_recipes_in_epochs():
     ],
 )
 def test_a_length_is_in_epochs_or_in_iterations(both: dict[str, Any]):
-    with pytest.raises(ValueError, match="give (warmup|step|decay)_epochs or .*_iterations, one of them"):
+    with pytest.raises(ValueError, match=r"give (warmup|step|decay)_epochs or .*_iterations, one of them"):
         Recipe(**LEAST | both)
 
 
@@ -73,3 +77,78 @@ def test_a_file_to_start_from_leaves_the_runs_folder_four_deep(tmp_path):
     (tmp_path / "resnet.pth").write_bytes(b"weights")
     name = the_run(start_from=str(tmp_path / "resnet.pth")).name
     assert name.startswith("digits/resnet18/quick,start_from=resnet.pth/seed=0-")
+
+
+def spec_of(architecture: str = "resnet18", crop_px: int = 32, **recipe: Any) -> runs.TrainSpec:
+    return runs.TrainSpec(
+        form=runs.FormSpec(data="digits"), architecture=architecture, crop_px=crop_px, recipe=Recipe(**LEAST | recipe)
+    )
+
+
+@pytest.mark.parametrize(
+    ("crop_px", "training", "expected"),
+    [
+        (224, {}, 256),
+        (224, {"short_side_px": [256, 480]}, 256),
+        (224, {"short_side_px": [384, 384]}, 384),  # VGG: Q = S
+        (32, {"short_side_px": [32, 32]}, 32),
+        (24, {"short_side_px": [32, 32]}, 32),  # cuda-convnet
+        (32, {"crop": "padding"}, 32),
+        (224, {"crop": "area_aspect", "short_side_px": [384, 384]}, 256),  # which has no use for it
+    ],
+)
+def test_pictures_are_watched_at_a_size_that_training_showed(crop_px: int, training: dict[str, Any], expected: int):
+    assert _recipe.short_side_px(spec_of(crop_px=crop_px, **training)) == expected
+
+
+def mixed(recipe: Recipe, size: int) -> list[torch.Tensor]:
+    """A batch in shares, as so many processes mix it: pictures, then classes."""
+    mix = _recipe.mixing_of(recipe, 10, 0, World(0, size))
+    images = torch.arange(recipe.batch_size * 3.0).reshape(-1, 1, 1, 3)
+    labels = torch.arange(recipe.batch_size) % 10
+    shares = zip(images.chunk(size), labels.chunk(size), strict=True)
+    return [torch.cat(parts) for parts in zip(*(mix(*share, 0, 5) for share in shares), strict=True)]
+
+
+@pytest.mark.parametrize("group", [None, 4, 8])
+def test_pictures_are_mixed_alike_at_any_number_of_processes(group: int | None):
+    recipe = Recipe(**LEAST | {"mixup": 1.0, "batch_norm_group": group})
+    alone, four = mixed(recipe, 1), mixed(recipe, 4)
+    assert not torch.equal(alone[0].flatten(), torch.arange(24.0))
+    assert all(map(torch.equal, alone, four))
+
+
+def test_pictures_that_cannot_be_mixed_two_and_two_are_an_error():
+    recipe = Recipe(**LEAST | {"mixup": 1.0, "batch_size": 10})
+    with pytest.raises(ValueError, match=r"batch_size = 10 is not a multiple of twice the 4 processes"):
+        mixed(recipe, 4)
+
+
+@pytest.mark.parametrize(
+    ("accumulate", "size", "group", "said"),
+    [
+        (0, 1, None, "accumulate = 0 parts of the 8 images"),
+        (9, 1, None, "accumulate = 9 parts of the 8 images"),
+        (3, 2, None, "accumulate = 3 parts of the 2 images"),
+        (4, 1, 4, "batch_norm_group = 4"),
+        (2, 2, 4, "batch_norm_group = 4"),
+    ],
+)
+def test_parts_of_a_batch_leave_whole_groups(accumulate: int, size: int, group: int | None, said: str):
+    batch_size = 4 if accumulate == 3 else 8
+    network = torch.nn.Sequential(torch.nn.BatchNorm2d(3))
+    with pytest.raises(ValueError, match=said):
+        batch_norm.group_statistics(network, group, batch_size, World(0, size), accumulate)
+
+
+def test_parts_of_a_batch_of_whole_groups_have_the_groups_of_the_whole():
+    network = torch.nn.Sequential(torch.nn.BatchNorm2d(3))
+    batch_norm.group_statistics(network, 2, 8, World(), 2)
+    images = torch.randn(8, 3, 2, 2)
+    parts = torch.cat([network(part) for part in images.chunk(2)])
+    expected = torch.cat([torch.nn.BatchNorm2d(3)(pair) for pair in images.chunk(4)])
+    assert torch.allclose(parts, expected, atol=1e-6)
+
+
+def test_a_network_without_batch_norm_takes_any_parts():
+    batch_norm.group_statistics(torch.nn.Sequential(torch.nn.Linear(3, 3)), 8, 8, World(), 4)

@@ -3,12 +3,16 @@
 from pathlib import Path
 
 import pytest
+import tiny
 import torch
 from safetensors.torch import save_file
 from torch import nn
 
 from ilsvrc import plugins
-from ilsvrc.training import start
+from ilsvrc.recipe import Recipe
+from ilsvrc.stages import _outputs, _recipe
+from ilsvrc.training import loop, start
+from ilsvrc.training.averaging import WeightAverage
 
 
 def vgg(name: str) -> nn.Module:
@@ -29,3 +33,22 @@ def test_deeper_vggs_take_the_first_convolutions_of_a_file_whose_names_are_in_an
     first, taken = ([m for m in net.modules() if isinstance(m, nn.Conv2d)] for net in (a, deeper))
     at = [[i for i, conv in enumerate(taken) if conv.weight.equal(own.weight)] for own in first[:5]]
     assert at == [[0], [2], [4], [5], []]
+
+
+@pytest.mark.parametrize("kind", ["exponential", "polyak"])
+def test_recomputed_statistics_are_those_of_the_weights_that_are_tested(kind: str):
+    training = tiny.training(rate=1.0)
+    training.averages = WeightAverage(training.network, kind)
+    loop.in_training_mode(training)
+    for step in range(3):
+        loop.train_step(training, tiny.batch(step), step)
+    last = training.network.linear.weight.detach().clone()
+    recipe = Recipe(epochs=1, batch_size=tiny.BATCH, learning_rate=1.0, batch_norm_recomputed_over=8)
+    _recipe.recompute_statistics(recipe, training, tiny.Batches())
+    written = _outputs.weights_of(training)
+    assert not torch.allclose(written["linear.weight"], last)
+    assert torch.equal(training.network.linear.weight, last)
+    pictures = [training.objective.normalization(tiny.batch(number).images).flatten(1) for number in range(2)]
+    seen = [x @ written["linear.weight"].T + written["linear.bias"] for x in pictures]
+    assert torch.allclose(written["norm.running_mean"], torch.stack([x.mean(0) for x in seen]).mean(0), atol=1e-5)
+    assert torch.allclose(written["norm.running_var"], torch.stack([x.var(0) for x in seen]).mean(0), atol=1e-4)

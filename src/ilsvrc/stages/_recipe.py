@@ -114,8 +114,17 @@ def look_of(spec: runs.TrainSpec, manifest: Mapping[str, Any]) -> geometry.Look:
 
 
 def short_side_px(spec: runs.TrainSpec) -> int:
-    """The size that pictures have before the central crop that is watched: the whole of small pictures."""
-    return spec.crop_px if spec.recipe.crop == "padding" else square_px(spec.crop_px)
+    """The size that pictures have before the central crop that is watched: the usual one, or the nearest in training.
+
+    The whole of small pictures; VGG's Q = S for one S, and 256 of ResNet's 256 to 480.
+    """
+    recipe, usual = spec.recipe, square_px(spec.crop_px)
+    if recipe.crop == "padding":
+        return spec.crop_px
+    if recipe.short_side_px is None or recipe.crop == "area_aspect":
+        return usual
+    low, high = recipe.short_side_px
+    return min(max(usual, low), high)
 
 
 def prepare(
@@ -144,7 +153,7 @@ def prepare(
         parts=given.accumulate,
         look=augmentation_of(recipe, manifest),
         means=means_of(spec, manifest, normalization),
-        mix=mixing_of(recipe, len(manifest["classes"]), spec.seed),
+        mix=mixing_of(recipe, len(manifest["classes"]), spec.seed, world),
         constrain=partial(renormalize_filters, largest_rms=recipe.largest_filter_rms)
         if recipe.largest_filter_rms else None,
         averages=averages_of(network, recipe, steps_an_epoch, world),
@@ -167,7 +176,7 @@ def first_network(
     if given.start:
         taken = start.take_over(network, start.read_weights(given.start), recipe.start_layers, classifier)
     network = place(network, world, dtype)
-    batch_norm.group_statistics(network, recipe.batch_norm_group, recipe.batch_size // given.accumulate, world)
+    batch_norm.group_statistics(network, recipe.batch_norm_group, recipe.batch_size, world, given.accumulate)
     draws.share(network)
     frozen = start.freeze(network, classifier, recipe.trained_layers)
     return network, start.rates(network, taken, recipe.trunk_rate), frozen
@@ -240,11 +249,20 @@ def names(batch: batches.Batch) -> Tensor:
     return torch.from_numpy(keyed.joined(batch.indices.numpy(), batch.copies.numpy()))
 
 
-def mixing_of(recipe: Recipe, num_classes: int, seed: int) -> Callable[..., tuple[Tensor, Tensor]] | None:
-    """Mixup or CutMix."""
+def mixing_of(recipe: Recipe, num_classes: int, seed: int, world: World) -> Callable[..., tuple[Tensor, Tensor]] | None:
+    """Mixup or CutMix, of neighbours two and two: the same at any number of processes.
+
+    Raises:
+        ValueError: a process's share of a batch would cut a pair.
+    """
     if not recipe.mixup and not recipe.cutmix:
         return None
-    mixing = Mixing(recipe.mixup, recipe.cutmix, recipe.batch_norm_group)
+    if world.size > 1 and recipe.batch_size % (2 * world.size):
+        raise ValueError(
+            f"mixup and cutmix mix two and two: batch_size = {recipe.batch_size} is not a multiple of twice the "
+            f"{world.size} processes; set it by training: {{batch_size: ...}} in params.yaml, or processes (profile)"
+        )
+    mixing = Mixing(recipe.mixup, recipe.cutmix, 2 if recipe.batch_size % 2 == 0 else None)
     return lambda images, labels, epoch, step: mixing(images, labels, num_classes, seed, epoch, step)
 
 
@@ -262,11 +280,13 @@ def recompute_statistics(recipe: Recipe, training: Training, batches_: Any) -> N
                 means = None if under is None else under[rows]
                 training.network(training.objective.normalization(images[rows], means))
 
-    with closing(batches_.epoch(0)) as given:
+    with training.swapped(), closing(batches_.epoch(0)) as given:
         batch_norm.recompute(
             training.network, forward, given, recipe.batch_norm_recomputed_over, recipe.batch_size, training.world,
             training.frozen,
         )  # fmt: skip
+        if training.averages is not None:
+            training.averages.keep_statistics()
 
 
 def averages_of(network: Classifier, recipe: Recipe, steps_an_epoch: int, world: World) -> WeightAverage | None:

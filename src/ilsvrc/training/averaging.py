@@ -72,6 +72,13 @@ class WeightAverage:
         finally:
             _copy(own, before)
 
+    @torch.no_grad()
+    def keep_statistics(self) -> None:
+        """The network's running statistics, computed anew with the averaged weights, replace their averages."""
+        for name, own in self.statistics.items():
+            if name in self.averages:
+                self.averages[name].copy_(own)
+
     def state_dict(self) -> dict[str, Any]:
         """How many steps count, and the averages by name."""
         return {"count": self.count, "averages": self.averages}

@@ -19,23 +19,26 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from ilsvrc.training.distributed import World
 
 
-def group_statistics(network: nn.Module, group: int | None, batch_size: int, world: World) -> None:
+def group_statistics(network: nn.Module, group: int | None, batch_size: int, world: World, accumulate: int = 1) -> None:
     """Lets each `group` images of a batch of `batch_size` share statistics, in every batch norm of `network`.
 
-    None is one group for each process. Parameters and buffers stay the same objects, under the same names.
+    None is one group for each process, or for each of the `accumulate` parts that it passes its share in. Parameters
+    and buffers stay the same objects, under the same names.
 
     Raises:
-        ValueError: groups do not fill the batch, or do not fit the processes' shares of it.
+        ValueError: groups do not fill the batch, or do not fit the processes' shares of it or their parts.
     """
+    check_parts(accumulate, batch_size, world.size)
     norms = [(parent, name, child) for parent in network.modules() for name, child in parent.named_children()
              if isinstance(child, _BatchNorm)]  # fmt: skip
     if group is None or not norms:
         return
     group = min(group, batch_size)
     check_groups(group, batch_size, world.size)
+    check_parts(accumulate, batch_size, world.size, group)
     processes = max(1, group * world.size // batch_size)
     together = _neighbours(world, processes)
-    parts = max(1, batch_size // world.size // group)
+    parts = max(1, batch_size // world.size // accumulate // group)
     for parent, name, norm in norms:
         setattr(parent, name, GroupedBatchNorm(norm, parts, processes, together))
 
@@ -53,6 +56,22 @@ def check_groups(group: int, batch_size: int, num_processes: int) -> None:
             f"batch_norm_group = {group} does not fit the {batch_size / num_processes:g} images that each of "
             f"{num_processes} processes takes of a batch; use a number of processes that divides {batch_size} into "
             "multiples or parts of it (profile: processes, gpu)"
+        )
+
+
+def check_parts(accumulate: int, batch_size: int, num_processes: int, group: int = 1) -> None:
+    """Stops where parts of a process's share of a batch would be empty, or cut a group: statistics would be others."""
+    share = batch_size // num_processes
+    if not 1 <= accumulate <= share:
+        raise ValueError(
+            f"accumulate = {accumulate} parts of the {share} images that a process takes of a batch are not to be had; "
+            f"set it from 1 to {share} (profile: accumulate)"
+        )
+    if accumulate > 1 and group > 1 and share % (accumulate * group):
+        raise ValueError(
+            f"accumulate = {accumulate} would cut groups of batch_norm_group = {group} images, which share statistics; "
+            f"a process takes {share} of a batch: set accumulate lower (profile), or batch_norm_group by training: "
+            "{...} in params.yaml"
         )
 
 

@@ -45,6 +45,9 @@ class Averages(Protocol):
     def swapped(self) -> AbstractContextManager[Any]:
         """Within it the network has the averaged weights."""
 
+    def keep_statistics(self) -> None:
+        """The network's running statistics replace their averages."""
+
 
 @dataclass
 class Training:
