@@ -93,7 +93,7 @@ class Recipe(Section):
     aspect_draw: Literal["log_uniform", "uniform"] = "log_uniform"
     padding_px: Positive = 4  # padding: on each side
     padding: Literal["zero", "reflect"] = "zero"  # zero: what is 0 after normalisation
-    interpolation: Literal["bilinear", "random"] = "bilinear"  # random: bilinear, area, nearest or cubic
+    interpolation: Literal["bilinear", "cubic", "random"] = "bilinear"  # random: one of these, area, nearest
     flip: bool = True
     lighting: float = Field(0.0, ge=0)  # deviation of each principal component's factor (Krizhevsky et al. 2012)
     lighting_unit: Literal["deviation", "variance"] = "deviation"  # variance: eigenvalues of pixels from 0 to 1

@@ -183,3 +183,10 @@ def test_views_become_windows_image_by_image():
     assert windows.shape == (2, 2, 5)
     assert windows[0].tolist() == [[*views.window(shown[0], 500, 375), 0], [*views.window(shown[1], 500, 375), 1]]
     assert windows[1].tolist() == [[*views.window(shown[0], 300, 400), 0], [*views.window(shown[1], 300, 400), 1]]
+
+
+def test_cubic_is_every_images_filter_where_it_is_asked_for():
+    look = geometry.Look("area_aspect", 32, interpolation="cubic")
+    sides = np.full(5, 64)
+    found = geometry.training(look, 0, 0, np.arange(5), sides, sides)
+    assert found.filters.tolist() == [geometry.CUBIC] * 5

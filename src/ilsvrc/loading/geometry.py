@@ -61,7 +61,7 @@ class Look:
     aspect_draw: Literal["log_uniform", "uniform"] = "log_uniform"
     padding_px: int = 4
     padding: Literal["zero", "reflect"] = "zero"
-    interpolation: Literal["bilinear", "random"] = "bilinear"
+    interpolation: Literal["bilinear", "cubic", "random"] = "bilinear"
     fill: tuple[int, int, int] = (0, 0, 0)
 
     def __post_init__(self) -> None:
@@ -122,6 +122,8 @@ def training(look: Look, seed: int, epoch: int, keys: np.ndarray, widths: np.nda
 
 
 def _filters(look: Look, at: At) -> np.ndarray:
+    if look.interpolation == "cubic":
+        return np.full(len(at[2]), CUBIC)
     kinds = np.full(len(at[2]), 4 if look.interpolation == "random" else 1)
     return keyed.below(*at, FILTER, kinds)
 
