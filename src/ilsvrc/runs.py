@@ -202,11 +202,14 @@ def _run(
         before = (recipe.start_recipe or recipe_name, plugins.check("models", recipe.start_from))
         start = _run(params, before, _for_others(params), seed, after)
     crop_px = recipe.crop_px or plugins.load("data", params.dataset).CARD.crop_px or plugins.input_px(architecture)
+    short_side_px = recipe.short_side_px
+    if "short_side_px" not in changes:
+        short_side_px = _in_proportion(short_side_px, crop_px, plain.crop_px or plugins.input_px(architecture))
     spec = TrainSpec(
         form=form_spec(params),
         architecture=architecture,
         crop_px=crop_px,
-        recipe=recipe.model_copy(update={"crop_px": None}),
+        recipe=recipe.model_copy(update={"crop_px": None, "short_side_px": short_side_px}),
         seed=seed,
         teacher=teacher and teacher.spec,
         start=start and start.spec,
@@ -219,6 +222,14 @@ def _run(
         changes={k: v for k, v in recipe.model_dump().items() if v != getattr(plain, k)},
         spec=spec,
     )
+
+
+def _in_proportion(short_side_px: tuple[int, int] | None, crop_px: int, meant_px: int) -> tuple[int, int] | None:
+    """A recipe's sizes before a crop of `meant_px`, for one of `crop_px`, as the protocols' go with the crop."""
+    if short_side_px is None or crop_px == meant_px:
+        return short_side_px
+    low, high = (max(crop_px, round(side_px * crop_px / meant_px)) for side_px in short_side_px)
+    return low, high
 
 
 def _for_others(params: Params) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """What a recipe's keys do together: lengths, transfer, averages, groups, mean images."""
 
+import json
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ import torch
 from ilsvrc import runs
 from ilsvrc.config import Params
 from ilsvrc.recipe import Recipe, resolve_recipe
-from ilsvrc.stages import _recipe
+from ilsvrc.stages import _recipe, predict
 from ilsvrc.training import batch_norm
 from ilsvrc.training.distributed import World
 
@@ -71,6 +72,24 @@ def test_how_a_teacher_is_listened_to_changes_no_teacher():
     how = the_run(teacher="resnet34", temperature=4, distillation="hard", distillation_weight=0.9).teacher
     assert plain is not None and how is not None
     assert how.name == plain.name
+
+
+@pytest.mark.parametrize(
+    ("architecture", "training", "expected"),
+    [
+        ("vgg_a", {}, (80, (91, 91))),  # of 224 px from 256
+        ("resnet18", {"crop_px": 112}, (112, (128, 240))),  # of 224 px from 256 to 480
+        ("resnet18", {"crop_px": 224}, (224, (256, 480))),
+        ("vgg_a", {"short_side_px": [90, 100]}, (80, (90, 100))),
+    ],
+)
+def test_papers_sizes_before_the_crop_go_with_the_crop(
+    architecture: str, training: dict[str, Any], expected: tuple[int, tuple[int, int]]
+):
+    book = BOOK | {"architectures": [architecture], "recipe": "paper", "training": training}
+    (run,) = runs.expand(Params(**book))
+    assert (run.spec.crop_px, run.spec.recipe.short_side_px) == expected
+    assert ("short_side_px" in run.changes) == ("short_side_px" in training)
 
 
 def test_a_file_to_start_from_leaves_the_runs_folder_four_deep(tmp_path):
@@ -152,3 +171,12 @@ def test_parts_of_a_batch_of_whole_groups_have_the_groups_of_the_whole():
 
 def test_a_network_without_batch_norm_takes_any_parts():
     batch_norm.group_statistics(torch.nn.Sequential(torch.nn.Linear(3, 3)), 8, 8, World(), 4)
+
+
+@pytest.mark.parametrize(
+    ("precision", "device", "expected"),
+    [("float16", "cpu", "float32"), ("float16", "cuda", "float16"), ("bfloat16", "cpu", "bfloat16")],
+)
+def test_a_network_of_half_precision_is_tested_without_a_gpu_too(precision: str, device: str, expected: str):
+    weights = {"spec": json.loads(runs.specification(spec_of(precision=precision)))}
+    assert predict.tested_in(weights, "auto", torch.device(device)) == expected

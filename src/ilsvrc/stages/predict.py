@@ -31,7 +31,7 @@ def main(given: argparse.Namespace) -> None:
     steps = prediction.plan({name: protocol.views(weights["crop_px"]) for name, protocol in protocols.items()})
     with hardware.claimed_gpus(given.gpus) as gpus:
         device = chosen_device(gpus)
-        number_format = precision.choose(asked_precision(weights, given.precision), device)
+        number_format = tested_in(weights, given.precision, device)
         predictor = _network.predictor(weights, given.weights, device, number_format)
         started = time.perf_counter()
         found, labels = forward(given, predictor, steps, protocols, weights["num_classes"])
@@ -58,6 +58,12 @@ def asked_precision(weights: Info, machines: str) -> str:
     """The recipe's precision, for a network is tested as it was trained; where it leaves the choice, the machine's."""
     recipes = str(runs.TrainSpec.model_validate(weights["spec"]).recipe.precision)
     return machines if recipes == "auto" else recipes
+
+
+def tested_in(weights: Info, machines: str, device: torch.device) -> str:
+    """The precision of the test: what was trained in float16, which wants a GPU, is tested in float32 without one."""
+    asked = asked_precision(weights, machines)
+    return precision.choose("float32" if asked == "float16" and device.type == "cpu" else asked, device)
 
 
 def forward(
