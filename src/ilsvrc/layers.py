@@ -1,6 +1,7 @@
 """What architectures share: the base class, and the papers' layers that no library has."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import torch
@@ -192,6 +193,17 @@ _batch_draws = torch.Generator()
 def seed_batch_draws(seed: int) -> None:
     """Seeds `draw_for_batch`: the same in every process, so that all draw alike."""
     _batch_draws.manual_seed(seed)
+
+
+@contextmanager
+def other_batch_draws(seed: int) -> Iterator[None]:
+    """Within it `draw_for_batch` draws from `seed`; after it, as if nothing had been drawn."""
+    before = _batch_draws.get_state()
+    _batch_draws.manual_seed(seed)
+    try:
+        yield
+    finally:
+        _batch_draws.set_state(before)
 
 
 def draw_for_batch() -> float:

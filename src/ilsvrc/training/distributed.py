@@ -10,7 +10,8 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
+
+from ilsvrc.training.replicas import Replicas
 
 CPU = torch.device("cpu")
 LONGEST_WAIT = timedelta(minutes=10)  # for another process; one that died is noticed at once
@@ -74,9 +75,7 @@ class World:
         if self.size == 1:
             return objective
         devices = [self.device] if self.device.type == "cuda" and not self.more_devices else None
-        return DistributedDataParallel(
-            objective, device_ids=devices, forward_sync_buffers=False, gradient_as_bucket_view=True
-        )
+        return Replicas(objective, device_ids=devices, forward_sync_buffers=False, gradient_as_bucket_view=True)
 
     @torch.no_grad()
     def everyones_buffers(self, network: nn.Module) -> list[Tensor]:
