@@ -17,9 +17,9 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from ilsvrc import config, hardware, pipeline, plugins, results, runs
+from ilsvrc import config, hardware, pipeline, results, runs
 from ilsvrc.loading import batches, jpeg, layout, packed
-from ilsvrc.stages import _recipe, _stage
+from ilsvrc.stages import _beforehand, _recipe, _stage
 from ilsvrc.stages.train import KEEP_MEMORY
 from ilsvrc.training import distributed, loop
 from ilsvrc.training.distributed import World
@@ -40,10 +40,8 @@ class Rate(NamedTuple):
 def main(given: argparse.Namespace) -> None:
     """Measures, prints the table, and says what limits."""
     flow = pipeline.Pipeline(config.load(given.params))
-    beton = Path(flow.packed) / "train.beton"
-    if not beton.exists():
-        raise ValueError(f"{beton} is not there; pack the pictures first: snakemake --cores all data")
-    specs = chosen(flow, given.architectures)
+    beton = _beforehand.packed_train(flow)
+    specs = _beforehand.first_runs(flow, given.architectures)
     opened, manifest = packed.open_packed(beton), results.read_json(beton.with_suffix(".manifest.json"))
     shared = [disk(opened), *([decoding(opened, given.threads)] if is_jpeg(opened).any() else [])]
     print_rates(shared, head=True)
@@ -52,18 +50,6 @@ def main(given: argparse.Namespace) -> None:
             mine = [loader(beton, spec, manifest, given), network(beton, spec, manifest, world, given)]
             print_rates(mine)
             print(verdict(spec, opened, [shared[0], *mine], given), flush=True)
-
-
-def chosen(flow: pipeline.Pipeline, architectures: list[str]) -> list[runs.TrainSpec]:
-    """The first run of each architecture that is asked for, else of each in params.yaml."""
-    by_name: dict[str, runs.TrainSpec] = {}
-    params = flow.params
-    if architectures:
-        names = tuple(plugins.check("models", name) for name in architectures)
-        params = config.Params(**params.model_dump() | {"architectures": names})
-    for run in runs.expand(params):
-        by_name.setdefault(run.spec.architecture, run.spec)
-    return list(by_name.values())
 
 
 def disk(opened: packed.Packed) -> Rate:
@@ -111,8 +97,7 @@ def network(beton: Path, spec: runs.TrainSpec, manifest: results.Info, world: Wo
     """Steps on noise: forward, backward and update."""
     recipe, threads = spec.recipe, torch.get_num_threads()
     size = recipe.batch_size if given.gpus else min(recipe.batch_size, recipe.batch_norm_group or CPU_BATCH)
-    alone = {"teacher": None, "start_from": None, "trained_layers": "all"}
-    spec = spec.model_copy(update={"recipe": recipe.model_copy(update={"batch_size": size, "repeats": 1, **alone})})
+    spec = _beforehand.alone(spec, size)
     number_format = _recipe.number_format(given, spec, world)
     noise = batches.open_training("synthetic", beton, look=_recipe.look_of(spec, manifest), batch_size=size, seed=0)
     torch.set_num_threads(given.threads)

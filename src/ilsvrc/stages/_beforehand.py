@@ -1,0 +1,35 @@
+"""What a look before a training takes: the packed images, the runs, and a run that needs no other and little memory."""
+
+from pathlib import Path
+
+from ilsvrc import config, pipeline, plugins, runs
+
+
+def packed_train(flow: pipeline.Pipeline) -> Path:
+    """The packed training images.
+
+    Raises:
+        ValueError: they are not there.
+    """
+    beton = Path(flow.packed) / "train.beton"
+    if not beton.exists():
+        raise ValueError(f"{beton} is not there; pack the pictures first: snakemake --cores all data")
+    return beton
+
+
+def first_runs(flow: pipeline.Pipeline, architectures: list[str]) -> list[runs.TrainSpec]:
+    """The first run of each architecture that is asked for, else of each in params.yaml."""
+    by_name: dict[str, runs.TrainSpec] = {}
+    params = flow.params
+    if architectures:
+        names = tuple(plugins.check("models", name) for name in architectures)
+        params = config.Params(**params.model_dump() | {"architectures": names})
+    for run in runs.expand(params):
+        by_name.setdefault(run.spec.architecture, run.spec)
+    return list(by_name.values())
+
+
+def alone(spec: runs.TrainSpec, batch_size: int) -> runs.TrainSpec:
+    """`spec` in small batches, without a teacher, from its own initialisation."""
+    changes = {"batch_size": batch_size, "repeats": 1, "teacher": None, "start_from": None, "trained_layers": "all"}
+    return spec.model_copy(update={"recipe": spec.recipe.model_copy(update=changes)})
