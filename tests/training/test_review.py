@@ -52,3 +52,12 @@ def test_recomputed_statistics_are_those_of_the_weights_that_are_tested(kind: st
     seen = [x @ written["linear.weight"].T + written["linear.bias"] for x in pictures]
     assert torch.allclose(written["norm.running_mean"], torch.stack([x.mean(0) for x in seen]).mean(0), atol=1e-5)
     assert torch.allclose(written["norm.running_var"], torch.stack([x.var(0) for x in seen]).mean(0), atol=1e-4)
+
+
+@pytest.mark.parametrize(("new", "old"), [("resnet18", "vgg_a"), ("vgg_a", "resnet18"), ("levit_128s", "vgg_a")])
+def test_networks_that_are_no_vggs_share_no_layers_as_vggs_do(new: str, old: str):
+    made = {name: plugins.architecture(name)(num_classes=4) for name in {new, old} - {"vgg_a"}} | {
+        "vgg_a": vgg("vgg_a")
+    }
+    with pytest.raises(ValueError, match=r"start_layers: vgg .* start_layers: but_classifier"):
+        start.take_over(made[new], made[old].state_dict(), "vgg", set())

@@ -47,8 +47,7 @@ def take_over(network: Classifier, weights: Mapping[str, Tensor], which: str, cl
     """
     own = network.state_dict()
     if which == "vgg":
-        in_order = {name: weights[name] for name in sorted(weights, key=_by_number)}
-        return _take(own, {mine: weights[theirs] for mine, theirs in _vgg_pairs(own, in_order)}, own)
+        return _take(own, _vggs_layers(own, weights), own)
     wanted = set(own) if which == "all" else set(own) - classifier
     missing = sorted(wanted - set(weights))
     if missing:
@@ -70,6 +69,25 @@ def _take(own: Mapping[str, Tensor], given: Mapping[str, Tensor], into: Mapping[
         for name, value in given.items():
             into[name].copy_(value)
     return list(given)
+
+
+def _vggs_layers(own: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """What a deeper VGG takes of `weights`, by its own names.
+
+    Raises:
+        ValueError: one of the two is no VGG.
+    """
+    in_order = {name: weights[name] for name in sorted(weights, key=_by_number)}
+    try:
+        pairs = dict(_vgg_pairs(own, in_order))
+    except ValueError:  # other numbers of linear layers
+        pairs = {}
+    if not pairs or not (own.keys() >= pairs.keys() and weights.keys() >= set(pairs.values())):
+        raise ValueError(
+            "start_layers: vgg takes VGG's first and last layers, and one of the two networks is no VGG; set "
+            "start_layers: but_classifier by training: {...} in params.yaml"
+        )
+    return {mine: weights[theirs] for mine, theirs in pairs.items()}
 
 
 def _by_number(name: str) -> list[tuple[int, str]]:
