@@ -76,6 +76,11 @@ class Pipeline:
         before = getattr(self.trained[run], role)
         return [f"results/runs/{before.name}/weights.safetensors"] if before else []
 
+    def mean_image(self, run: str) -> list[str]:
+        """The mean image of the training pictures, where a run subtracts it: one file or none."""
+        subtracts = self.trained[run].spec.recipe.normalization == "mean_image"
+        return [f"{self.packed}/train.mean_image.npy"] if subtracts else []
+
     def predictions(self) -> list[str]:
         """The predictions of every run by every protocol."""
         return [_prediction(run, protocol) for run in self.runs for protocol in self.params.protocols]

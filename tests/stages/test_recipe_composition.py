@@ -8,6 +8,7 @@ import torch
 
 from ilsvrc import runs
 from ilsvrc.config import Params
+from ilsvrc.pipeline import Pipeline
 from ilsvrc.recipe import Recipe, resolve_recipe
 from ilsvrc.stages import _recipe, predict
 from ilsvrc.training import batch_norm
@@ -72,6 +73,13 @@ def test_how_a_teacher_is_listened_to_changes_no_teacher():
     how = the_run(teacher="resnet34", temperature=4, distillation="hard", distillation_weight=0.9).teacher
     assert plain is not None and how is not None
     assert how.name == plain.name
+
+
+@pytest.mark.parametrize(("normalization", "expected"), [("mean_image", ["train.mean_image.npy"]), ("mean", [])])
+def test_only_a_run_that_subtracts_the_mean_image_waits_for_it(normalization: str, expected: list[str]):
+    flow = Pipeline(Params(**BOOK | {"training": {"normalization": normalization}}))
+    (run,) = flow.runs
+    assert flow.mean_image(run) == [f"{flow.packed}/{name}" for name in expected]
 
 
 @pytest.mark.parametrize(

@@ -32,21 +32,6 @@ def is_real_run():
     return workflow.is_main_process and not workflow.dryrun
 
 
-def hold_the_lock():
-    """One pipeline at a time in a folder. The kernel lets go of the lock however this process ends."""
-    Path("work").mkdir(exist_ok=True)
-    lock = open("work/snakemake.lock", "a+")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        lock.seek(0)
-        raise WorkflowError(f"another snakemake (process {lock.read()}) works in this folder; wait for it or stop it")
-    lock.truncate(0)
-    lock.write(str(os.getpid()))
-    lock.flush()
-    return lock
-
-
 def refuse_too_many_gpus():
     """Snakemake would cut such a request in silence, and train on fewer."""
     limit = workflow.global_resources["gpu"].value
@@ -80,6 +65,11 @@ def start_weights(wildcards):
 def teacher_weights(wildcards):
     """The weights of the run that teaches a run."""
     return PIPELINE.weights_before(wildcards.run, "teacher")
+
+
+def mean_image(wildcards):
+    """The mean image that a run subtracts, where its recipe says so."""
+    return PIPELINE.mean_image(wildcards.run)
 
 
 def work_folder(wildcards):

@@ -4,6 +4,7 @@ rule train:
         train_manifest=f"{PIPELINE.packed}/train.manifest.json",
         val=ancient(f"{PIPELINE.packed}/val.beton"),
         val_manifest=f"{PIPELINE.packed}/val.manifest.json",
+        mean_image=ancient(mean_image),
         start=start_weights,
         teacher=teacher_weights,
     output:
