@@ -1,12 +1,15 @@
 """What a recipe's keys do together: lengths, transfer, averages, groups, mean images."""
 
+import argparse
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
+import small_training
 import torch
 
-from ilsvrc import runs
+from ilsvrc import results, runs
 from ilsvrc.config import Params
 from ilsvrc.pipeline import Pipeline
 from ilsvrc.recipe import Recipe, resolve_recipe
@@ -16,6 +19,11 @@ from ilsvrc.training.distributed import World
 
 LEAST = {"epochs": 2, "batch_size": 8, "learning_rate": 0.1}
 BOOK = {"dataset": "digits", "architectures": ["resnet18"], "recipe": "quick", "protocols": ["single_crop"]}
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_training.pack_digits(tmp_path_factory.mktemp("digits"), small_training.form())
 
 
 def the_run(**training: Any) -> runs.Run:
@@ -188,3 +196,13 @@ def test_a_network_without_batch_norm_takes_any_parts():
 def test_a_network_of_half_precision_is_tested_without_a_gpu_too(precision: str, device: str, expected: str):
     weights = {"spec": json.loads(runs.specification(spec_of(precision=precision)))}
     assert predict.tested_in(weights, "auto", torch.device(device)) == expected
+
+
+@pytest.mark.parametrize(("accumulate", "size", "expected"), [(1, 1, 8), (2, 1, 4), (2, 2, 2)])
+def test_watching_takes_no_more_memory_than_training(accumulate: int, size: int, expected: int, packed: Path):
+    given = argparse.Namespace(
+        loader="pillow", threads=1, accumulate=accumulate, train=packed / "train.beton", val=packed / "val.beton"
+    )
+    manifest = results.read_json(packed / "train.manifest.json")
+    with _recipe.opened(given, spec_of(), manifest, World(0, size)) as (_, watched):
+        assert len(next(iter(watched)).labels) == expected

@@ -99,9 +99,8 @@ def opened(
     )  # fmt: skip
     watched = given.val if apart is None else given.train
     center = [View(short_side_px(spec), spec.crop_px)]
-    testing = batches.open_testing(
-        given.loader, watched, views=center, batch_size=recipe.batch_size, subset=apart, **share
-    )
+    a_pass = max(1, recipe.batch_size // (world.size * max(1, given.accumulate)))  # what fits memory in training
+    testing = batches.open_testing(given.loader, watched, views=center, batch_size=a_pass, subset=apart, **share)
     with closing(training), closing(testing):
         yield training, testing
 
