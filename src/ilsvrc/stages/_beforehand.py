@@ -1,8 +1,11 @@
 """What a look before a training takes: the packed images, the runs, and a run that needs no other and little memory."""
 
+import os
+import sys
 from pathlib import Path
 
 from ilsvrc import config, pipeline, plugins, runs
+from ilsvrc.stages.train import KEEP_MEMORY
 
 
 def packed_train(flow: pipeline.Pipeline) -> Path:
@@ -33,3 +36,9 @@ def alone(spec: runs.TrainSpec, batch_size: int) -> runs.TrainSpec:
     """`spec` in small batches, without a teacher, from its own initialisation."""
     changes = {"batch_size": batch_size, "repeats": 1, "teacher": None, "start_from": None, "trained_layers": "all"}
     return spec.model_copy(update={"recipe": spec.recipe.model_copy(update=changes)})
+
+
+def with_trainings_memory() -> None:
+    """Starts this program again with the allocator's settings that a training has."""
+    if not KEEP_MEMORY.items() <= os.environ.items():
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], os.environ | KEEP_MEMORY)

@@ -5,7 +5,6 @@ Needs the packed files (`snakemake --cores all data`); writes nothing.
 
 import argparse
 import os
-import sys
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +19,6 @@ import torch
 from ilsvrc import config, hardware, pipeline, results, runs
 from ilsvrc.loading import batches, jpeg, layout, packed
 from ilsvrc.stages import _beforehand, _recipe, _stage
-from ilsvrc.stages.train import KEEP_MEMORY
 from ilsvrc.training import distributed, loop
 from ilsvrc.training.distributed import World
 
@@ -197,12 +195,6 @@ def arguments() -> argparse.ArgumentParser:
     return parser
 
 
-def with_trainings_memory() -> None:
-    """Starts this program again with the allocator's settings that a training has."""
-    if not KEEP_MEMORY.items() <= os.environ.items():
-        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], os.environ | KEEP_MEMORY)
-
-
 if __name__ == "__main__":
-    with_trainings_memory()
+    _beforehand.with_trainings_memory()
     _stage.run(main, arguments())
