@@ -87,7 +87,7 @@ class Recipe(Section):
     # what a network sees
     crop: Literal["patch", "rectangle", "area_aspect", "padding", "center"] = "patch"
     crop_px: Annotated[int, Field(ge=8)] | None = None  # None: the data card's, else the paper's input
-    short_side_px: tuple[Positive, Positive] | None = None  # patch, rectangle: range of the size before; None: 8/7 crop
+    short_side_px: tuple[Positive, Positive] | None = None  # sizes before; a recipe's go with crop_px; None: 8/7 crop
     area: tuple[float, float] = (0.08, 1.0)  # area_aspect: of the picture
     aspect: tuple[float, float] = (0.75, 1.3333333333333333)
     aspect_draw: Literal["log_uniform", "uniform"] = "log_uniform"
