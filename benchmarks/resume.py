@@ -131,9 +131,10 @@ class Case:
         else:
             self._wait_for_saves(launcher, draws.randint(1, most_saves))
             time.sleep(draws.uniform(0.0, 0.1))
-        if launcher.poll() is None:
-            self._kill(launcher, draws)
-        said = launcher.communicate(timeout=60)[1]
+        family = self._kill(launcher, draws) if launcher.poll() is None else []
+        said = launcher.communicate(timeout=60)[1]  # first, since psutil would take the launcher's status away
+        self.outcome.orphans += len(psutil.wait_procs(family, timeout=60)[1])
+        self.outcome.in_writing += (self.work / f"{checkpoint.NAME}.part").exists()
         self._hear(said)
         return said if launcher.returncode == 0 else None
 
@@ -159,19 +160,19 @@ class Case:
             saves, before = saves + (now != before and now is not None), now or before
             time.sleep(0.002)
 
-    def _kill(self, launcher: "subprocess.Popen[str]", draws: random.Random) -> None:
+    def _kill(self, launcher: "subprocess.Popen[str]", draws: random.Random) -> list[psutil.Process]:
+        """Kills one of the training's processes, or all at once; they all."""
         try:
             family = [psutil.Process(launcher.pid), *psutil.Process(launcher.pid).children(recursive=True)]
         except psutil.NoSuchProcess:
-            return
+            return []
         for victim in family if draws.random() < 0.25 else [draws.choice(family)]:
             try:
                 victim.kill()
             except psutil.NoSuchProcess:
                 continue
-        self.outcome.orphans += len(psutil.wait_procs(family, timeout=60)[1])
         self.outcome.kills += 1
-        self.outcome.in_writing += (self.work / f"{checkpoint.NAME}.part").exists()
+        return family
 
     def _damage(self, draws: random.Random) -> None:
         path = self.work / checkpoint.NAME

@@ -37,7 +37,7 @@ OUT_OF_MEMORY = (
 def main(given: argparse.Namespace) -> None:
     """Trains what is left of the run; the main process writes its files."""
     wishes = StopWishes()
-    with distributed.joined(given.gpus) as world, first_failure_speaks(given.work, world):
+    with distributed.joined(given.gpus) as world, first_failure_speaks(given.work, world, wishes):
         train_run(given, world, wishes)
 
 
@@ -51,6 +51,12 @@ class StopWishes:
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
         self.heard = True
+
+    def give_way(self) -> None:
+        """Where this process fails, SIGTERM is torchrun's, which ends all after one that died: it ends this one too."""
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        if self.heard:
+            sys.exit(1)
 
 
 def train_run(given: argparse.Namespace, world: World, wishes: StopWishes) -> None:
@@ -84,6 +90,8 @@ def found_checkpoint(given: argparse.Namespace, identity: results.Info, world: W
     kept, why = checkpoint.load(given.work, identity)
     if world.is_main and why:
         _stage.say(why)
+        if kept is not None:  # else the next one would put it in the place of the one before, the only good one
+            (given.work / checkpoint.NAME).unlink(missing_ok=True)
     if world.is_main and kept is None:
         (given.work / train.RUN_ID).unlink(missing_ok=True)
     return kept
@@ -102,7 +110,7 @@ def require_one_start(work: Path, so_far: Progress, world: World) -> None:
 
 
 @contextmanager
-def first_failure_speaks(work: Path, world: World) -> Iterator[None]:
+def first_failure_speaks(work: Path, world: World, wishes: StopWishes) -> Iterator[None]:
     """Lets one process tell what went wrong; the log has what the others say."""
     try:
         yield
@@ -113,6 +121,7 @@ def first_failure_speaks(work: Path, world: World) -> Iterator[None]:
     except Exception as error:
         if world.size > 1 and not isinstance(error, (ValueError, OSError)):
             _stage.log(traceback.format_exc())
+            wishes.give_way()
             time.sleep(SECONDS_FOR_THE_CAUSE)
         if not claims_to_be_first(work, error):
             _stage.log(traceback.format_exc())
