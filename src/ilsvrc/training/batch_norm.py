@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ilsvrc.training.distributed import World
+from ilsvrc.training.distributed import LONGEST_WAIT, World
 
 
 def group_statistics(network: nn.Module, group: int | None, batch_size: int, world: World, accumulate: int = 1) -> None:
@@ -226,5 +226,5 @@ def _neighbours(world: World, count: int) -> Any:
     if count == 1:
         return None
     starts = range(0, world.size, count)
-    groups = [dist.new_group(list(range(start, start + count))) for start in starts]
+    groups = [dist.new_group(list(range(start, start + count)), timeout=LONGEST_WAIT) for start in starts]
     return groups[world.rank // count]
