@@ -243,6 +243,7 @@ SHORT = Try(1.0, 5, [2.3, 2.2], learned=False)
         ([GOOD._replace(factor=1.0)], True, "2.3 to 0.1 in 9 steps at 1 of its rate"),
         ([WHOLE, GOOD], True, "at 0.1 of its rate"),
         ([BAD, GOOD], False, "learning_rate = 0.1 is too high"),
+        ([BAD._replace(losses=[2.3, 5e14]), GOOD], False, "learning_rate = 0.1 is too high"),
         ([WHOLE, WHOLE, WHOLE], False, "not learned: set another initialization"),
         ([STILL, STILL, BAD], False, "not learned: set another initialization"),
         ([BAD, BAD, BAD], False, "not learned: learning_rate = 0.1 is too high"),

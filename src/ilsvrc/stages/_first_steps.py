@@ -198,44 +198,48 @@ class Try(NamedTuple):
     losses: list[float]
     learned: bool
 
+    @property
+    def blew_up(self) -> bool:
+        """The loss is no number, or a thousand times the first."""
+        return not self.losses[-1] <= 1000 * max(1.0, self.losses[0])
+
     def __str__(self) -> str:
         return f"{self.losses[0]:.3g} to {self.losses[-1]:.3g} in {self.steps} steps at {self.factor:g} of its rate"
 
 
 def try_rate(look: Look, factor: float, until: float) -> Try:
-    """Steps until the pictures are known by heart, the loss is no number, STEPS are made or the time is over."""
+    """Steps until the pictures are known by heart, the loss blows up, STEPS are made or the time is over."""
     training, labels, losses = look.training, look.batch.labels, []
     training.optimizer.state.clear()
     warmup = WARMUP_STEPS if look.planned.warmup_steps else 0
     training.schedule = Schedule("constant", look.planned.rate * factor, STEPS, STEPS, warmup_steps=warmup)
     kept: list[Tensor] = []
     hook = training.objective.register_forward_hook(lambda module, inputs, outputs: kept.append(outputs[1].detach()))
-    learned = False
     for step in range(STEPS):
         loop.train_step(training, look.batch, step)
         logits = kept.pop()
         losses.append(float(F.cross_entropy(logits, labels)))
         right = bool((logits.argmax(dim=1) == labels).all())
         learned = right and losses[-1] < BY_HEART * math.log(look.classes)
-        if learned or not math.isfinite(losses[-1]) or time.perf_counter() > until:
+        tried = Try(factor, step + 1, losses, learned)
+        if learned or tried.blew_up or time.perf_counter() > until:
             break
     hook.remove()
-    return Try(factor, len(losses), losses, learned)
+    return tried
 
 
 def judged(look: Look, tries: list[Try]) -> Finding:
     """What the tries say together."""
     own, last = tries[0], tries[-1]
-    fell = not math.isfinite(own.losses[-1])
     said = f"{len(look.batch.labels)} pictures: cross entropy {'; '.join(map(str, tries))}"
     lower = f"learning_rate = {look.planned.rate:.3g} is too high: set a lower one, a warmup_epochs or a clip_norm"
     if last.learned:
-        return Finding("by heart", not fell, f"{said}; {lower}" if fell else said)
-    if any(math.isfinite(each.losses[-1]) and each.steps < STEPS for each in tries):
+        return Finding("by heart", not own.blew_up, f"{said}; {lower}" if own.blew_up else said)
+    if any(not each.blew_up and each.steps < STEPS for each in tries):
         return Finding("by heart", None, f"{said}; --seconds gives more time")
     if look.spec.recipe.initialization == "paper" and stands_still(look, own):
         return Finding("by heart", None, f"{said}; {WAITS}")
-    change = lower if fell else "set another initialization, normalization or optimizer"
+    change = lower if own.blew_up else "set another initialization, normalization or optimizer"
     return Finding("by heart", False, f"{said}; not learned: {change}")
 
 
