@@ -20,7 +20,7 @@ from ilsvrc import plugins, reference, results, runs
 from ilsvrc.loading import batches
 from ilsvrc.recipe import Recipe, resolve_recipe
 from ilsvrc.section import read_yaml
-from ilsvrc.stages import _recipe
+from ilsvrc.stages import _pictures, _recipe
 from ilsvrc.training import loop
 from ilsvrc.training.distributed import World
 from ilsvrc.views import View
@@ -107,7 +107,7 @@ def arguments(digits: Path, spec: runs.TrainSpec) -> argparse.Namespace:
 def test_two_steps_of_every_recipe_have_finite_losses_and_move_the_weights(recipe_name: str, digits: Path):
     spec = specification(recipe_name)
     given, manifest = arguments(digits, spec), results.read_json(digits / "train.manifest.json")
-    with _recipe.opened(given, spec, manifest, World()) as (training_batches, watched):
+    with _pictures.opened(given, spec, manifest, World()) as (training_batches, watched):
         beside = _recipe.Given.by(given, spec.recipe)
         training = _recipe.prepare(spec, manifest, len(training_batches), World(), "float32", beside)
         before = {name: p.detach().clone() for name, p in training.network.named_parameters()}

@@ -13,7 +13,7 @@ from ilsvrc import results, runs
 from ilsvrc.config import Params
 from ilsvrc.pipeline import Pipeline
 from ilsvrc.recipe import Recipe, resolve_recipe
-from ilsvrc.stages import _recipe, predict
+from ilsvrc.stages import _pictures, predict
 from ilsvrc.training import batch_norm
 from ilsvrc.training.distributed import World
 
@@ -133,12 +133,12 @@ def spec_of(architecture: str = "resnet18", crop_px: int = 32, **recipe: Any) ->
     ],
 )
 def test_pictures_are_watched_at_a_size_that_training_showed(crop_px: int, training: dict[str, Any], expected: int):
-    assert _recipe.short_side_px(spec_of(crop_px=crop_px, **training)) == expected
+    assert _pictures.short_side_px(spec_of(crop_px=crop_px, **training)) == expected
 
 
 def mixed(recipe: Recipe, size: int) -> list[torch.Tensor]:
     """A batch in shares, as so many processes mix it: pictures, then classes."""
-    mix = _recipe.mixing_of(recipe, 10, 0, World(0, size))
+    mix = _pictures.mixing_of(recipe, 10, 0, World(0, size))
     images = torch.arange(recipe.batch_size * 3.0).reshape(-1, 1, 1, 3)
     labels = torch.arange(recipe.batch_size) % 10
     shares = zip(images.chunk(size), labels.chunk(size), strict=True)
@@ -204,5 +204,5 @@ def test_watching_takes_no_more_memory_than_training(accumulate: int, size: int,
         loader="pillow", threads=1, accumulate=accumulate, train=packed / "train.beton", val=packed / "val.beton"
     )
     manifest = results.read_json(packed / "train.manifest.json")
-    with _recipe.opened(given, spec_of(), manifest, World(0, size)) as (_, watched):
+    with _pictures.opened(given, spec_of(), manifest, World(0, size)) as (_, watched):
         assert len(next(iter(watched)).labels) == expected

@@ -3,23 +3,20 @@
 import argparse
 import csv
 import inspect
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from ilsvrc import plugins, results, runs
 from ilsvrc.layers import Classifier
-from ilsvrc.loading import batches, geometry, keyed, mean_windows, packed
-from ilsvrc.pixels import Normalization
+from ilsvrc.loading import batches
 from ilsvrc.recipe import Recipe, is_file
-from ilsvrc.stages import _network
+from ilsvrc.stages import _network, _pictures
 from ilsvrc.training import (
     batch_norm,
     draws,
@@ -27,22 +24,15 @@ from ilsvrc.training import (
     optimizer,
     precision,
     start,
-    validation,
 )  # fmt: skip
 from ilsvrc.training.ahead import ahead
-from ilsvrc.training.augmentation import Augmentation
 from ilsvrc.training.averaging import WeightAverage
 from ilsvrc.training.constraints import renormalize_filters
 from ilsvrc.training.distributed import World
 from ilsvrc.training.loop import Training
-from ilsvrc.training.mixing import Mixing
 from ilsvrc.training.objective import Distillation, Objective, Teacher
 from ilsvrc.training.schedule import Schedule, in_steps
-from ilsvrc.views import View, square_px
 
-COLOURS = ("lighting", "lighting_unit", "brightness", "contrast", "saturation", "hue", "rand_augment", "erasing")
-LOOK = ("crop", "flip", "short_side_px", "area", "aspect", "aspect_draw", "padding_px", "padding", "interpolation")
-Means = Callable[[batches.Batch], Tensor | None]
 STEPS = ("momentum", "weight_decay", "decay", "nesterov", "rate_in_momentum", "square_momentum", "epsilon")
 
 
@@ -79,53 +69,6 @@ class Given:
         return self.names[index] if index < len(self.names) else f"image {index}"
 
 
-@contextmanager
-def opened(
-    given: argparse.Namespace, spec: runs.TrainSpec, manifest: results.Info, world: World
-) -> Iterator[tuple[Any, Any]]:
-    """Batches to train on, and to watch: training images that the recipe holds out, else the test split.
-
-    What is watched on the test split chooses nothing, unless the recipe says `monitor: test`.
-    """
-    recipe = spec.recipe
-    share: dict[str, Any] = {"rank": world.rank, "world_size": world.size, "workers": given.threads}
-    chosen = apart = None
-    if recipe.validation_fraction:
-        labels = packed.open_packed(given.train).labels
-        chosen, apart = validation.held_out(labels, recipe.validation_fraction, spec.seed)
-    training = batches.open_training(
-        given.loader, given.train, look=look_of(spec, manifest), batch_size=recipe.batch_size, seed=spec.seed,
-        subset=chosen, order=recipe.order, repeats=recipe.repeats, **share,
-    )  # fmt: skip
-    watched = given.val if apart is None else given.train
-    center = [View(short_side_px(spec), spec.crop_px)]
-    a_pass = max(1, recipe.batch_size // (world.size * max(1, given.accumulate)))  # what fits memory in training
-    testing = batches.open_testing(given.loader, watched, views=center, batch_size=a_pass, subset=apart, **share)
-    with closing(training), closing(testing):
-        yield training, testing
-
-
-def look_of(spec: runs.TrainSpec, manifest: Mapping[str, Any]) -> geometry.Look:
-    """What training shows of a picture; what lies outside of it is 0 after normalisation."""
-    zero = {"unit": [128] * 3, "none": [0] * 3}.get(spec.recipe.normalization, [round(m) for m in manifest["mean"]])
-    chosen = {name: getattr(spec.recipe, name) for name in LOOK}
-    return geometry.Look(crop_px=spec.crop_px, fill=(zero[0], zero[1], zero[2]), **chosen)
-
-
-def short_side_px(spec: runs.TrainSpec) -> int:
-    """The size that pictures have before the central crop that is watched: the usual one, or the nearest in training.
-
-    The whole of small pictures; VGG's Q = S for one S, and 256 of ResNet's 256 to 480.
-    """
-    recipe, usual = spec.recipe, square_px(spec.crop_px)
-    if recipe.crop == "padding":
-        return spec.crop_px
-    if recipe.short_side_px is None or recipe.crop == "area_aspect":
-        return usual
-    low, high = recipe.short_side_px
-    return min(max(usual, low), high)
-
-
 def prepare(
     spec: runs.TrainSpec, manifest: results.Info, steps_an_epoch: int, world: World, number_format: str,
     given: Given | None = None,
@@ -133,7 +76,7 @@ def prepare(
     """The network with its first weights, its objective, optimizer and schedule, and what goes with them."""
     recipe, dtype, given = spec.recipe, precision.weights_dtype(number_format), given or Given()
     network, rates, frozen = first_network(spec, manifest, world, dtype, given)
-    normalization = normalization_of(spec, manifest, given.mean_image).to(world.device, dtype)
+    normalization = _pictures.normalization_of(spec, manifest, given.mean_image).to(world.device, dtype)
     distillation = distillation_of(recipe, given.teacher, world, dtype)
     return Training(
         network=network,
@@ -150,9 +93,9 @@ def prepare(
         clip_adaptive=recipe.clip_adaptive,
         scale=precision.LossScale() if number_format == "float16" else None,
         parts=given.accumulate,
-        look=augmentation_of(recipe, manifest),
-        means=means_of(spec, manifest, normalization),
-        mix=mixing_of(recipe, len(manifest["classes"]), spec.seed, world),
+        look=_pictures.augmentation_of(recipe, manifest),
+        means=_pictures.means_of(spec, manifest, normalization),
+        mix=_pictures.mixing_of(recipe, len(manifest["classes"]), spec.seed, world),
         constrain=partial(renormalize_filters, largest_rms=recipe.largest_filter_rms)
         if recipe.largest_filter_rms else None,
         averages=averages_of(network, recipe, steps_an_epoch, world),
@@ -201,28 +144,6 @@ def build(spec: runs.TrainSpec, num_classes: int) -> Classifier:
     return builder(num_classes=num_classes, input_px=spec.crop_px, **options)
 
 
-def normalization_of(spec: runs.TrainSpec, manifest: Mapping[str, Any], mean_image: Path | None) -> Normalization:
-    """What the network sees of pixels; the mean image at the size of what is cropped."""
-    image = None
-    if spec.recipe.normalization == "mean_image":
-        if mean_image is None or not mean_image.exists():
-            raise ValueError(f"normalization: mean_image wants {mean_image}, which is not there; run snakemake again")
-        image = mean_windows.scaled(torch.from_numpy(np.load(mean_image)), short_side_px(spec))
-    return Normalization(manifest["mean"], manifest["std"], spec.recipe.normalization, image)
-
-
-def means_of(spec: runs.TrainSpec, manifest: results.Info, normalization: Normalization) -> Means | None:
-    """Windows of the mean image that lie under a batch's crops; None: its central one, for all.
-
-    Where crops leave the central square or change its scale there is nothing under them (He et al. 2015 subtract one
-    mean image of the crop's size from all).
-    """
-    if normalization.mean_image is None or spec.recipe.crop not in mean_windows.ALIGNED:
-        return None
-    image, look = normalization.mean_image, look_of(spec, manifest)
-    return lambda batch: None if batch.windows is None else mean_windows.mean_windows(image, batch.windows, look)
-
-
 def distillation_of(recipe: Recipe, teacher: Path | None, world: World, dtype: torch.dtype) -> Distillation | None:
     """The teacher's part of the loss."""
     if recipe.teacher is None:
@@ -232,37 +153,6 @@ def distillation_of(recipe: Recipe, teacher: Path | None, world: World, dtype: t
     network, normalization = _network.trained(info, teacher)
     taught_by = Teacher(network.to(world.device, dtype), normalization.to(world.device, dtype))
     return Distillation(taught_by, recipe.distillation, recipe.temperature, recipe.distillation_weight)
-
-
-def augmentation_of(recipe: Recipe, manifest: Mapping[str, Any]) -> Callable[[Any, int, int], Tensor] | None:
-    """What changes the pictures of a batch on the device."""
-    statistics = [manifest[name] for name in ("mean", "std", "eigenvalues", "eigenvectors")]
-    made = Augmentation(*statistics, **{name: getattr(recipe, name) for name in COLOURS})
-    return None if made.changes_nothing else lambda batch, seed, epoch: made(batch.images, seed, epoch, names(batch))
-
-
-def names(batch: batches.Batch) -> Tensor:
-    """What draws know each image by: each showing of an image in an epoch by a number of its own."""
-    if batch.copies is None:
-        return batch.indices
-    return torch.from_numpy(keyed.joined(batch.indices.numpy(), batch.copies.numpy()))
-
-
-def mixing_of(recipe: Recipe, num_classes: int, seed: int, world: World) -> Callable[..., tuple[Tensor, Tensor]] | None:
-    """Mixup or CutMix, of neighbours two and two: the same at any number of processes.
-
-    Raises:
-        ValueError: a process's share of a batch would cut a pair.
-    """
-    if not recipe.mixup and not recipe.cutmix:
-        return None
-    if world.size > 1 and recipe.batch_size % (2 * world.size):
-        raise ValueError(
-            f"mixup and cutmix mix two and two: batch_size = {recipe.batch_size} is not a multiple of twice the "
-            f"{world.size} processes; set it by training: {{batch_size: ...}} in params.yaml, or processes (profile)"
-        )
-    mixing = Mixing(recipe.mixup, recipe.cutmix, 2 if recipe.batch_size % 2 == 0 else None)
-    return lambda images, labels, epoch, step: mixing(images, labels, num_classes, seed, epoch, step)
 
 
 def recompute_statistics(recipe: Recipe, training: Training, batches_: Any) -> None:

@@ -18,7 +18,7 @@ import torch
 
 from ilsvrc import config, hardware, pipeline, results, runs
 from ilsvrc.loading import batches, jpeg, layout, packed
-from ilsvrc.stages import _beforehand, _recipe, _stage
+from ilsvrc.stages import _beforehand, _pictures, _recipe, _stage
 from ilsvrc.training import distributed, loop
 from ilsvrc.training.distributed import World
 
@@ -83,7 +83,7 @@ def loader(beton: Path, spec: runs.TrainSpec, manifest: results.Info, given: arg
     """Training batches as the recipe asks for them, thrown away."""
     recipe = spec.recipe
     opened = batches.open_training(
-        given.loader, beton, look=_recipe.look_of(spec, manifest), batch_size=recipe.batch_size, seed=spec.seed,
+        given.loader, beton, look=_pictures.look_of(spec, manifest), batch_size=recipe.batch_size, seed=spec.seed,
         workers=given.threads, order=recipe.order, repeats=recipe.repeats,
     )  # fmt: skip
     with closing(opened):
@@ -97,7 +97,7 @@ def network(beton: Path, spec: runs.TrainSpec, manifest: results.Info, world: Wo
     size = recipe.batch_size if given.gpus else min(recipe.batch_size, recipe.batch_norm_group or CPU_BATCH)
     spec = _beforehand.alone(spec, size)
     number_format = _recipe.number_format(given, spec, world)
-    noise = batches.open_training("synthetic", beton, look=_recipe.look_of(spec, manifest), batch_size=size, seed=0)
+    noise = batches.open_training("synthetic", beton, look=_pictures.look_of(spec, manifest), batch_size=size, seed=0)
     torch.set_num_threads(given.threads)
     beside = _recipe.Given(mean_image=beton.with_suffix(".mean_image.npy"))
     training = _recipe.prepare(spec, manifest, len(noise), world, number_format, beside)

@@ -17,7 +17,7 @@ import torch
 
 from ilsvrc import config, hardware, pipeline, results, runs
 from ilsvrc.loading import batches, packed
-from ilsvrc.stages import _beforehand, _first_steps, _recipe, _stage
+from ilsvrc.stages import _beforehand, _first_steps, _pictures, _recipe, _stage
 from ilsvrc.stages._first_steps import Finding, Look, Seen
 from ilsvrc.training import batch_norm, distributed
 from ilsvrc.training.ahead import ahead
@@ -78,7 +78,7 @@ def plan(beton: Path, spec: runs.TrainSpec, manifest: results.Info, given: argpa
     with torch.device("meta"):
         _recipe.build(spec, 2)  # refuses rates that the network has not, which are 0 from here on
     opened = batches.open_training(
-        given.loader, beton, look=_recipe.look_of(spec, manifest), batch_size=recipe.batch_size, seed=spec.seed,
+        given.loader, beton, look=_pictures.look_of(spec, manifest), batch_size=recipe.batch_size, seed=spec.seed,
         order=recipe.order, repeats=recipe.repeats,
     )  # fmt: skip
     with closing(opened):
@@ -93,7 +93,7 @@ def prepared(
     planned: Schedule,
 ) -> Look:  # fmt: skip
     """The training as the recipe starts it, and a batch of different classes."""
-    center = View(_recipe.short_side_px(spec), spec.crop_px)
+    center = View(_pictures.short_side_px(spec), spec.crop_px)
     pictures = batches.open_testing(
         given.loader, beton, views=[center], batch_size=PICTURES, subset=of_all_classes(beton)
     )

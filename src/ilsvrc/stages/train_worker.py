@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 from ilsvrc import hardware, progress, results, runs, tracking
-from ilsvrc.stages import _outputs, _recipe, _stage, train
+from ilsvrc.stages import _outputs, _pictures, _recipe, _stage, train
 from ilsvrc.training import checkpoint, distributed, history, loop
 from ilsvrc.training.checks import StoppedError
 from ilsvrc.training.distributed import World
@@ -63,11 +63,11 @@ def train_run(given: argparse.Namespace, world: World, wishes: StopWishes) -> No
     """Checkpoint or start, epochs, outputs."""
     spec: runs.TrainSpec = runs.parse_specification(runs.TrainSpec, given.spec)
     manifest = results.read_json(given.train_manifest)
-    identity = {"spec": given.spec, "manifest_sha256": manifest["content_sha256"]}
+    identity = identity_of(given, manifest)
     kept = found_checkpoint(given, identity, world)
     number_format = kept["machine"]["precision"] if kept else _recipe.number_format(given, spec, world)
     with ExitStack() as stack:
-        training_batches, watched = stack.enter_context(_recipe.opened(given, spec, manifest, world))
+        training_batches, watched = stack.enter_context(_pictures.opened(given, spec, manifest, world))
         torch.set_num_threads(given.threads)  # ffcv's import sets it to one
         before = _recipe.Given.by(given, spec.recipe)
         training = _recipe.prepare(spec, manifest, len(training_batches), world, number_format, before)
@@ -83,6 +83,13 @@ def train_run(given: argparse.Namespace, world: World, wishes: StopWishes) -> No
         if world.is_main:
             _outputs.write(given, spec, manifest, training, so_far, facts["machine"], training_batches.num_images)
             reporter.finish()
+
+
+def identity_of(given: argparse.Namespace, manifest: results.Info) -> results.Info:
+    """What a checkpoint must have been made from: the specification, the images, the weights that go before."""
+    before = {role: path.with_name("weights.json") for role in ("start", "teacher") for path in getattr(given, role)}
+    weights = {role: results.read_json(path)["weights_sha256"] for role, path in before.items()}
+    return {"spec": given.spec, "manifest_sha256": manifest["content_sha256"], **weights}
 
 
 def found_checkpoint(given: argparse.Namespace, identity: results.Info, world: World) -> Any:
