@@ -40,15 +40,16 @@ RICH = {"epochs": 12, "batch_norm_group": 4, "averaging": "exponential", "averag
 PLATEAU = {"rate_in_momentum": True, "schedule": "plateau", "validation_fraction": 0.25, "plateau_epochs": 1}
 RMSPROP = {"optimizer": "rmsprop", "schedule": "exponential", "decay_iterations": 7, "order": "quasi_random"}
 ADAMW = {"optimizer": "adamw", "averaging": "polyak", "warmup_iterations": 5, "batch_norm_recomputed_over": 64}
+STEPS = {"epochs": None, "iterations": 70}
 MATRIX: dict[str, tuple[int, dict[str, Any], dict[str, Any]]] = {  # processes, recipe, arguments
     "sgd, looks, mixing, groups, exponential": (1, RICH, {}),
     "the same": (2, RICH, {}),
-    "paper's momentum, plateau, repeats": (2, {"epochs": 5, "repeats": 3, "batch_size": 12, **PLATEAU}, {}),
+    "paper's momentum, plateau, repeats": (2, {"epochs": 12, "repeats": 3, "batch_size": 12, **PLATEAU}, {}),
     "rmsprop, averages from epoch 1, 2 parts": (
-        1, {"iterations": 70, "averaging": "exponential", "averaging_from_epoch": 1, "mixup": 0.2, **RMSPROP},
+        1, {**STEPS, "averaging": "exponential", "averaging_from_epoch": 1, **RMSPROP},
         {"accumulate": 2},
     ),
-    "adamw, polyak, recomputed, 2 parts": (2, {"iterations": 70, "batch_norm_group": 4, **ADAMW}, {"accumulate": 2}),
+    "adamw, polyak, recomputed, 2 parts": (2, {**STEPS, "batch_norm_group": 4, **ADAMW}, {"accumulate": 2}),
     "sgd, nesterov, cosine": (3, {"epochs": 9, "batch_size": 12, "nesterov": True, "clip_norm": 1.0}, {}),
 }  # fmt: skip
 SHARE_AT_START = 0.1  # of kills, while processes start
@@ -185,7 +186,7 @@ class Case:
 
     def _steps(self) -> int:
         recipe = self.run.spec.recipe
-        images = small_training.NUM_IMAGES["train"] * (1 - recipe.validation_fraction) * recipe.repeats
+        images = small_training.NUM_IMAGES["train"] * (1 - recipe.validation_fraction)
         return recipe.iterations or int((recipe.epochs or 0) * images / recipe.batch_size)
 
 
