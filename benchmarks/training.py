@@ -30,8 +30,8 @@ from ilsvrc import hardware, plugins, recipe, results, runs
 from ilsvrc.data import folder
 from ilsvrc.layers import Classifier
 from ilsvrc.loading import writer
-from ilsvrc.stages import _recipe, pack, train
-from ilsvrc.training import loop, precision
+from ilsvrc.stages import _pictures, _recipe, pack, train
+from ilsvrc.training import loop, precision, processes
 from ilsvrc.training.distributed import World
 
 BASELINE = "torchvision"
@@ -52,8 +52,10 @@ class Round(NamedTuple):
 def main() -> None:
     options = arguments()
     if options.child:
+        processes.die_with_parent()
         told = json.loads(options.child)
         CHILDREN[told["kind"]](told, Steps(told))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with tempfile.TemporaryDirectory() as scratch:
         place = options.archive.resolve(), Path(scratch)
         for form in FORMS:
@@ -65,7 +67,14 @@ def main() -> None:
                 if not options.only or any(word in name for word in options.only)
             }
             before = os.getloadavg()[0]
-            found = measure({name: start(told, network, place[1], options) for name, told in variants.items()}, options)
+            children: dict[str, Child] = {}
+            try:
+                for name, told in variants.items():
+                    children[name] = start(told, network, place[1], options)
+                found = measure(children, options)
+            finally:
+                for child in children.values():
+                    child.end()
             report(network, found, before, options)
 
 
@@ -181,7 +190,7 @@ class TimedBatches(NamedTuple):
 def ours(told: Told, steps: Steps) -> None:
     """As stages/train_worker.py trains, without validation and checkpoints."""
     spec, manifest, world = specification(told), results.read_json(manifest_path(told)), World(device=steps.device)
-    with _recipe.opened(stage_arguments(told), spec, manifest, world) as (batches, _):
+    with _pictures.opened(stage_arguments(told), spec, manifest, world) as (batches, _):
         torch.set_num_threads(told["threads"])
         training = _recipe.prepare(spec, manifest, len(batches), world, told["precision"])
         if told.get("layout") == "contiguous":
@@ -203,7 +212,7 @@ class Contiguous(nn.Module):
 def loading(told: Told, steps: Steps) -> None:
     """The loader of `ours`, whose batches nobody uses."""
     manifest = results.read_json(manifest_path(told))
-    with _recipe.opened(stage_arguments(told), specification(told), manifest, World()) as (batches, _):
+    with _pictures.opened(stage_arguments(told), specification(told), manifest, World()) as (batches, _):
         for epoch in range(sys.maxsize):
             for _batch in batches.epoch(epoch):
                 steps.stepped(told["batch"])
@@ -211,7 +220,7 @@ def loading(told: Told, steps: Steps) -> None:
 
 def stage_arguments(told: Told) -> argparse.Namespace:
     beton = Path(told["scratch"]) / f"{told['form']}.beton"
-    return argparse.Namespace(loader=told["loader"], train=beton, val=beton, threads=told["threads"])
+    return argparse.Namespace(loader=told["loader"], train=beton, val=beton, threads=told["threads"], accumulate=1)
 
 
 def manifest_path(told: Told) -> Path:
@@ -337,13 +346,17 @@ def start(told: Told, network: str, scratch: Path, options: argparse.Namespace) 
     """A variant, after its first steps, stopped. torchvision's loop has the environment that a person would give it."""
     told = {"form": FORMS[0], "network": network, "scratch": str(scratch), "crop_px": options.crop_px} | told
     told |= {name: getattr(options, name) for name in ("batch", "threads", "device")}
-    kept = {} if told["kind"] == "plain" else train.KEEP_MEMORY
+    kept = {processes.PARENT: str(os.getpid())} | ({} if told["kind"] == "plain" else train.KEEP_MEMORY)
     process = subprocess.Popen(
         [sys.executable, __file__, "--child", json.dumps(told)], stdout=subprocess.PIPE, text=True,
         start_new_session=True, env=os.environ | {"OMP_NUM_THREADS": str(options.threads)} | kept,
     )  # fmt: skip
     child = Child(process, options.batch)
-    child.run(1, on_gpu=False)
+    try:
+        child.run(1, on_gpu=False)
+    except BaseException:
+        child.end()
+        raise
     return child
 
 
@@ -354,23 +367,24 @@ def gpu_percent() -> float:
 
 
 def measure(children: dict[str, Child], options: argparse.Namespace) -> dict[str, list[Round]]:
-    """Each round's figures."""
+    """Each round's figures; Ctrl-C and `timeout` end the rounds and leave those that are done."""
     found: dict[str, list[Round]] = {name: [] for name in children}
     try:
         for _ in range(options.rounds):
             for name, child in children.items():
                 found[name].append(child.run(options.steps, options.device == "cuda"))
-    finally:
-        for child in children.values():
-            child.end()
-    return found
+    except KeyboardInterrupt:
+        if not all(found.values()):
+            raise
+    whole = min(map(len, found.values()))
+    return {name: rounds[:whole] for name, rounds in found.items()}
 
 
 # What is said of it
 
 
 def report(network: str, found: dict[str, list[Round]], before: float, options: argparse.Namespace) -> None:
-    print(f"\n## {network}\n\n{circumstances(before, options)}\n")
+    print(f"\n## {network}\n\n{circumstances(before, len(next(iter(found.values()))), options)}\n")
     print("| variant | images/s | slowest to fastest round | ratio | CPU ms an image | loader late | GPU |")
     print("|---|---|---|---|---|---|---|")
     rates = {name: statistics.median(r.images_per_second for r in rounds) for name, rounds in found.items()}
@@ -380,33 +394,41 @@ def report(network: str, found: dict[str, list[Round]], before: float, options: 
         ratio = f"{rates[name] / rates[BASELINE]:.2f}" if BASELINE in rates else ""
         print(f"| {name} | {rates[name]:.1f} | {span} | {ratio} | {cpu:.1f} | {late:.1%} | {gpu:.0f} % |")
     say_of_loading(rates, options)
+    say_of_loading(
+        {name: 1 / statistics.median(r.cpu_ms_an_image for r in rounds) for name, rounds in found.items()},
+        options,
+        "processors' ",
+    )
     say_of_the_rule(rates, options)
     if options.json:
         options.json.mkdir(parents=True, exist_ok=True)
         (options.json / f"{network}.json").write_text(json.dumps(found, indent=1) + "\n")
 
 
-def circumstances(before: float, options: argparse.Namespace) -> str:
+def circumstances(before: float, rounds: int, options: argparse.Namespace) -> str:
     cpuinfo = Path("/proc/cpuinfo")
     flags = set(cpuinfo.read_text().split()) if cpuinfo.exists() else set()
     wide = sorted(flag for flag in flags if flag.startswith(("amx", "avx512", "avx2")))
     return (
         f"{hardware.gpu_names()[:1] if options.device == 'cuda' else 'CPU'}, {', '.join(wide)};\n"
-        f"{options.crop_px} px, batches of {options.batch}, {options.threads} threads and workers, {options.rounds} "
+        f"{options.crop_px} px, batches of {options.batch}, {options.threads} threads and workers, {rounds} "
         f"rounds of {options.steps} steps, torch {torch.__version__},\nload average {before:.1f} before and "
         f"{os.getloadavg()[0]:.1f} after of {os.cpu_count()} cores; ratios are of medians, against {BASELINE}"
     )
 
 
-def say_of_loading(rates: dict[str, float], options: argparse.Namespace) -> None:
+def say_of_loading(rates: dict[str, float], options: argparse.Namespace, whose: str = "the clock's ") -> None:
     """On a CPU steps and loading share the cores, on a GPU they do not."""
+    if whose != "the clock's " and options.device != "cpu":
+        return
     stepping = rates.get(f"noise, {precision.choose('auto', torch.device(options.device))}, {LAYOUTS[0]}")
     for form in FORMS:
         whole, alone = rates.get(f"ilsvrc, {form}"), rates.get(f"loader alone, {form}")
         if whole and alone and stepping:
             on_cpu = options.device == "cpu"
             bound = 1 / (1 / stepping + 1 / alone) if on_cpu else min(stepping, alone)
-            print(f"\n{form}: {whole / bound:.3f} of what its parts allow, {whole / stepping:.3f} of noise")
+            shares = f"{whole / bound:.3f} of what its parts allow, {whole / stepping:.3f} of noise"
+            print(f"\n{form}, by {whose}seconds: {shares}")
 
 
 def say_of_the_rule(rates: dict[str, float], options: argparse.Namespace) -> None:
