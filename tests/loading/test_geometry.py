@@ -107,7 +107,7 @@ def test_copies_of_an_image_are_drawn_anew(crop: str):
         ({"crop": "patch", "short_side_px": (300, 256)}, r"\[300, 256\] must rise"),
         ({"crop": "area_aspect", "area": (0.0, 1.0)}, r"area = \[0.0, 1.0\] must rise, from above 0 to 1 at most"),
         ({"crop": "area_aspect", "aspect": (2.0, 1.0)}, r"aspect = \[2.0, 1.0\] must rise"),
-        ({"crop": "padding", "crop_px": 8, "padding_px": 8, "padding": "reflect"}, "reflect of 8 px wants a crop_px"),
+        ({"crop": "padding", "crop_px": 8, "padding_px": 8, "padding": "reflect"}, "padding_px = 8 wants a crop_px"),
     ],
 )
 def test_looks_that_cannot_be_say_why(look: dict[str, object], message: str):

@@ -32,6 +32,7 @@ def test_photographs_in_a_tar_are_trained_on_and_reported_without_extraction(flo
         ".csv",
         ".json",
         ".beton",
+        ".npy",
     }
     assert flowers.jobs() == {}
 

@@ -76,8 +76,8 @@ class Look:
         for name, (low, high), most in (("area", self.area, 1.0), ("aspect", self.aspect, np.inf)):
             if not 0 < low <= high <= most:
                 raise ValueError(f"{name} = [{low}, {high}] must rise, from above 0 to {most:g} at most")
-        if self.padding == "reflect" and self.padding_px >= self.crop_px:
-            raise ValueError(f"padding: reflect of {self.padding_px} px wants a crop_px above it, not {self.crop_px}")
+        if self.crop == "padding" and self.padding_px >= self.crop_px:
+            raise ValueError(f"padding_px = {self.padding_px} wants a crop_px above it, not {self.crop_px}")
 
     @property
     def short_side_range(self) -> tuple[int, int]:
