@@ -67,3 +67,19 @@ def test_a_picture_is_measured_for_its_name_and_not_for_its_place():
     form, given = FormSpec(data="t", verify="structure"), samples(3000)
     places = colours.measured_places(given, form)
     assert colours.measured_places(given[::-1], form) == places[::-1]
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 16), (7, 15), (16, 17), (500, 333), (1, 65535), (2100, 33)])
+@pytest.mark.parametrize("value", [255, None])
+def test_sums_are_the_same_without_the_compiled_library(shape: tuple[int, int], value: int | None, monkeypatch):
+    pixels = np.full((*shape, 3), value or 0, np.uint8)
+    if value is None:
+        pixels[:] = np.random.default_rng(1).integers(0, 256, pixels.shape, np.uint8)
+    compiled = colours.sums(pixels)
+    monkeypatch.setattr(colours.native, "function", lambda *_: None)
+    assert compiled.tolist() == colours.sums(pixels).tolist()
+
+
+def test_sums_of_a_view_are_those_of_its_copy():
+    pixels = np.random.default_rng(2).integers(0, 256, (40, 60, 3), np.uint8)[3:30, 5:50]
+    assert colours.sums(pixels).tolist() == colours.sums(pixels.copy()).tolist()

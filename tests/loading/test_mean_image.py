@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ilsvrc.loading import mean_image
 from ilsvrc.loading.mean_image import SIDE_PX, MeanImage, central_square, sums_of
 
 
@@ -53,3 +54,11 @@ def test_many_photographs_sampled_have_nearly_the_mean_of_filtered_ones():
 def _smooth(seed: int) -> np.ndarray:
     coarse = np.random.default_rng(seed).integers(0, 256, (40, 40, 3), np.uint8)
     return np.asarray(Image.fromarray(coarse).resize((400, 400), Image.Resampling.BICUBIC))
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (5, 9), (300, 700), (257, 256)])
+def test_the_square_is_the_same_without_the_compiled_library(shape, monkeypatch):
+    picture = np.random.default_rng(3).integers(0, 256, (*shape, 3), np.uint8)
+    compiled = central_square(picture)
+    monkeypatch.setattr(mean_image.native, "function", lambda *_: None)
+    assert np.array_equal(compiled, central_square(picture))

@@ -3,9 +3,12 @@
 Krizhevsky et al. 2012, section 2: the picture's short side to 256, its central square, the mean over the training set.
 """
 
+import ctypes
 from collections.abc import Iterable, Mapping
 
 import numpy as np
+
+from ilsvrc.loading import native
 
 SIDE_PX = 256  # Krizhevsky et al. 2012, section 2
 MOST_SUMMED = 257  # 257 * 255 is the largest uint16
@@ -23,9 +26,19 @@ def central_square(pixels: np.ndarray) -> np.ndarray:
     short = min(height, width)
     side = min(short, SIDE_PX)
     cells = (2 * np.arange(side) + 1) * short // (2 * side)
-    columns = 3 * ((width - short) // 2 + cells)[:, None] + np.arange(3)
-    rows = pixels.reshape(height, -1)[(height - short) // 2 + cells]
-    return rows.take(columns.ravel(), axis=1)
+    return _picked(np.ascontiguousarray(pixels), (height - short) // 2 + cells, (width - short) // 2 + cells)
+
+
+def _picked(pixels: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """`[N, N * 3]`: the pixels of N rows and N columns."""
+    side, pointer = len(rows), ctypes.c_void_p
+    compiled = native.function("ilsvrc_pick", pointer, pointer, pointer, ctypes.c_int64, pointer)
+    if compiled is None:
+        bytes_of = 3 * columns[:, None] + np.arange(3)
+        return pixels.reshape(len(pixels), -1)[rows].take(bytes_of.ravel(), axis=1)
+    found, starts = np.empty((side, 3 * side), np.uint8), (rows * pixels.strides[0], 3 * columns)
+    compiled(pixels.ctypes.data, *(start.ctypes.data for start in starts), side, found.ctypes.data)
+    return found
 
 
 def sums_of(squares: Iterable[np.ndarray]) -> SquareSums:

@@ -2,8 +2,10 @@
 
 import ctypes
 import importlib.util
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 
 @cache
@@ -26,6 +28,13 @@ def address(name: str) -> int | None:
         return None
     library = ctypes.CDLL(str(path()))
     able = "ilsvrc_can_decode" if name == "ilsvrc_decode_part" else "ilsvrc_can_resize"
-    if not hasattr(library, able) or not getattr(library, able)():
+    if not hasattr(library, able) or not getattr(library, able)() or not hasattr(library, name):
         return None
     return ctypes.cast(getattr(library, name), ctypes.c_void_p).value
+
+
+@cache
+def function(name: str, *arguments: Any) -> Callable[..., None] | None:
+    """A function that returns nothing, for ctypes; None where it cannot run here."""
+    found = address(name)
+    return None if found is None else ctypes.CFUNCTYPE(None, *arguments)(found)
