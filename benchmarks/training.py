@@ -346,7 +346,7 @@ def start(told: Told, network: str, scratch: Path, options: argparse.Namespace) 
     """A variant, after its first steps, stopped. torchvision's loop has the environment that a person would give it."""
     told = {"form": FORMS[0], "network": network, "scratch": str(scratch), "crop_px": options.crop_px} | told
     told |= {name: getattr(options, name) for name in ("batch", "threads", "device")}
-    kept = {processes.PARENT: str(os.getpid())} | ({} if told["kind"] == "plain" else train.KEEP_MEMORY)
+    kept = {processes.PARENT: str(os.getpid())} | ({} if told["kind"] == "plain" else train.ENVIRONMENT)
     process = subprocess.Popen(
         [sys.executable, __file__, "--child", json.dumps(told)], stdout=subprocess.PIPE, text=True,
         start_new_session=True, env=os.environ | {"OMP_NUM_THREADS": str(options.threads)} | kept,

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from ilsvrc import config, pipeline, plugins, runs
-from ilsvrc.stages.train import KEEP_MEMORY
+from ilsvrc.stages.train import ENVIRONMENT
 
 
 def packed_train(flow: pipeline.Pipeline) -> Path:
@@ -40,5 +40,5 @@ def alone(spec: runs.TrainSpec, batch_size: int) -> runs.TrainSpec:
 
 def with_trainings_memory() -> None:
     """Starts this program again with the allocator's settings that a training has."""
-    if not KEEP_MEMORY.items() <= os.environ.items():
-        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], os.environ | KEEP_MEMORY)
+    if not ENVIRONMENT.items() <= os.environ.items():
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], os.environ | ENVIRONMENT)

@@ -24,7 +24,12 @@ CHOICES = ("processes", "threads", "gpus", "precision", "loader", "accumulate")
 PLACES = ("processes", "gpus", "accumulate")  # where other numbers than at the start are what a person wants
 MACHINE = "machine.json"  # what the machine chose, kept beside the checkpoint
 # glibc would give big tensors back to the kernel after each step and page them in again: AlexNet's takes half the time.
-KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1)}
+# OpenMP's threads would spin while they wait for each other, on cores that the loader's threads want.
+ENVIRONMENT = {
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1),
+    "OMP_WAIT_POLICY": "PASSIVE",
+}
 RUN_ID = "mlflow_run"
 STOPPED = "stopped.txt"  # how far a training came that a signal asked to stop
 TRY_AGAIN = 75  # exit status of a stopped training: sysexits' EX_TEMPFAIL
@@ -115,7 +120,7 @@ def run_workers(given: argparse.Namespace, chosen: dict[str, Any], devices: list
     for left in (FAILURE, STOPPED) if not given.node_rank else ():
         (given.work / left).unlink(missing_ok=True)
     environment = (
-        os.environ | KEEP_MEMORY | {"OMP_NUM_THREADS": str(chosen["threads"]), _torchrun.LOG: str(given.log or "")}
+        os.environ | ENVIRONMENT | {"OMP_NUM_THREADS": str(chosen["threads"]), _torchrun.LOG: str(given.log or "")}
     )
     environment[processes.PARENT] = str(os.getpid())
     if given.gpus:
