@@ -17,14 +17,7 @@ from ilsvrc.layers import Classifier
 from ilsvrc.loading import batches
 from ilsvrc.recipe import Recipe, is_file
 from ilsvrc.stages import _network, _pictures
-from ilsvrc.training import (
-    batch_norm,
-    draws,
-    initialization,
-    optimizer,
-    precision,
-    start,
-)  # fmt: skip
+from ilsvrc.training import batch_norm, draws, initialization, optimizer, precision, start
 from ilsvrc.training.ahead import ahead
 from ilsvrc.training.averaging import WeightAverage
 from ilsvrc.training.constraints import renormalize_filters
