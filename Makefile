@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 CORES ?= all
+BESIDE := --numprocesses 2 --dist loadfile  # tests of two files go side by side
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: reproduce test test-all check setup report pull format lock help
@@ -12,10 +13,10 @@ reproduce: setup  ## Set up, then run the whole pipeline on params.yaml.
 	snakemake --cores $(CORES)
 
 test: setup  ## Set up, then run the tests.
-	pytest
+	pytest $(BESIDE)
 
 test-all: setup  ## The tests, and those that are marked slow.
-	pytest -m ""
+	pytest $(BESIDE) -m ""
 
 check: setup  ## Linters, formats and types.
 	ruff check .
