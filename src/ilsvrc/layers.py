@@ -153,8 +153,19 @@ class LocallyConnected2d(nn.Module):
         return f"{channels}, kernel_size={self.kernel_size}, out_side={self.out_side}, padding={self.padding}"
 
 
+class GlobalAveragePool(nn.Module):
+    """Average over the whole map; `dense` takes it over each crop's part of a larger one."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`[N, C, H, W]` to `[N, C]`."""
+        return x.mean(dim=(2, 3))
+
+
 class FixedSize(nn.Module):
-    """Passes `[N, C, side, side]` on, for layers that know one size only, and refuses other sizes."""
+    """Passes `[N, C, side, side]` on, for layers that know one size only, and refuses other sizes.
+
+    A network that has it has no fully convolutional form (`dense`); with `FixedFlatten` it has.
+    """
 
     def __init__(self, side: int, input_px: int) -> None:
         super().__init__()

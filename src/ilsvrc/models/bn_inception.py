@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from timm.models.senet import SEModule
 from torch import Tensor, nn
 
-from ilsvrc.layers import Classifier, check_input_px
+from ilsvrc.layers import Classifier, GlobalAveragePool, check_input_px
 
 # Figure 5, as released: channels of 1x1, 3x3 reduce, 3x3, double 3x3 reduce, double 3x3 (twice) and pool proj.
 INCEPTION = {
@@ -73,6 +73,7 @@ class BNInception(Classifier):
             self.inception.add_module(name, module)
             if squeeze:
                 self.inception.add_module(f"{name}_se", SEModule(channels, SE_REDUCTION))
+        self.global_pool = GlobalAveragePool()
         self.classifier = nn.Linear(channels, num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -81,7 +82,7 @@ class BNInception(Classifier):
         x = self.conv2(self.conv2_reduce(x))  # N x 192 x 56 x 56
         x = self.pool(x)  # N x 192 x 28 x 28
         x = self.inception(x)  # N x 1024 x 7 x 7
-        x = x.mean(dim=(2, 3))  # N x 1024
+        x = self.global_pool(x)  # N x 1024
         return self.classifier(x)  # N x K
 
     def initialize_as_paper(self) -> None:

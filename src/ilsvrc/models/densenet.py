@@ -1,9 +1,10 @@
 """DenseNet for ImageNet: Huang et al. 2016, "Densely Connected Convolutional Networks"."""
 
+import torch.nn.functional as F
 import torchvision
-from torch import nn
+from torch import Tensor, nn
 
-from ilsvrc.layers import Classifier, check_input_px
+from ilsvrc.layers import Classifier, GlobalAveragePool, check_input_px
 
 
 def densenet121(num_classes: int = 1000, input_px: int = 224) -> "DenseNet":
@@ -78,6 +79,13 @@ class DenseNet(Classifier, torchvision.models.DenseNet):
             num_classes=num_classes,
             memory_efficient=False,
         )
+        self.global_pool = GlobalAveragePool()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """`[N, 3, H, W]` to logits `[N, K]`; shapes are those of DenseNet-121."""
+        x = F.relu(self.features(images), inplace=True)  # N x 1024 x 7 x 7
+        x = self.global_pool(x)  # N x 1024
+        return self.classifier(x)  # N x K
 
     def initialize_as_paper(self) -> None:
         """Section 4.2: the normal distribution of He et al. 2015 ("Delving Deep").

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ilsvrc.layers import Classifier, check_input_px, named
+from ilsvrc.layers import Classifier, GlobalAveragePool, check_input_px, named
 
 
 @named(
@@ -115,12 +115,13 @@ class DenseNetCifar(Classifier):
                 self.features.add_module(f"transition{block}", Transition(channels, width, dropout))
                 channels = width
         self.features.add_module("norm_final", nn.BatchNorm2d(channels))
+        self.global_pool = GlobalAveragePool()
         self.classifier = nn.Linear(channels, num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
         """`[N, 3, H, W]` to logits `[N, K]`; shapes are those of L = 40, k = 12 and the paper's input."""
         x = F.relu(self.features(images), inplace=True)  # N x 448 x 8 x 8
-        x = x.mean(dim=(2, 3))  # N x 448
+        x = self.global_pool(x)  # N x 448
         return self.classifier(x)  # N x K
 
     def initialize_as_paper(self) -> None:

@@ -5,7 +5,7 @@ from functools import reduce
 import torch
 from torch import Tensor, nn
 
-from ilsvrc.layers import Classifier, check_input_px, draw_for_batch, left_out, named
+from ilsvrc.layers import Classifier, GlobalAveragePool, check_input_px, draw_for_batch, left_out, named
 
 FILTERS = (64, 128, 256, 512, 512)
 THIN_FILTERS = (16, 32, 64, 128, 128)
@@ -84,6 +84,7 @@ class FractalNet(Classifier):
         super().__init__()
         self.stem = stem
         self.blocks = blocks
+        self.global_pool = GlobalAveragePool()
         self.classifier = nn.Linear(channels, num_classes)
         self.drop_path = drop_path
 
@@ -93,7 +94,7 @@ class FractalNet(Classifier):
         x = self.stem(images)  # N x 3 x 32 x 32
         for block in self.blocks:
             x = block(x, column)  # N x 64 x 16 x 16, N x 128 x 8 x 8, N x 256 x 4 x 4, N x 512 x 2 x 2, N x 512 x 1 x 1
-        x = x.mean(dim=(2, 3))  # N x 512
+        x = self.global_pool(x)  # N x 512
         return self.classifier(x)  # N x K
 
     def _draw_column(self) -> int | None:

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ilsvrc.layers import Classifier, check_input_px, named
+from ilsvrc.layers import Classifier, GlobalAveragePool, check_input_px, named
 
 STEM_CHANNELS = 32
 # RegNetX (Radosavovic et al. 2020, Figure 16): blocks and channels of the stages, channels of a group.
@@ -55,6 +55,7 @@ class GGhostRegNet(Classifier):
         self.layer1, self.layer2, self.layer3, self.layer4 = (
             _stage(channels[i], channels[i + 1], depth, group_channels) for i, depth in enumerate(depths)
         )
+        self.global_pool = GlobalAveragePool()
         self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear(widths[-1], num_classes)
 
@@ -65,7 +66,7 @@ class GGhostRegNet(Classifier):
         x = self.layer2(x)  # N x 192 x 28 x 28
         x = self.layer3(x)  # N x 432 x 14 x 14
         x = self.layer4(x)  # N x 1008 x 7 x 7
-        x = self.dropout(x.mean(dim=(2, 3)))  # N x 1008
+        x = self.dropout(self.global_pool(x))  # N x 1008
         return self.fc(x)  # N x K
 
     def initialize_as_paper(self) -> None:

@@ -51,7 +51,7 @@ class GhostNet(Classifier, timm_ghostnet.GhostNet):
         x = self.blocks(x)  # N x 960 x 7 x 7
         x = self.global_pool(x)  # N x 960 x 1 x 1
         x = self.act2(self.conv_head(x))  # N x 1280 x 1 x 1
-        return self.classifier(self.dropout(x.flatten(1)))  # N x K
+        return self.classifier(self.dropout(self.flatten(x)))  # N x K
 
     def initialize_as_paper(self) -> None:
         """Unstated in the paper; the authors' first PyTorch code's: He's normal by fan-out, BN 1 and 0.

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ilsvrc.layers import Classifier, LocalResponseNorm, check_input_px
+from ilsvrc.layers import Classifier, GlobalAveragePool, LocalResponseNorm, check_input_px
 
 # Table 1: channels of 1x1, 3x3 reduce, 3x3, 5x5 reduce, 5x5 and pool proj.
 INCEPTION = {
@@ -56,6 +56,7 @@ class GoogLeNet(Classifier):
         for name, widths in INCEPTION.items():
             self.inception[name] = Inception(channels, *widths)
             channels = widths[0] + widths[2] + widths[4] + widths[5]
+        self.global_pool = GlobalAveragePool()
         self.dropout = nn.Dropout(0.4 if dropout is None else dropout)
         self.classifier = nn.Linear(channels, num_classes)
         head = (_stage4_px(input_px), num_classes, 0.7 if dropout is None else dropout)
@@ -98,7 +99,7 @@ class GoogLeNet(Classifier):
         x = self.inception["4e"](x)  # N x 832 x 14 x 14
         x = self.inception["5a"](self.pool(x))  # N x 832 x 7 x 7
         x = self.inception["5b"](x)  # N x 1024 x 7 x 7
-        x = x.mean(dim=(2, 3))  # N x 1024
+        x = self.global_pool(x)  # N x 1024
         return self.classifier(self.dropout(x))  # N x K
 
     def initialize_as_paper(self) -> None:

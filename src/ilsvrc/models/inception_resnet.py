@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from timm.models.inception_resnet_v2 import InceptionResnetV2
 from torch import Tensor, nn
 
-from ilsvrc.layers import Classifier, check_input_px
+from ilsvrc.layers import Classifier, GlobalAveragePool, check_input_px
 
 SCALES = {"A": 0.17, "B": 0.10, "C": 0.20}  # of the residuals: those of the code released for v2
 
@@ -82,6 +82,7 @@ class InceptionResNetV1(Classifier):
         self.stage_b = nn.Sequential(*(_module_b(896) for _ in range(10)))
         self.reduction_b = _reduction_b(896)
         self.stage_c = nn.Sequential(*(_module_c(1792) for _ in range(5)))
+        self.global_pool = GlobalAveragePool()
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(1792, num_classes)
 
@@ -90,7 +91,7 @@ class InceptionResNetV1(Classifier):
         x = self.stage_a(self.stem(images))  # N x 256 x 35 x 35
         x = self.stage_b(self.reduction_a(x))  # N x 896 x 17 x 17
         x = self.stage_c(self.reduction_b(x))  # N x 1792 x 8 x 8
-        x = x.mean(dim=(2, 3))  # N x 1792
+        x = self.global_pool(x)  # N x 1792
         return self.classifier(self.dropout(x))  # N x K
 
     def initialize_as_paper(self) -> None:

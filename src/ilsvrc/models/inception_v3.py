@@ -13,7 +13,7 @@ from torchvision.models.inception import (
     InceptionE,
 )
 
-from ilsvrc.layers import Classifier, check_input_px
+from ilsvrc.layers import Classifier, GlobalAveragePool, check_input_px
 
 AUXILIARY_WEIGHT = 0.4
 
@@ -52,6 +52,7 @@ class InceptionV3(Classifier, Inception3):
             init_weights=False,
             dropout=dropout,
         )
+        self.global_pool = GlobalAveragePool()
 
     def forward(self, images: Tensor) -> Tensor:
         """`[N, 3, H, W]` to logits `[N, K]`."""
@@ -79,7 +80,7 @@ class InceptionV3(Classifier, Inception3):
     def _classify(self, x: Tensor) -> Tensor:
         x = self.Mixed_7a(x)  # N x 1280 x 8 x 8
         x = self.Mixed_7c(self.Mixed_7b(x))  # N x 2048 x 8 x 8
-        x = x.mean(dim=(2, 3))  # N x 2048
+        x = self.global_pool(x)  # N x 2048
         return self.fc(self.dropout(x))  # N x K
 
     def initialize_as_paper(self) -> None:

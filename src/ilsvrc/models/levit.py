@@ -5,7 +5,7 @@ from typing import Any
 import timm.models.levit as timm_levit
 from torch import Tensor, nn
 
-from ilsvrc.layers import Classifier, FixedFlatten, check_input_px
+from ilsvrc.layers import Classifier, FixedSize, check_input_px
 
 STEM_STRIDE = 16
 
@@ -100,7 +100,7 @@ class LeViT(Classifier, timm_levit.LevitDistilled):
             act_layer="hard_swish",
             drop_path_rate=drop_path,
         )
-        self.flatten = FixedFlatten(side, input_px)
+        self.fixed = FixedSize(side, input_px)
         for module in self.modules():
             if isinstance(module, (timm_levit.Attention, timm_levit.AttentionDownsample)):
                 module.register_forward_pre_hook(_forget_biases)
@@ -114,7 +114,7 @@ class LeViT(Classifier, timm_levit.LevitDistilled):
     def heads(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Logits `[N, K]` of the head that learns labels and of the one that learns a teacher; shapes are 128S's."""
         x = self.stem(images)  # N x 128 x 14 x 14
-        x = self.flatten(x).unflatten(1, (x.shape[1], -1)).transpose(1, 2)  # N x 196 x 128
+        x = self.fixed(x).flatten(2).transpose(1, 2)  # N x 196 x 128
         x = self.stages(x)  # N x 16 x 384
         x = x.mean(dim=1)  # N x 384
         return self.head(x), self.head_dist(x)

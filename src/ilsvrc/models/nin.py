@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from ilsvrc.layers import Classifier, check_input_px
+from ilsvrc.layers import Classifier, GlobalAveragePool, check_input_px
 
 
 def nin_cifar(num_classes: int = 10, input_px: int = 32, dropout: float = 0.5) -> "NIN":
@@ -29,6 +29,7 @@ class NIN(Classifier):
         self.mlpconv3 = MlpConv(192, 192, 192, num_classes, kernel=3)
         self.pool = nn.MaxPool2d(3, stride=2, ceil_mode=True)
         self.dropout = nn.Dropout(dropout)
+        self.global_pool = GlobalAveragePool()
 
     def forward(self, images: Tensor) -> Tensor:
         """`[N, 3, H, W]` to logits `[N, K]`, none below 0; shapes are those of the paper's input."""
@@ -37,7 +38,7 @@ class NIN(Classifier):
         x = self.mlpconv2(x)  # N x 192 x 16 x 16
         x = self.dropout(self.pool(x))  # N x 192 x 8 x 8
         x = self.mlpconv3(x)  # N x K x 8 x 8
-        return x.mean(dim=(2, 3))  # N x K
+        return self.global_pool(x)  # N x K
 
     def initialize_as_paper(self) -> None:
         """Unstated in the paper; the released definition's for CIFAR-10: weights N(0, 0.05), biases 0.

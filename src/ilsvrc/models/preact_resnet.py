@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ilsvrc.layers import Classifier, check_input_px
+from ilsvrc.layers import Classifier, GlobalAveragePool, check_input_px
 
 
 def preact_resnet110_cifar(num_classes: int = 10, input_px: int = 32) -> "PreActResNet":
@@ -75,13 +75,14 @@ class PreActResNet(Classifier):
         self.stem = stem
         self.stages = stages
         self.last = PreActivation(channels)
+        self.global_pool = GlobalAveragePool()
         self.classifier = nn.Linear(channels, num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
         """`[N, 3, H, W]` to logits `[N, K]`; shapes are those of ResNet-200."""
         x = self.stem(images)  # N x 64 x 56 x 56
         x = self.stages(x)  # N x 2048 x 7 x 7
-        x = self.last(x).mean(dim=(2, 3))  # N x 2048
+        x = self.global_pool(self.last(x))  # N x 2048
         return self.classifier(x)  # N x K
 
     def initialize_as_paper(self) -> None:

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ilsvrc.layers import Classifier, check_input_px, named
+from ilsvrc.layers import Classifier, GlobalAveragePool, check_input_px, named
 
 # Table 1: blocks in conv2_x, conv3_x, conv4_x and conv5_x.
 DEPTHS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
@@ -133,6 +133,7 @@ class ResNet(FromHe):
         self.layer2 = Stage(block, width, 2 * width, depths[1], stride=2)
         self.layer3 = Stage(block, 2 * width, 4 * width, depths[2], stride=2)
         self.layer4 = Stage(block, 4 * width, 8 * width, depths[3], stride=2)
+        self.global_pool = GlobalAveragePool()
         self.fc = nn.Linear(8 * width, num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -142,7 +143,7 @@ class ResNet(FromHe):
         x = self.layer2(x)  # N x 512 x 28 x 28
         x = self.layer3(x)  # N x 1024 x 14 x 14
         x = self.layer4(x)  # N x 2048 x 7 x 7
-        return self.fc(x.mean(dim=(2, 3)))  # N x K
+        return self.fc(self.global_pool(x))  # N x K
 
 
 class Stage(nn.Sequential):

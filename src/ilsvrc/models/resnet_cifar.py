@@ -5,7 +5,7 @@ from functools import partial
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ilsvrc.layers import check_input_px, named
+from ilsvrc.layers import GlobalAveragePool, check_input_px, named
 from ilsvrc.models.resnet import OPTION_A, BasicBlock, FromHe, Make, PlainBlock, Stage
 
 
@@ -59,6 +59,7 @@ class CifarResNet(FromHe):
         self.layer1 = Stage(block, stem, width, depth, stride=1)
         self.layer2 = Stage(block, width, 2 * width, depth, stride=2)
         self.layer3 = Stage(block, 2 * width, 4 * width, depth, stride=2)
+        self.global_pool = GlobalAveragePool()
         self.fc = nn.Linear(4 * width, num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -67,4 +68,4 @@ class CifarResNet(FromHe):
         x = self.layer1(x)  # N x 16 x 32 x 32
         x = self.layer2(x)  # N x 32 x 16 x 16
         x = self.layer3(x)  # N x 64 x 8 x 8
-        return self.fc(x.mean(dim=(2, 3)))  # N x K
+        return self.fc(self.global_pool(x))  # N x K

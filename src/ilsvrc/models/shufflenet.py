@@ -35,7 +35,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ilsvrc.layers import Classifier, check_input_px, named
+from ilsvrc.layers import Classifier, GlobalAveragePool, check_input_px, named
 
 DEPTHS = (4, 8, 4)  # units of stages 2, 3 and 4 (Table 1)
 CHANNELS = {1: 144, 2: 200, 3: 240, 4: 272, 8: 384}  # Table 1: groups -> channels of stage 2; each later stage doubles
@@ -74,6 +74,7 @@ class ShuffleNet(Classifier):
             out_channels = round(CHANNELS[groups] * float(width.replace("_", "."))) * 2**i
             self.stages.append(_stage(channels, out_channels, depth, groups, first=i == 0))
             channels = out_channels
+        self.global_pool = GlobalAveragePool()
         self.classifier = nn.Linear(channels, num_classes, bias=False)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -81,7 +82,7 @@ class ShuffleNet(Classifier):
         x = F.relu(self.norm(self.stem(images)), inplace=True)  # N x 24 x 112 x 112
         x = self.pool(x)  # N x 24 x 56 x 56
         x = self.stages(x)  # N x 960 x 7 x 7
-        x = x.mean(dim=(2, 3))  # N x 960
+        x = self.global_pool(x)  # N x 960
         return self.classifier(x)  # N x K
 
     def initialize_as_paper(self) -> None:

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ilsvrc.layers import Classifier, check_input_px, draw_for_batch, left_out
+from ilsvrc.layers import Classifier, GlobalAveragePool, check_input_px, draw_for_batch, left_out
 
 
 def stochastic_depth_resnet110_cifar(
@@ -81,13 +81,14 @@ class StochasticDepthResNet(Classifier):
         super().__init__()
         self.stem = stem
         self.stages = stages
+        self.global_pool = GlobalAveragePool()
         self.classifier = nn.Linear(channels, num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
         """`[N, 3, H, W]` to logits `[N, K]`; shapes are those of the network for CIFAR."""
         x = self.stem(images)  # N x 16 x 32 x 32
         x = self.stages(x)  # N x 64 x 8 x 8
-        x = x.mean(dim=(2, 3))  # N x 64
+        x = self.global_pool(x)  # N x 64
         return self.classifier(x)  # N x K
 
     def initialize_as_paper(self) -> None:

@@ -3,7 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ilsvrc.layers import Classifier, check_input_px, named
+from ilsvrc.layers import Classifier, GlobalAveragePool, check_input_px, named
 
 
 @named(
@@ -57,13 +57,14 @@ class WideResNet(Classifier):
             _stage(32 * widening, 64 * widening, depth, 2, dropout),
         )
         self.norm = nn.BatchNorm2d(64 * widening)
+        self.global_pool = GlobalAveragePool()
         self.classifier = nn.Linear(64 * widening, num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
         """`[N, 3, H, W]` to logits `[N, K]`; shapes are those of the paper's input."""
         x = self.conv1(images)  # N x 16 x 32 x 32
         x = self.stages(x)  # N x 64 k x 8 x 8
-        x = F.relu(self.norm(x), inplace=True).mean(dim=(2, 3))  # N x 64 k
+        x = self.global_pool(F.relu(self.norm(x), inplace=True))  # N x 64 k
         return self.classifier(x)  # N x K
 
     def initialize_as_paper(self) -> None:
