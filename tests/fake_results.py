@@ -11,7 +11,6 @@ import numpy as np
 
 from ilsvrc import results, runs
 from ilsvrc.recipe import Recipe
-from ilsvrc.results import Prediction
 
 FORM = runs.FormSpec(data="digits", short_side_px=91, upscale=True, encoding="raw")
 LABELS = np.array([0, 0, 1, 1, 2, 2, 3, 3])
@@ -57,11 +56,11 @@ def write_prediction(run: runs.Run, protocol: str, weights_sha256: str, found: n
     """Writes predictions of the eight images."""
     spec = {
         "run_key": runs.key8(run.spec), "protocol": protocol, "revision": 1,
-        "weights_sha256": weights_sha256, "manifest_sha256": MANIFEST_SHA256,
+        "weights_sha256": weights_sha256, "manifest_sha256": MANIFEST_SHA256, "classes": CLASSES[: found.shape[1]],
     }  # fmt: skip
     images = np.array([f"{label}/{i}.png" for i, label in enumerate(LABELS)])
     path = results.prediction_file(run.name, protocol)
-    results.write_prediction(path, Prediction(found, LABELS, images, spec | changes))
+    results.write_prediction(path, results.keep(found, LABELS, images, spec | changes))
 
 
 def facts(run: runs.Run) -> dict[str, Any]:

@@ -16,6 +16,7 @@ PARSED_BY_A_DRY_RUN = (
     "views.py",
     "card.py",
     "hardware.py",
+    "kept.py",
     "reference/",
 )
 

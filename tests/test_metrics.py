@@ -24,26 +24,41 @@ def test_ranks_break_ties_by_class_index() -> None:
 
 @pytest.mark.parametrize(("k", "expected"), [(1, 200 / 3), (2, 100 / 3), (3, 100 / 3)])
 def test_top_k_error_counts_labels_beyond_the_first_k(k: int, expected: float) -> None:
-    labels = np.array([2, 1, 3])  # ranks 0, 1, 3
-    assert metrics.top_k_error_percent(PROBABILITIES, labels, k) == pytest.approx(expected)
+    assert metrics.top_k_error_percent(np.array([0, 1, 3]), k, 4) == pytest.approx(expected)
 
 
 def test_a_network_without_an_opinion_is_right_about_class_0_alone() -> None:
-    uniform = np.full((10, 10), 0.1)
-    assert metrics.top_k_error_percent(uniform, np.arange(10), 1) == pytest.approx(90)
-    assert metrics.top_k_error_percent(uniform, np.arange(10), 5) == pytest.approx(50)
+    ranks = metrics.judge(np.full((10, 10), 0.1), np.arange(10)).ranks
+    assert metrics.top_k_error_percent(ranks, 1, 10) == pytest.approx(90)
+    assert metrics.top_k_error_percent(ranks, 5, 10) == pytest.approx(50)
 
 
 def test_top_k_error_of_k_classes_or_fewer_is_no_measurement() -> None:
-    assert math.isnan(metrics.top_k_error_percent(PROBABILITIES, np.array([0, 0, 0]), 4))
+    assert math.isnan(metrics.top_k_error_percent(np.array([0, 0, 0]), 4, 4))
 
 
-@pytest.mark.parametrize("k", [1, 3])
-def test_nan_is_an_error_and_never_a_hit(k: int) -> None:
+def test_nan_is_an_error_and_never_a_hit() -> None:
     broken = PROBABILITIES.copy()
     broken[1] = np.nan
     with pytest.raises(ValueError, match="NaN"):
-        metrics.top_k_error_percent(broken, np.array([2, 0, 0]), k)
+        metrics.judge(broken, np.array([2, 0, 0]))
+
+
+def test_the_first_guesses_come_in_order_and_ties_by_class_index() -> None:
+    found, their = metrics.guesses(np.array([[0.1, 0.3, 0.05, 0.3, 0.15, 0.05, 0.05]]))
+    assert found.tolist() == [[1, 3, 4, 0, 2]]
+    assert their[0].tolist() == pytest.approx([0.3, 0.3, 0.15, 0.1, 0.05])
+    assert metrics.guesses(PROBABILITIES)[0].tolist() == [[2, 3, 1, 0], [0, 1, 2, 3], [0, 1, 2, 3]]
+
+
+def test_a_judgement_is_the_same_in_one_block_and_in_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    labels = np.array([2, 1, 3])
+    whole = metrics.judge(PROBABILITIES, labels)
+    assert whole.ranks.tolist() == [0, 1, 3]
+    assert whole.log_probabilities.tolist() == pytest.approx([math.log(0.4), math.log(0.1), math.log(0.25)])
+    assert whole.squared_norms.tolist() == pytest.approx([0.3, 0.52, 0.25])
+    monkeypatch.setattr(metrics, "ROWS", 2)
+    assert [each.tolist() for each in metrics.judge(PROBABILITIES, labels)] == [each.tolist() for each in whole]
 
 
 def test_labels_outside_the_classes_are_an_error() -> None:
@@ -78,21 +93,37 @@ def test_the_interval_of_no_measurement_is_none() -> None:
 
 
 def test_negative_log_likelihood_is_the_mean_of_the_labels_logarithms() -> None:
+    logarithms = metrics.judge(PROBABILITIES, np.array([2, 0, 1])).log_probabilities
     expected = -(math.log(0.4) + math.log(0.7) + math.log(0.25)) / 3
-    assert metrics.negative_log_likelihood(PROBABILITIES, np.array([2, 0, 1])) == pytest.approx(expected, rel=1e-6)
+    assert metrics.negative_log_likelihood(logarithms) == pytest.approx(expected, rel=1e-6)
 
 
 def test_negative_log_likelihood_of_certain_error_is_finite() -> None:
-    certain = np.array([[1.0, 0.0]], dtype=np.float32)
-    assert metrics.negative_log_likelihood(certain, np.array([1])) == pytest.approx(87.3365, abs=1e-3)
+    logarithms = metrics.logarithm(np.array([0.0], dtype=np.float32))
+    assert metrics.negative_log_likelihood(logarithms) == pytest.approx(87.3365, abs=1e-3)
+
+
+def test_brier_score_is_the_squared_distance_from_certainty() -> None:
+    # (0.4 - 1)^2 + 0.1^2 + 0.2^2 + 0.3^2 = 0.5; 0.3^2 + 3 x 0.1^2 = 0.12; 0.75^2 + 3 x 0.25^2 = 0.75.
+    found = metrics.judge(PROBABILITIES, np.array([2, 0, 3]))
+    assert metrics.brier_score(found.log_probabilities, found.squared_norms) == pytest.approx((0.5 + 0.12 + 0.75) / 3)
+
+
+def test_reliability_bins_hold_their_upper_end() -> None:
+    confidences = np.array([0.25, 0.5, 0.5, 0.75, 1.0])
+    found = metrics.reliability(confidences, np.array([True, True, False, False, True]), bins=4)
+    assert [b.num_images for b in found] == [1, 2, 1, 1]
+    assert [b.accuracy_percent for b in found] == [100, 50, 0, 100]
+    assert [b.confidence_percent for b in found] == [25, 50, 75, 100]
+    assert [(b.low, b.high) for b in found] == [(0, 0.25), (0.25, 0.5), (0.5, 0.75), (0.75, 1)]
 
 
 def test_calibration_error_weighs_each_bin_by_its_images() -> None:
     # Two at 0.9, one right: |1 - 1.8| = 0.8. Two at 0.6, both right: |2 - 1.2| = 0.8. 1.6 of 4 images: 40 %.
-    probabilities = np.array([[0.9, 0.1], [0.9, 0.1], [0.6, 0.4], [0.6, 0.4]])
-    error = metrics.expected_calibration_error_percent(probabilities, np.array([0, 1, 0, 0]))
-    assert error == pytest.approx(40)
+    bins = metrics.reliability(np.array([0.9, 0.9, 0.6, 0.6]), np.array([True, False, True, True]))
+    assert metrics.expected_calibration_error_percent(bins) == pytest.approx(40)
 
 
 def test_calibration_error_of_certainty_that_is_right_is_0() -> None:
-    assert metrics.expected_calibration_error_percent(np.eye(3), np.arange(3)) == 0
+    bins = metrics.reliability(np.ones(3), np.ones(3, bool))
+    assert metrics.expected_calibration_error_percent(bins) == 0

@@ -1,6 +1,7 @@
 """Files under results/ that say what they were made from."""
 
 import json
+import zipfile
 from pathlib import Path
 
 import fake_results
@@ -16,11 +17,12 @@ def in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.chdir(tmp_path)
 
 
-def prediction(**changes: object) -> Prediction:
-    spec = {"run_key": "0a1b2c3d", "protocol": "ten_crop"}
+SPEC = {"run_key": "0a1b2c3d", "protocol": "ten_crop", "classes": ["a", "b"]}
+
+
+def prediction(spec: dict = SPEC) -> Prediction:
     images = np.array(["a/\u00e9.jpg", "b/2.jpg"])
-    whole = Prediction(np.array([[0.25, 0.75], [1, 0]], np.float32), np.array([1, 0]), images, spec)
-    return whole._replace(**changes)
+    return results.keep(np.array([[0.25, 0.75], [1, 0]], np.float32), np.array([1, 0]), images, spec)
 
 
 def test_a_prediction_reads_back_as_it_was_written() -> None:
@@ -30,14 +32,40 @@ def test_a_prediction_reads_back_as_it_was_written() -> None:
     assert found.probabilities.tolist() == [[0.25, 0.75], [1, 0]]
     assert found.labels.tolist() == [1, 0]
     assert found.images.tolist() == ["a/\u00e9.jpg", "b/2.jpg"]
-    assert found.spec == {"run_key": "0a1b2c3d", "protocol": "ten_crop"}
+    assert found.log_probabilities.tolist() == pytest.approx([np.log(0.75), 0])
+    assert found.ranks.tolist() == [0, 0]
+    assert found.guesses.tolist() == [[1, 0], [0, 1]]
+    assert found.guess_probabilities.tolist() == [[0.75, 0.25], [1, 0]]
+    assert found.squared_norms.tolist() == [0.625, 1]
+    assert (found.num_classes, found.spec) == (2, SPEC)
     assert [path.name for path in Path("a/b").iterdir()] == ["ten_crop.npz"]
+
+
+def test_the_small_part_of_a_prediction_is_read_without_its_probabilities() -> None:
+    results.write_prediction(Path("ten_crop.npz"), prediction())
+    found = results.read_prediction(Path("ten_crop.npz"), probabilities=False)
+    assert found.probabilities is None
+    assert found.ranks.tolist() == [0, 0]
+
+
+def test_more_probabilities_are_float16_and_what_is_beside_them_was_computed_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(results, "FLOAT32_NUMBERS", 5)
+    # Of the two first, float16 makes equals, of which class 0 would be first.
+    given = np.array([[0.4999, 0.49995, 1.5e-4], [1 - 1e-6, 1e-6, 0]], np.float32)
+    found = results.keep(given, np.array([1, 1]), np.array(["a", "b"]), SPEC)
+    assert found.probabilities.dtype == np.float16
+    assert found.probabilities[0, 0] == found.probabilities[0, 1] == 0.5
+    assert found.ranks.tolist() == [0, 1]
+    assert found.guesses.tolist() == [[1, 0, 2], [0, 1, 2]]
+    assert found.log_probabilities.tolist() == pytest.approx([-0.693247, -13.815511], rel=1e-6)
 
 
 def test_the_same_prediction_is_the_same_bytes_whenever_it_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
     results.write_prediction(Path("one.npz"), prediction())
     monkeypatch.setattr("time.time", lambda: 2e9)
-    turned = {"protocol": "ten_crop", "run_key": "0a1b2c3d"}
+    turned = {key: SPEC[key] for key in reversed(SPEC)}
     results.write_prediction(Path("two.npz"), prediction(spec=turned))
     assert Path("one.npz").read_bytes() == Path("two.npz").read_bytes()
 
@@ -47,6 +75,25 @@ def test_half_a_prediction_is_named() -> None:
     Path("ten_crop.npz").write_bytes(Path("ten_crop.npz").read_bytes()[:400])
     with pytest.raises(ValueError, match=r"ten_crop\.npz is no complete prediction"):
         results.read_prediction(Path("ten_crop.npz"))
+
+
+@pytest.mark.parametrize("name", ["labels.npy", "probabilities.npy"])
+def test_a_changed_byte_in_the_middle_is_found(name: str) -> None:
+    path = Path("ten_crop.npz")
+    results.write_prediction(path, prediction())
+    with zipfile.ZipFile(path) as archive:
+        place = archive.getinfo(name).header_offset + 30 + len(name) + 20 + 128  # its first number
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"ten_crop\.npz is no complete prediction .*CRC"):
+        results.read_prediction(path)
+
+
+def test_a_network_that_diverged_has_no_prediction() -> None:
+    nan = np.full((2, 2), np.nan, np.float32)
+    with pytest.raises(ValueError, match="NaN or infinity: the training diverged"):
+        results.keep(nan, np.array([1, 0]), np.array(["a", "b"]), SPEC)
 
 
 def test_a_runs_files_carry_the_specification_of_its_name() -> None:

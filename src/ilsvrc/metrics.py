@@ -1,8 +1,10 @@
-"""Arithmetic on class probabilities: errors in percent, their intervals, and calibration.
+"""Arithmetic on class probabilities: errors in percent, their intervals, likelihood, calibration, confusion.
 
-`probabilities` are `[N, K]`, finite, rows that sum to 1; `labels` are `[N]` whole numbers of 0 to K - 1.
+`judge` looks at probabilities `[N, K]` once, in blocks of rows; all else is arithmetic on the little that it keeps of
+each image.
 """
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,8 +12,11 @@ from numpy.typing import NDArray
 
 Probabilities = NDArray[np.floating[Any]]
 Labels = NDArray[np.integer[Any]]
+Floats = NDArray[np.floating[Any]]
 
 Z_95 = 1.959963984540054  # the normal distribution's 97.5 % point
+NUM_GUESSES = 5
+ROWS = 2048  # a block; of a thousand classes it is 8 MB
 
 
 class Interval(NamedTuple):
@@ -19,6 +24,58 @@ class Interval(NamedTuple):
 
     low: float
     high: float
+
+
+class Judgement(NamedTuple):
+    """What probabilities say of each image beside its label.
+
+    `log_probabilities` float32 `[N]` of the label, in nats; `ranks` int32 `[N]`, the label's place, 0 the most
+    probable; `guesses` int32 `[N, 5]` (K of fewer classes), the most probable first, and their `guess_probabilities`
+    float32; `squared_norms` float32 `[N]`, the sum of the squared probabilities. Of equally probable classes the one
+    of the smaller index comes first.
+    """
+
+    log_probabilities: NDArray[np.float32]
+    ranks: NDArray[np.int32]
+    guesses: NDArray[np.int32]
+    guess_probabilities: NDArray[np.float32]
+    squared_norms: NDArray[np.float32]
+
+
+def judge(probabilities: Probabilities, labels: Labels) -> Judgement:
+    """What `probabilities` `[N, K]` (0 to 1, rows that sum to 1) say of images whose classes are `labels` `[N]`.
+
+    Raises:
+        ValueError: no images, NaN, or labels that are none of the K classes.
+    """
+    _check(probabilities, labels)
+    parts = [_judge(probabilities[rows], labels[rows]) for rows in blocks(len(labels))]
+    return Judgement(*map(np.concatenate, zip(*parts, strict=True)))
+
+
+def _judge(probabilities: Probabilities, labels: Labels) -> Judgement:
+    if not np.isfinite(probabilities).all():
+        raise ValueError("probabilities hold NaN or infinity: the training diverged or the file is damaged")
+    own = probabilities[np.arange(len(labels)), labels]
+    first, their = guesses(probabilities)
+    return Judgement(
+        log_probabilities=logarithm(own),
+        ranks=ranks(probabilities, labels).astype(np.int32),
+        guesses=first,
+        guess_probabilities=their,
+        squared_norms=np.einsum("nk,nk->n", probabilities, probabilities).astype(np.float32),
+    )
+
+
+def blocks(num_rows: int) -> Iterator[slice]:
+    """Slices of `ROWS` rows that cover all."""
+    return (slice(start, start + ROWS) for start in range(0, num_rows, ROWS))
+
+
+def logarithm(probabilities: Floats) -> NDArray[np.float32]:
+    """Natural logarithm; a probability of 0 counts as the smallest that float32 holds: -87.3."""
+    logarithms: NDArray[np.float32] = np.log(np.maximum(probabilities, np.finfo(np.float32).tiny)).astype(np.float32)
+    return logarithms
 
 
 def ranks(probabilities: Probabilities, labels: Labels) -> NDArray[np.int64]:
@@ -34,14 +91,25 @@ def ranks(probabilities: Probabilities, labels: Labels) -> NDArray[np.int64]:
     return place
 
 
-def top_k_error_percent(probabilities: Probabilities, labels: Labels, k: int) -> float:
-    """Share of the images whose label is not among the `k` most probable classes; ties as in `ranks`.
+def guesses(probabilities: Probabilities) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """The five most probable classes `[N, 5]` and their probabilities, ties as in `ranks`; K of fewer classes."""
+    left = probabilities.astype(np.float32)  # a copy
+    images = np.arange(len(left))
+    found, their = [], []
+    for _ in range(min(NUM_GUESSES, left.shape[1])):
+        best = left.argmax(axis=1)  # of equals the first
+        found.append(best.astype(np.int32))
+        their.append(left[images, best])
+        left[images, best] = -1
+    return np.stack(found, axis=1), np.stack(their, axis=1)
+
+
+def top_k_error_percent(ranks: Labels, k: int, num_classes: int) -> float:
+    """Share of the images whose label is not among the `k` most probable classes.
 
     NaN where every class would count as a hit (`k` not below K): there is nothing to measure.
     """
-    if k >= probabilities.shape[1]:
-        return float("nan")
-    return float(100 * (ranks(probabilities, labels) >= k).mean())
+    return float(100 * (ranks >= k).mean()) if k < num_classes else float("nan")
 
 
 def wilson_interval_percent(error_percent: float, num_images: int) -> Interval:
@@ -53,22 +121,47 @@ def wilson_interval_percent(error_percent: float, num_images: int) -> Interval:
     return Interval(*(float(np.clip(end, 0, 100)) for end in (low, high)))  # NaN stays NaN
 
 
-def negative_log_likelihood(probabilities: Probabilities, labels: Labels) -> float:
-    """Mean of -ln p(label), in nats; a probability of 0 counts as the smallest that float32 holds."""
-    _check(probabilities, labels)
-    own = probabilities[np.arange(len(labels)), labels].astype(np.float64)
-    return float(-np.log(np.maximum(own, float(np.finfo(np.float32).tiny))).mean())
+def negative_log_likelihood(log_probabilities: Floats) -> float:
+    """Mean of -ln p(label), in nats."""
+    return float(-log_probabilities.astype(np.float64).mean())
 
 
-def expected_calibration_error_percent(probabilities: Probabilities, labels: Labels, bins: int = 15) -> float:
-    """Mean distance of confidence from accuracy over equal bins (Guo et al. 2017, equation 3)."""
-    _check(probabilities, labels)
-    confidence = probabilities.max(axis=1).astype(np.float64)
-    right = probabilities.argmax(axis=1) == labels
+def brier_score(log_probabilities: Floats, squared_norms: Floats) -> float:
+    """Mean squared distance of the probabilities from certainty of the label: 0 to 2 (Brier 1950, over all classes)."""
+    own = np.exp(log_probabilities.astype(np.float64))
+    return float((squared_norms.astype(np.float64) - 2 * own + 1).mean())
+
+
+class Bin(NamedTuple):
+    """Images whose highest probability lies in (`low`, `high`]: how sure the network was of them, and how right.
+
+    NaN where the bin holds no image.
+    """
+
+    low: float
+    high: float
+    num_images: int
+    confidence_percent: float
+    accuracy_percent: float
+
+
+def reliability(confidences: Floats, right: NDArray[np.bool_], bins: int = 15) -> list[Bin]:
+    """The reliability diagram: `bins` of equal width over the highest probability `[N]`, and `right` `[N]`."""
     # A bin holds its upper end: (0, 1/15], (1/15, 2/15] ...
-    places = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
-    gaps = np.bincount(places, weights=right - confidence, minlength=bins)
-    return float(100 * np.abs(gaps).sum() / len(labels))
+    sure = confidences.astype(np.float64)
+    places = np.clip(np.ceil(sure * bins).astype(np.int64) - 1, 0, bins - 1)
+    counts, sums, hits = (np.bincount(places, weights=each, minlength=bins) for each in (None, sure, right))
+    nan = float("nan")
+    return [
+        Bin(i / bins, (i + 1) / bins, int(n), *((100 * float(c) / n, 100 * float(h) / n) if n else (nan, nan)))
+        for i, (n, c, h) in enumerate(zip(counts, sums, hits, strict=True))
+    ]
+
+
+def expected_calibration_error_percent(bins: list[Bin]) -> float:
+    """Mean distance of confidence from accuracy over the bins, by their images (Guo et al. 2017, equation 3)."""
+    gaps = [b.num_images * abs(b.accuracy_percent - b.confidence_percent) for b in bins if b.num_images]
+    return float(sum(gaps) / sum(b.num_images for b in bins))
 
 
 def _check(probabilities: Probabilities, labels: Labels) -> None:
@@ -76,8 +169,6 @@ def _check(probabilities: Probabilities, labels: Labels) -> None:
     if probabilities.ndim != 2 or labels.shape != (len(probabilities),) or not len(labels):
         shapes = f"probabilities {list(probabilities.shape)}, labels {list(labels.shape)}"
         raise ValueError(f"{shapes}: not [N, K] and [N] with N > 0")
-    if not np.isfinite(probabilities).all():
-        raise ValueError("probabilities hold NaN or infinity: the training diverged or the file is damaged")
     if labels.min() < 0 or labels.max() >= probabilities.shape[1]:
         given = f"labels of {labels.min()} to {labels.max()}"
         raise ValueError(f"{given} do not fit {probabilities.shape[1]} classes of the predictions")

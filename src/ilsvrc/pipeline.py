@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 
-from ilsvrc import plugins, runs
+from ilsvrc import kept, plugins, runs
 from ilsvrc.config import Params
 from ilsvrc.section import parse
 
@@ -83,7 +83,11 @@ class Pipeline:
 
     def predictions(self) -> list[str]:
         """The predictions of every run by every protocol."""
-        return [_prediction(run, protocol) for run in self.runs for protocol in self.params.protocols]
+        return [str(kept.prediction_file(run, p)) for run in self.runs for p in self.params.protocols]
+
+    def damaged_predictions(self) -> list[str]:
+        """Predictions that are there but cut short or of an older format: Snakemake would take them as they are."""
+        return [file for file in self.predictions() if Path(file).exists() and not kept.is_whole(Path(file))]
 
     def prediction_groups(self, is_main_process: bool = True) -> dict[tuple[str, ...], list[str]]:
         """Protocols that one job predicts together -> the runs for which it does.
@@ -96,7 +100,7 @@ class Pipeline:
             return {tuple(group["protocols"]): group["runs"] for group in json.loads(GROUPS_FILE.read_text())}
         groups: dict[tuple[str, ...], list[str]] = {}
         for run in self.runs:
-            there = [p for p in self.params.protocols if Path(_prediction(run, p)).exists()]
+            there = [p for p in self.params.protocols if kept.is_whole(kept.prediction_file(run, p))]
             missing = [p for p in self.params.protocols if p not in there]
             for protocols in filter(None, (tuple(there), tuple(missing))):
                 groups.setdefault(protocols, []).append(run)
@@ -147,7 +151,3 @@ def keep_groups(groups: dict[tuple[str, ...], list[str]]) -> None:
 def rule_name(protocols: Sequence[str], all_protocols: Sequence[str]) -> str:
     """`predict`, with the protocols' names where it predicts only some of them."""
     return "_".join(("predict", *([] if tuple(protocols) == tuple(all_protocols) else protocols)))
-
-
-def _prediction(run: str, protocol: str) -> str:
-    return f"results/predictions/{run}/{protocol}.npz"

@@ -7,18 +7,22 @@ from, so that a file that was moved, pulled or left behind under other parameter
 import hashlib
 import json
 import os
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ilsvrc import plugins, runs
+from ilsvrc import half, kept, metrics, plugins, runs
+from ilsvrc.kept import PREDICTIONS as PREDICTIONS
+from ilsvrc.kept import prediction_file as prediction_file
 
 RUNS = Path("results/runs")
-PREDICTIONS = Path("results/predictions")
 PACKED = Path("data/packed")
 RUN_FILES = ("weights.safetensors", "weights.json", "history.csv", "run.json")
+
+FLOAT32_NUMBERS = 10_000_000  # predictions of more are kept in float16
 
 Info = dict[str, Any]
 
@@ -26,47 +30,85 @@ Info = dict[str, Any]
 class Prediction(NamedTuple):
     """What one protocol says of every image of the test split.
 
-    `probabilities` float32 `[N, K]`, `labels` int64 `[N]`, `images` `[N]` names; `spec` says what made them: run
-    key, protocol, revision, weights_sha256, manifest_sha256.
+    `probabilities` `[N, K]`: float32 up to 1e7 numbers, else float16; None where they were not read. What else is of
+    them was computed before that rounding, a row an image: `log_probabilities` float32 `[N]` of the label, `ranks`
+    int32 `[N]` of the label (0 the most probable), the five first `guesses` int32 `[N, 5]` (K of fewer classes) and
+    their `guess_probabilities` float32, and `squared_norms` float32 `[N]`, the sum of the squared probabilities. Of
+    equally probable classes the one of the smaller index comes first. `labels` int64 `[N]`, `images` `[N]` names.
+
+    `spec` says what made them: run key, protocol, revision, weights_sha256, manifest_sha256, form, and classes, their
+    names by index.
     """
 
-    probabilities: np.ndarray
     labels: np.ndarray
     images: np.ndarray
+    log_probabilities: np.ndarray
+    ranks: np.ndarray
+    guesses: np.ndarray
+    guess_probabilities: np.ndarray
+    squared_norms: np.ndarray
+    num_classes: int
     spec: Info
+    probabilities: np.ndarray | None = None
 
 
-def prediction_file(run: str, protocol: str) -> Path:
-    """Where a run's predictions by a protocol lie."""
-    return PREDICTIONS / run / f"{protocol}.npz"
+def keep(probabilities: np.ndarray, labels: np.ndarray, images: np.ndarray, spec: Info) -> Prediction:
+    """The prediction of class probabilities float32 `[N, K]`, as it is kept.
+
+    Raises:
+        ValueError: NaN among the probabilities, labels that are no classes, or numbers of images that differ.
+    """
+    judged = metrics.judge(probabilities, labels)
+    if len(images) != len(labels):
+        raise ValueError(f"{len(labels)} predictions of {len(images)} images; pack the data again")
+    return Prediction(
+        labels.astype(np.int64, copy=False),
+        images,
+        *judged,
+        num_classes=probabilities.shape[1],
+        spec=dict(spec),
+        probabilities=_rounded(probabilities.astype(np.float32, copy=False)),
+    )
+
+
+def _rounded(probabilities: np.ndarray) -> np.ndarray:
+    if probabilities.size <= FLOAT32_NUMBERS:
+        return probabilities
+    return np.concatenate([half.to_half(probabilities[rows]) for rows in metrics.blocks(len(probabilities))])
 
 
 def write_prediction(path: Path, prediction: Prediction) -> None:
     """Writes beside `path`, then renames: a reader never sees half a file. The same content is the same bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_suffix(".npz.part")
-    fields = {**prediction._asdict(), "spec": np.array(canonical(prediction.spec))}
+    about = {"format": kept.FORMAT, "num_classes": prediction.num_classes, "spec": prediction.spec}
     with beside.open("wb") as file:
-        np.savez(file, **fields)
+        with zipfile.ZipFile(file, "w") as archive:
+            archive.writestr(zipfile.ZipInfo(kept.ABOUT), canonical(about))
+            for name in kept.ARRAYS:
+                with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
+                    np.lib.format.write_array(member, getattr(prediction, name), allow_pickle=False)
         file.flush()
         os.fsync(file.fileno())
     beside.replace(path)
 
 
-def read_prediction(path: Path) -> Prediction:
-    """The predictions at `path`.
+def read_prediction(path: Path, probabilities: bool = True) -> Prediction:
+    """The predictions at `path`; without `probabilities` only what is small.
 
     Raises:
-        ValueError: the file is damaged or no prediction.
+        ValueError: the file is damaged, of another format or no prediction.
     """
+    about = kept.about(path)
+    names = kept.ARRAYS if probabilities else [name for name in kept.ARRAYS if name != "probabilities"]
     try:
         with np.load(path, allow_pickle=False) as file:
-            fields = {name: file[name] for name in Prediction._fields}
-        return Prediction(**{**fields, "spec": json.loads(str(fields["spec"]))})
-    except FileNotFoundError:
+            arrays = {name: file[name] for name in names}
+        return Prediction(**arrays, num_classes=about["num_classes"], spec=about["spec"])
+    except OSError:
         raise
     except Exception as error:
-        raise ValueError(f"{path} is no complete prediction ({error}); remove it and run snakemake again") from error
+        raise ValueError(f"{path} is no complete prediction ({error})") from error
 
 
 def read_json(path: Path) -> Info:

@@ -5,7 +5,6 @@ import json
 from pathlib import Path
 
 import fake_results
-import numpy as np
 import pytest
 
 from ilsvrc import results
@@ -36,8 +35,8 @@ def test_a_row_a_run_and_protocol() -> None:
     rows = run_score(run)
     assert list(rows[0]) == [
         "run", "dataset", "architecture", "recipe", "seed", "protocol", "members", "num_images",
-        "top1_error_percent", "top5_error_percent", "parameters", "multiply_adds", "train_seconds",
-        "images_per_second",
+        "top1_error_percent", "top5_error_percent", "negative_log_likelihood", "expected_calibration_error_percent",
+        "brier_score", "parameters", "multiply_adds", "train_seconds", "images_per_second",
     ]  # fmt: skip
     assert [(row["protocol"], row["top1_error_percent"]) for row in rows] == [
         ("single_crop", "25.0"),
@@ -188,10 +187,12 @@ def test_each_protocol_is_logged_under_its_trainings_run(monkeypatch: pytest.Mon
     assert logged[0][2]["top1_error_percent"] == 12.5
 
 
-def test_nan_probabilities_stop_the_scores() -> None:
+def test_a_damaged_prediction_is_named_and_removed(capsys: pytest.CaptureFixture) -> None:
     run = fake_results.run()
     fake_results.write_run(run)
-    sha256 = results.read_json(results.RUNS / run.name / "weights.json")["weights_sha256"]
-    fake_results.write_prediction(run, "ten_crop", sha256, np.full((8, 6), np.nan, np.float32))
-    with pytest.raises(ValueError, match="NaN"):
+    path = results.prediction_file(run.name, "ten_crop")
+    path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(ValueError, match=rf"{path} is no complete prediction .* it is removed: run snakemake again"):
         run_score(run)
+    assert not path.exists()
+    assert results.prediction_file(run.name, "single_crop").exists()

@@ -3,8 +3,11 @@
 import fcntl
 import subprocess
 import sys
+from pathlib import Path
 
-from ilsvrc import pipeline
+import numpy as np
+
+from ilsvrc import pipeline, results
 from ilsvrc.config import load
 
 FRESH = {"acquire": 1, "pack": 2, "train": 3, "predict": 3, "score": 1, "report": 1, "record": 1}
@@ -18,6 +21,14 @@ except SystemExit as end:
     assert not end.code
 assert not {"torch", "ffcv", "mlflow", "sklearn", "numba"} & set(sys.modules), "a dry run imports what it does not need"
 """
+
+
+def keep(folder: Path, run: str, protocol: str) -> Path:
+    """A whole file of predictions."""
+    path = folder / "results/predictions" / run / f"{protocol}.npz"
+    found = results.keep(np.array([[0.25, 0.75]], np.float32), np.array([1]), np.array(["a.jpg"]), {})
+    results.write_prediction(path, found)
+    return path
 
 
 def test_default_book_lists_every_job_once(checkout):
@@ -67,14 +78,23 @@ def test_protocols_that_are_missing_are_predicted_together_apart_from_those_that
     both = ("single_crop", "ten_crop")
     assert flow.prediction_groups() == {both: list(flow.runs)}
     first = next(iter(flow.runs))
-    there = checkout.folder / "results/predictions" / first / "single_crop.npz"
-    there.parent.mkdir(parents=True)
-    there.touch()
+    keep(checkout.folder, first, "single_crop")
     assert flow.prediction_groups() == {
         ("single_crop",): [first],
         ("ten_crop",): [first],
         both: list(flow.runs)[1:],
     }
+
+
+def test_a_damaged_prediction_is_predicted_with_what_is_missing(monkeypatch, checkout):
+    monkeypatch.chdir(checkout.folder)
+    flow = pipeline.Pipeline(load())
+    first = next(iter(flow.runs))
+    keep(checkout.folder, first, "single_crop")
+    damaged = keep(checkout.folder, first, "ten_crop")
+    damaged.write_bytes(damaged.read_bytes()[:300])
+    assert flow.damaged_predictions() == [f"results/predictions/{first}/ten_crop.npz"]
+    assert flow.prediction_groups()[("ten_crop",)] == [first]
 
 
 def test_jobs_that_a_cluster_starts_see_the_groups_of_the_main_process(monkeypatch, checkout):
@@ -83,8 +103,7 @@ def test_jobs_that_a_cluster_starts_see_the_groups_of_the_main_process(monkeypat
     groups = flow.prediction_groups()
     pipeline.keep_groups(groups)
     first = next(iter(flow.runs))
-    (checkout.folder / "results/predictions" / first).mkdir(parents=True)
-    (checkout.folder / "results/predictions" / first / "ten_crop.npz").touch()
+    keep(checkout.folder, first, "ten_crop")
     assert flow.prediction_groups(is_main_process=False) == groups
     assert flow.prediction_groups() != groups
 

@@ -24,7 +24,9 @@ TINY = {
 }
 SCORES_COLUMNS = [
     *("run", "dataset", "architecture", "recipe", "seed", "protocol", "members", "num_images"),
-    *("top1_error_percent", "top5_error_percent", "parameters", "multiply_adds", "train_seconds", "images_per_second"),
+    *("top1_error_percent", "top5_error_percent"),
+    *("negative_log_likelihood", "expected_calibration_error_percent", "brier_score"),
+    *("parameters", "multiply_adds", "train_seconds", "images_per_second"),
 ]
 
 
@@ -116,6 +118,17 @@ def test_a_prediction_that_was_deleted_is_made_again(tmp_path, done):
     aside = shutil.move(there, tmp_path / "ten_crop.npz")
     assert done.jobs()["predict_ten_crop"] == 1
     shutil.move(aside, there)
+    assert done.jobs() == {}
+
+
+def test_a_damaged_prediction_is_named_and_made_again(done):
+    run = rows(done.folder / "results/scores.csv")[0]["run"]
+    there = done.folder / "results/predictions" / run / "ten_crop.npz"
+    whole = there.read_bytes()
+    there.write_bytes(whole[:1000])
+    again = done.snakemake()
+    assert f"{run}/ten_crop.npz is damaged or of an older format: it is made again" in again.stderr
+    assert there.read_bytes() == whole
     assert done.jobs() == {}
 
 

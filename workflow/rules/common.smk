@@ -77,6 +77,14 @@ def work_folder(wildcards):
     return f"work/{wildcards.run.rsplit('-', 1)[1]}"
 
 
+def damaged_predictions():
+    """Names files of predictions that are cut short or of an older format."""
+    damaged = PIPELINE.damaged_predictions()
+    for path in damaged:
+        print(f"{path} is damaged or of an older format: it is made again", file=sys.stderr)
+    return damaged
+
+
 def not_recorded():
     """Why DVC cannot record this run, or nothing: it reads params.yaml, not the command line."""
     changed = workflow.overwrite_configfiles or workflow.config_settings.config

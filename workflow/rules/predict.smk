@@ -1,5 +1,9 @@
 PREDICTION_GROUPS = PIPELINE.prediction_groups(workflow.is_main_process)
 
+# A damaged file is made again by the plain command, and a dry run lists it.
+if workflow.is_main_process and not getattr(workflow.dag_settings, "targets", True):
+    workflow.dag_settings.forcerun = {*workflow.dag_settings.forcerun, *damaged_predictions()}
+
 
 # One rule for each set of protocols that one job predicts together: nearly always one rule, all protocols.
 for protocols, names in PREDICTION_GROUPS.items():

@@ -12,7 +12,8 @@ from ilsvrc.results import Info, Prediction
 
 COLUMNS = (
     "run", "dataset", "architecture", "recipe", "seed", "protocol", "members", "num_images",
-    "top1_error_percent", "top5_error_percent", "parameters", "multiply_adds", "train_seconds", "images_per_second",
+    "top1_error_percent", "top5_error_percent", "negative_log_likelihood", "expected_calibration_error_percent",
+    "brier_score", "parameters", "multiply_adds", "train_seconds", "images_per_second",
 )  # fmt: skip
 CURVE_COLUMNS = ("run", "dataset", "architecture", "recipe", "seed", "epoch")
 
@@ -24,14 +25,11 @@ def score(run: Info, protocol: str, prediction: Prediction, counts: Mapping[str,
 
     `run` is run.json's content, `counts` the network's parameters and multiply_adds.
     """
-    probabilities, labels = prediction.probabilities, prediction.labels
     return {
         **_identity(run),
         "protocol": protocol,
         "members": 1,
-        "num_images": len(labels),
-        "top1_error_percent": metrics.top_k_error_percent(probabilities, labels, 1),
-        "top5_error_percent": metrics.top_k_error_percent(probabilities, labels, 5),
+        **measured(prediction),
         "parameters": counts["parameters"],
         "multiply_adds": counts["multiply_adds"],
         "train_seconds": run["train_seconds"],
@@ -39,13 +37,23 @@ def score(run: Info, protocol: str, prediction: Prediction, counts: Mapping[str,
     }
 
 
-def calibration(prediction: Prediction) -> dict[str, float]:
-    """What tracking keeps beside a row's errors."""
-    given = prediction.probabilities, prediction.labels
+def measured(prediction: Prediction) -> Row:
+    """The figures of a row that come from its predictions."""
+    ranks, num_classes = prediction.ranks, prediction.num_classes
+    bins = reliability(prediction)
     return {
-        "negative_log_likelihood": metrics.negative_log_likelihood(*given),
-        "expected_calibration_error_percent": metrics.expected_calibration_error_percent(*given),
+        "num_images": len(ranks),
+        "top1_error_percent": metrics.top_k_error_percent(ranks, 1, num_classes),
+        "top5_error_percent": metrics.top_k_error_percent(ranks, 5, num_classes),
+        "negative_log_likelihood": metrics.negative_log_likelihood(prediction.log_probabilities),
+        "expected_calibration_error_percent": metrics.expected_calibration_error_percent(bins),
+        "brier_score": metrics.brier_score(prediction.log_probabilities, prediction.squared_norms),
     }
+
+
+def reliability(prediction: Prediction) -> list[metrics.Bin]:
+    """The bins of its reliability diagram."""
+    return metrics.reliability(prediction.guess_probabilities[:, 0], prediction.ranks == 0)
 
 
 def curve(run: Info, history: Path) -> list[Row]:

@@ -17,7 +17,7 @@ import torch
 from ilsvrc import hardware, plugins, prediction, results, runs
 from ilsvrc.loading import batches
 from ilsvrc.prediction import Predictor
-from ilsvrc.results import Info, Prediction
+from ilsvrc.results import Info
 from ilsvrc.stages import _network, _stage
 from ilsvrc.training import precision
 
@@ -39,7 +39,7 @@ def main(given: argparse.Namespace) -> None:
     names = image_names(given.images)
     for path, protocol in zip(given.output, protocols, strict=True):
         spec = specification(given.run, protocol, protocols[protocol].revision, weights, manifest)
-        results.write_prediction(path, Prediction(found[protocol], labels, names, spec))
+        results.write_prediction(path, results.keep(found[protocol], labels, names, spec))
     _stage.say(
         f"predicted {given.run} by {', '.join(protocols)}: {len(labels)} images of {len(steps.passes)} views, "
         f"{len(labels) / seconds:.0f} images/s, {number_format} on {device}"
@@ -103,6 +103,7 @@ def specification(run: str, protocol: str, revision: int, weights: Info, manifes
         "weights_sha256": weights["weights_sha256"],
         "manifest_sha256": manifest["content_sha256"],
         "form": manifest["spec"],
+        "classes": weights["classes"],
     }
 
 

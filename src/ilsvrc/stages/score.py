@@ -23,16 +23,29 @@ def main(given: argparse.Namespace) -> None:
         counts = count(info, weights)
         curve_rows += scores.curve(info, results.RUNS / run / "history.csv")
         for protocol in spec["protocols"]:
-            prediction = results.read_prediction(results.prediction_file(run, protocol))
+            prediction = read(results.prediction_file(run, protocol))
             results.check_prediction(run, protocol, prediction, weights)
             rows.append(scores.score(info, protocol, prediction, counts) | swept_values(weights, spec["swept"]))
-            track(info, rows[-1], scores.calibration(prediction))
+            track(info, rows[-1])
     columns = list(dict.fromkeys([*scores.CURVE_COLUMNS, *(key for row in curve_rows for key in row)]))
     results.write_text(given.curves, scores.as_csv(curve_rows, columns))
     results.write_text(given.metrics, json.dumps(scores.tree(rows, spec["swept"]), indent=2) + "\n")
     results.write_text(given.scores, scores.as_csv(rows, [*scores.COLUMNS, *spec["swept"]]))
     for line in scores.result_lines(rows, spec["swept"]):
         _stage.say(line)
+
+
+def read(path: Path) -> results.Prediction:
+    """Predictions without their probabilities; a damaged file is removed, so that the same command makes it again.
+
+    Raises:
+        ValueError: it was damaged; the message names it.
+    """
+    try:
+        return results.read_prediction(path, probabilities=False)
+    except ValueError as error:
+        path.unlink()
+        raise ValueError(f"{error}; it is removed: run snakemake again, which makes it anew") from error
 
 
 def choose_runs(runs: list[str], protocols: list[str], partial: bool) -> list[str]:
@@ -63,12 +76,17 @@ def swept_values(weights: results.Info, swept: Sequence[str]) -> dict[str, Any]:
     return {key: spec.crop_px if key == "crop_px" else getattr(spec.recipe, key) for key in swept}
 
 
-def track(info: results.Info, row: scores.Row, calibration: Mapping[str, float]) -> None:
+TRACKED = (
+    "top1_error_percent", "top5_error_percent", "negative_log_likelihood", "expected_calibration_error_percent",
+    "brier_score",
+)  # fmt: skip
+
+
+def track(info: results.Info, row: scores.Row) -> None:
     """Logs a row as a protocol of the training's run in MLflow."""
     run_id = Path("work") / info["key"] / "mlflow_run"
     parent = run_id.read_text().strip() if run_id.exists() else None
-    measured = {key: row[key] for key in ("top1_error_percent", "top5_error_percent")} | calibration
-    known = {key: value for key, value in measured.items() if not math.isnan(value)}
+    known = {key: row[key] for key in TRACKED if not math.isnan(row[key])}
     tracking.log_protocol(parent, row["protocol"], known, {"num_images": str(row["num_images"])})
 
 

@@ -1,0 +1,51 @@
+"""Kept predictions as the pipeline sees them: where they lie, and whether a file is one. The standard library only.
+
+A file is a zip that numpy reads (NPZ): one member an array, and `about.json`, which a dry run can read without numpy.
+"""
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+PREDICTIONS = Path("results/predictions")
+FORMAT = 2  # 1: probabilities, labels, images and spec alone
+ABOUT = "about.json"
+ARRAYS = (
+    "labels", "images", "log_probabilities", "ranks", "guesses", "guess_probabilities", "squared_norms",
+    "probabilities",
+)  # fmt: skip
+
+
+def prediction_file(run: str, protocol: str) -> Path:
+    """Where a run's predictions by a protocol lie."""
+    return PREDICTIONS / run / f"{protocol}.npz"
+
+
+def about(path: Path) -> dict[str, Any]:
+    """What the file of predictions at `path` says of itself: format, num_classes, spec.
+
+    Raises:
+        ValueError: it is cut short, of another format or no file of predictions; the message names it.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            found: dict[str, Any] = json.loads(archive.read(ABOUT)) if ABOUT in archive.namelist() else {"format": 1}
+            absent = {f"{name}.npy" for name in ARRAYS} - set(archive.namelist())
+    except OSError:
+        raise
+    except Exception as error:  # whatever zipfile makes of bytes that are no zip
+        raise ValueError(f"{path} is no complete prediction ({error})") from error
+    if found["format"] != FORMAT:
+        raise ValueError(f"{path} is of format {found['format']}, not {FORMAT}")
+    if absent:
+        raise ValueError(f"{path} is no complete prediction ({', '.join(sorted(absent))} missing)")
+    return found
+
+
+def is_whole(path: Path) -> bool:
+    """Whether `path` is a file of predictions of this format; a look at its ends, not at all its bytes."""
+    try:
+        return bool(about(path))
+    except (ValueError, FileNotFoundError):
+        return False
