@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ilsvrc import results, runs
+from ilsvrc import members, results, runs
 from ilsvrc.recipe import Recipe
 
 FORM = runs.FormSpec(data="digits", short_side_px=91, upscale=True, encoding="raw")
@@ -88,10 +88,18 @@ def history(run: runs.Run, epochs: int = 3) -> str:
     return "\n".join(lines) + "\n"
 
 
-def data_spec(*members: runs.Run, swept: Sequence[str] = ()) -> str:
+def data_spec(*named: runs.Run, swept: Sequence[str] = (), **more: Any) -> str:
     """`--spec` of score and report."""
-    names = [member.name for member in members]
-    return json.dumps({"runs": names, "protocols": ["single_crop", "ten_crop"], "swept": list(swept)})
+    names = [run.name for run in named]
+    return json.dumps({"runs": names, "protocols": ["single_crop", "ten_crop"], "swept": list(swept), **more})
+
+
+def ensemble(name: str, *of: runs.Run, together: bool = False, average: str = "probabilities") -> dict[str, Any]:
+    """An entry of the specification's `ensembles`."""
+    protocols = [["single_crop", "ten_crop"]] if together else [["single_crop"], ["ten_crop"]]
+    networks = members.composition(run.spec.architecture for run in of)
+    names = [run.name for run in of]
+    return {"name": name, "networks": networks, "members": names, "protocols": protocols, "average": average}
 
 
 def at(folder: Path) -> dict[str, Path]:

@@ -127,3 +127,48 @@ def test_calibration_error_weighs_each_bin_by_its_images() -> None:
 def test_calibration_error_of_certainty_that_is_right_is_0() -> None:
     bins = metrics.reliability(np.ones(3), np.ones(3, bool))
     assert metrics.expected_calibration_error_percent(bins) == 0
+
+
+def test_class_errors_count_each_classs_images() -> None:
+    counts, errors = metrics.class_errors(np.array([0, 2, 0, 1]), np.array([0, 0, 2, 2]), 3)
+    assert counts.tolist() == [2, 0, 2]
+    assert errors[[0, 2]].tolist() == [50, 50]
+    assert math.isnan(errors[1])
+
+
+LABELS, FIRST = np.array([0, 0, 0, 1, 1, 2, 2, 2]), np.array([0, 1, 1, 1, 0, 0, 0, 1])
+
+
+def test_confusion_counts_labels_in_rows_and_guesses_in_columns() -> None:
+    assert metrics.confusion(LABELS, FIRST, 3).tolist() == [[1, 2, 0], [1, 1, 0], [2, 1, 0]]
+
+
+def test_the_worst_confusions_come_first_and_right_answers_never() -> None:
+    assert metrics.worst_confusions(LABELS, FIRST, 3, 3) == [(0, 1, 2), (2, 0, 2), (1, 0, 1)]
+    assert metrics.worst_confusions(LABELS, LABELS, 3, 3) == []
+
+
+def test_few_discordant_images_are_tested_exactly() -> None:
+    # Of 10 one network is wrong alone about 9, the other about 1: 2 (1 + 10) / 2^10.
+    first, second = np.array([True] * 9 + [False] + [True]), np.array([False] * 9 + [True] + [True])
+    found = metrics.mcnemar(first, second)
+    assert found[:3] == (9, 1, "exact")
+    assert found.p_value == pytest.approx(22 / 1024)
+    assert metrics.mcnemar(second, first).p_value == pytest.approx(22 / 1024)
+
+
+def test_many_discordant_images_are_tested_by_chi_squared_with_continuity_correction() -> None:
+    # 25 and 10 alone: (15 - 1)^2 / 35 = 5.6, whose upper tail with one degree of freedom is 0.01796.
+    first = np.array([True] * 25 + [False] * 110)
+    second = np.array([False] * 25 + [True] * 10 + [False] * 100)
+    found = metrics.mcnemar(first, second)
+    assert found[:3] == (25, 10, "chi_squared")
+    assert found.statistic == pytest.approx(5.6)
+    assert found.p_value == pytest.approx(0.01796, abs=1e-5)
+
+
+def test_networks_that_are_wrong_about_the_same_images_do_not_differ() -> None:
+    wrong = np.array([True, False, True])
+    assert metrics.mcnemar(wrong, wrong) == (0, 0, "exact", pytest.approx(float("nan"), nan_ok=True), 1.0)
+    half = np.array([True] * 20 + [False] * 20)
+    assert metrics.mcnemar(half, ~half).p_value == 1

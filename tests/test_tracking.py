@@ -191,3 +191,13 @@ def test_four_processes_that_connect_first_at_once_all_succeed(tmp_path):
     ended = [process.communicate(timeout=60) for process in start]
     assert [process.returncode for process in start] == [0] * 4, ended
     assert len({out for out, _ in ended}) == 1
+
+
+def test_an_ensembles_run_is_found_again_by_its_name_and_members(id_file):
+    tags = {"kind": "ensemble", "members": "0a1b2c3d 4e5f6071"}
+    first = tracking.open_ensemble("ensemble/five", tags)
+    assert tracking.open_ensemble("ensemble/five", tags) == first
+    assert tracking.open_ensemble("ensemble/five", {**tags, "members": "0a1b2c3d"}) != first
+    client, _ = tracking.connect()
+    assert client.get_run(first).data.tags["kind"] == "ensemble"
+    assert client.get_run(first).info.run_name == "ensemble/five"

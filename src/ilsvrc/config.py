@@ -46,6 +46,37 @@ class Data(Section):
     verify: Literal["structure", "decode", "full"] = "decode"  # how far pictures are checked when they are packed
 
 
+class Ensemble(Section):
+    """Networks whose kept predictions are averaged: a row of the scores for each protocol, without a forward pass.
+
+    `members` names runs of params.yaml: `[alexnet]` all of that architecture, `{alexnet: 5}` the first five, in the
+    order of architectures, sweep and seeds; `members.py` says how else. `protocols` are those of params.yaml unless
+    some are named; with `together` they are averaged too (VGG's "multi-crop & dense"). `average: log_probabilities`
+    is the geometric mean. An ensemble that is a list is its members.
+    """
+
+    members: Annotated[dict[str, Positive | None], Field(min_length=1)]  # how many of each: None for all
+    protocols: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    together: bool = False
+    average: Literal["probabilities", "log_probabilities"] = "probabilities"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _list_is_members(cls, given: Any) -> Any:
+        return {"members": given} if isinstance(given, (list, str)) else given
+
+    @field_validator("members", mode="before")
+    @classmethod
+    def _list_is_all_of_each(cls, given: Any) -> Any:
+        names = [given] if isinstance(given, str) else given
+        return dict.fromkeys(_unique(tuple(map(str, names)))) if isinstance(names, (list, tuple)) else names
+
+    @field_validator("protocols")
+    @classmethod
+    def _protocols_differ(cls, given: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        return given and _unique(given)
+
+
 class Params(Section):
     """The experiment book, params.yaml."""
 
@@ -57,6 +88,7 @@ class Params(Section):
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
     protocols: Annotated[tuple[str, ...], Field(min_length=1)]
     sweep: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(default={})
+    ensembles: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")], Ensemble] = Field(default={})
 
     @model_validator(mode="before")
     @classmethod
@@ -83,6 +115,12 @@ class Params(Section):
     @classmethod
     def _seeds_differ(cls, given: tuple[int, ...]) -> tuple[int, ...]:
         return _unique(given)
+
+    @model_validator(mode="after")
+    def _ensembles_are_called_like_no_network(self) -> "Params":
+        for name in set(self.ensembles) & set(self.architectures):
+            raise ValueError(f"ensembles.{name} is called like one of the architectures; give it a name of its own")
+        return self
 
     @model_validator(mode="after")
     def _path_is_there_where_it_is_asked_for(self) -> "Params":

@@ -17,6 +17,14 @@ ARRAYS = (
 )  # fmt: skip
 
 
+class DamagedError(ValueError):
+    """A file of predictions that is cut short, changed, of another format or none at all: it has to be made again."""
+
+    def __init__(self, path: Path, why: object) -> None:
+        super().__init__(f"{path} {why}")
+        self.path = path
+
+
 def prediction_file(run: str, protocol: str) -> Path:
     """Where a run's predictions by a protocol lie."""
     return PREDICTIONS / run / f"{protocol}.npz"
@@ -26,7 +34,7 @@ def about(path: Path) -> dict[str, Any]:
     """What the file of predictions at `path` says of itself: format, num_classes, spec.
 
     Raises:
-        ValueError: it is cut short, of another format or no file of predictions; the message names it.
+        DamagedError: it is cut short, of another format or no file of predictions.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -35,11 +43,11 @@ def about(path: Path) -> dict[str, Any]:
     except OSError:
         raise
     except Exception as error:  # whatever zipfile makes of bytes that are no zip
-        raise ValueError(f"{path} is no complete prediction ({error})") from error
+        raise DamagedError(path, f"is no complete prediction ({error})") from error
     if found["format"] != FORMAT:
-        raise ValueError(f"{path} is of format {found['format']}, not {FORMAT}")
+        raise DamagedError(path, f"is of format {found['format']}, not {FORMAT}")
     if absent:
-        raise ValueError(f"{path} is no complete prediction ({', '.join(sorted(absent))} missing)")
+        raise DamagedError(path, f"is no complete prediction ({', '.join(sorted(absent))} missing)")
     return found
 
 
@@ -47,5 +55,5 @@ def is_whole(path: Path) -> bool:
     """Whether `path` is a file of predictions of this format; a look at its ends, not at all its bytes."""
     try:
         return bool(about(path))
-    except (ValueError, FileNotFoundError):
+    except (DamagedError, FileNotFoundError):
         return False

@@ -4,6 +4,7 @@
 each image.
 """
 
+import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ Floats = NDArray[np.floating[Any]]
 
 Z_95 = 1.959963984540054  # the normal distribution's 97.5 % point
 NUM_GUESSES = 5
+EXACT_BELOW = 25  # images on which two networks differ
 ROWS = 2048  # a block; of a thousand classes it is 8 MB
 
 
@@ -162,6 +164,62 @@ def expected_calibration_error_percent(bins: list[Bin]) -> float:
     """Mean distance of confidence from accuracy over the bins, by their images (Guo et al. 2017, equation 3)."""
     gaps = [b.num_images * abs(b.accuracy_percent - b.confidence_percent) for b in bins if b.num_images]
     return float(sum(gaps) / sum(b.num_images for b in bins))
+
+
+def class_errors(ranks: Labels, labels: Labels, num_classes: int) -> tuple[NDArray[np.int64], Floats]:
+    """Images of each class `[K]`, and the top-1 error in percent of each `[K]`, NaN where there is no image."""
+    counts = np.bincount(labels, minlength=num_classes)
+    wrong = np.bincount(labels[ranks > 0], minlength=num_classes)
+    return counts, np.where(counts > 0, 100.0 * wrong / np.maximum(counts, 1), np.nan)
+
+
+def confusion(labels: Labels, first: Labels, num_classes: int) -> NDArray[np.int64]:
+    """Counts `[K, K]` of images by label (rows) and first guess (columns)."""
+    places = labels.astype(np.int64) * num_classes + first
+    return np.bincount(places, minlength=num_classes**2).reshape(num_classes, num_classes)
+
+
+class Confused(NamedTuple):
+    """How many images of class `label` were taken for class `guess`."""
+
+    label: int
+    guess: int
+    num_images: int
+
+
+def worst_confusions(labels: Labels, first: Labels, num_classes: int, most: int) -> list[Confused]:
+    """The `most` frequent mistakes, the most frequent first, then by label and guess; memory for those made only."""
+    wrong = labels != first
+    places, counts = np.unique(labels[wrong].astype(np.int64) * num_classes + first[wrong], return_counts=True)
+    worst = np.argsort(-counts, kind="stable")[:most]
+    return [Confused(int(places[i]) // num_classes, int(places[i]) % num_classes, int(counts[i])) for i in worst]
+
+
+class McNemar(NamedTuple):
+    """McNemar's test of two networks on the same images: whether one is wrong more often than the other.
+
+    `only_first`, `only_second`: images that it alone gets wrong. `test` is `exact` (two-sided binomial) for fewer than
+    25 such images, else `chi_squared` with continuity correction and one degree of freedom; `statistic` is its value,
+    NaN for the exact test.
+    """
+
+    only_first: int
+    only_second: int
+    test: str
+    statistic: float
+    p_value: float
+
+
+def mcnemar(first_wrong: NDArray[np.bool_], second_wrong: NDArray[np.bool_]) -> McNemar:
+    """McNemar 1947, corrected as by Edwards 1948; `[N]` each, over the same images."""
+    only_first = int((first_wrong & ~second_wrong).sum())
+    only_second = int((second_wrong & ~first_wrong).sum())
+    n = only_first + only_second
+    if n < EXACT_BELOW:
+        tail = sum(math.comb(n, i) for i in range(min(only_first, only_second) + 1))
+        return McNemar(only_first, only_second, "exact", float("nan"), min(1.0, 2 * tail / 2**n))
+    statistic = max(0, abs(only_first - only_second) - 1) ** 2 / n
+    return McNemar(only_first, only_second, "chi_squared", statistic, math.erfc((statistic / 2) ** 0.5))
 
 
 def _check(probabilities: Probabilities, labels: Labels) -> None:

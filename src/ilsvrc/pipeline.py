@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 
-from ilsvrc import kept, plugins, runs
+from ilsvrc import kept, members, plugins, runs
 from ilsvrc.config import Params
 from ilsvrc.section import parse
 
@@ -24,6 +24,7 @@ class Pipeline:
     def __init__(self, params: Params) -> None:
         self.params = params
         self.runs = {run.name: run for run in runs.expand(params)}
+        self.ensembles = members.find(params, self.runs)
         self.trained = {run.name: run for run in runs.with_those_before(self.runs.values())}
         train, test = runs.form_spec(params), runs.test_form_spec(params)
         self.raw = f"data/raw/{train.data}"
@@ -48,14 +49,10 @@ class Pipeline:
 
     @property
     def results_spec(self) -> str:
-        """What scores and report depend on: the runs, the protocols and the swept keys."""
-        return json.dumps(
-            {
-                "runs": list(self.runs),
-                "protocols": list(self.params.protocols),
-                "swept": list(self.params.sweep),
-            }
-        )
+        """What scores and report depend on: the runs, the protocols, the swept keys and the ensembles."""
+        ensembles = [ensemble.model_dump() for ensemble in self.ensembles]
+        spec = {"runs": list(self.runs), "protocols": list(self.params.protocols), "swept": list(self.params.sweep)}
+        return json.dumps(spec | ({"ensembles": ensembles} if ensembles else {}))
 
     @property
     def whole_spec(self) -> str:

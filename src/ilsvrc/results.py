@@ -97,7 +97,7 @@ def read_prediction(path: Path, probabilities: bool = True) -> Prediction:
     """The predictions at `path`; without `probabilities` only what is small.
 
     Raises:
-        ValueError: the file is damaged, of another format or no prediction.
+        kept.DamagedError: the file is damaged, of another format or no prediction.
     """
     about = kept.about(path)
     names = kept.ARRAYS if probabilities else [name for name in kept.ARRAYS if name != "probabilities"]
@@ -108,7 +108,7 @@ def read_prediction(path: Path, probabilities: bool = True) -> Prediction:
     except OSError:
         raise
     except Exception as error:
-        raise ValueError(f"{path} is no complete prediction ({error})") from error
+        raise kept.DamagedError(path, f"is no complete prediction ({error})") from error
 
 
 def read_json(path: Path) -> Info:

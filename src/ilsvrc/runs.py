@@ -77,7 +77,7 @@ class Run(Section):
     @cached_property
     def name(self) -> str:
         """The run's folder under results/runs and results/predictions; its end is the specification's key."""
-        changes = "".join(f",{key}={_readable(value)}" for key, value in sorted(self.changes.items()))
+        changes = "".join(f",{key}={readable(value)}" for key, value in sorted(self.changes.items()))
         start = f"{self.spec.form.data}/{self.spec.architecture}/{(self.recipe_name + changes)[:120]}"
         return f"{start}/seed={self.spec.seed}-{key8(self.spec)}"
 
@@ -247,7 +247,8 @@ def _sha256(path: str) -> str:
         raise ValueError(f"start_from: {path} cannot be read ({error.strerror}); name a file of weights") from None
 
 
-def _readable(value: Any) -> str:
+def readable(value: Any) -> str:
+    """A recipe's value as it stands in names."""
     if isinstance(value, (tuple, list)):
-        return "-".join(map(_readable, value))
+        return "-".join(map(readable, value))
     return f"{value:g}" if isinstance(value, float) else f"{value}".rsplit("/", 1)[-1]  # a path is no folders here

@@ -2,7 +2,7 @@
 
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -48,9 +48,9 @@ def _explain(model: type[BaseModel], error: Any, where: str) -> str:
 
 def _section(model: type[BaseModel], loc: tuple[Any, ...]) -> type[BaseModel]:
     for part in loc[:-1]:
-        inner = model.model_fields[part].annotation if part in model.model_fields else None
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
-            model = inner
+        kept = model.model_fields[part].annotation if part in model.model_fields else None
+        inner = [each for each in (kept, *get_args(kept)) if isinstance(each, type) and issubclass(each, BaseModel)]
+        model = inner[0] if inner else model
     return model
 
 

@@ -149,6 +149,19 @@ def log_protocol(parent: str | None, protocol: str, metrics: Mapping[str, float]
     client.set_terminated(run.info.run_id)
 
 
+@never_stops_training
+def open_ensemble(name: str, tags: Mapping[str, str]) -> str | None:
+    """The id of an ensemble's run: the one of this name and these members, or a new one."""
+    client, experiment = connect()
+    wanted = f"tags.kind = 'ensemble' and attributes.run_name = '{name}'"
+    for run in client.search_runs([experiment], wanted):
+        if run.data.tags.get("members") == tags["members"]:
+            return str(run.info.run_id)
+    run = client.create_run(experiment, run_name=name, tags=dict(tags))
+    client.set_terminated(run.info.run_id)
+    return str(run.info.run_id)
+
+
 def kept_id(id_file: Path) -> str | None:
     """The id of the run that `id_file` keeps, None where there is none."""
     return id_file.read_text().strip() or None if id_file.exists() else None

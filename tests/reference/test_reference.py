@@ -48,7 +48,14 @@ def test_years_models_and_crops_are_plausible():
 
 
 def test_architectures_are_ours():
-    assert {row.architecture for row in ROWS} - {None} <= set(plugins.names("models"))
+    named = {name for row in ROWS if row.architecture for name in reference.networks(row.architecture)}
+    assert named <= set(plugins.names("models"))
+
+
+def test_an_ensembles_networks_are_as_many_as_its_models():
+    mixed = [row for row in ROWS if row.architecture and " " in row.architecture]
+    assert len(mixed) == 9
+    assert all(row.networks.total() == row.models for row in mixed)
 
 
 def test_a_protocols_name_has_the_form_of_one_only_where_it_is_ours():
@@ -101,6 +108,8 @@ def test_a_count_agrees_within_a_fraction_of_a_printed_figure():
         (("alexnet", "ILSVRC-2010 test", "ten_crop"), 37.5, 17.0, "Krizhevsky et al. 2012"),
         (("googlenet", "ILSVRC-2012 val", "single_crop"), None, 10.07, "Szegedy et al. 2014"),
         (("googlenet", "ILSVRC-2012 val", "ten_crop"), None, 9.15, "Szegedy et al. 2014"),
+        (("5 alexnet", "ILSVRC-2012 val", "ten_crop"), 38.1, 16.4, "Krizhevsky et al. 2012"),
+        (("7 googlenet", "ILSVRC-2012 val", "ten_crop"), None, 7.62, "Szegedy et al. 2014"),
         (("resnet18", "ILSVRC-2012 val", "ten_crop"), 27.88, None, "He et al. 2015"),
         (("resnet18_b", "ILSVRC-2012 val", "single_crop"), 30.43, 10.76, "Gross & Wilber 2016 (fb.resnet.torch)"),
     ],
@@ -126,6 +135,17 @@ def test_what_nobody_reports_has_no_published_error(asked):
 def test_an_ensemble_is_not_taken_for_one_model():
     assert [row.models for row in reference.published("alexnet") if row.protocol == "ten_crop"] == [1, 5, 5, 1]
     assert reference.published_error("alexnet", "ILSVRC-2012 test", "ten_crop") is None
+
+
+def test_networks_of_several_architectures_are_found_whatever_their_order():
+    rows = reference.published_of("inception_v4 + 3 inception_resnet_v2")
+    assert [(row.dataset, row.top5_error_percent) for row in rows] == [
+        ("ILSVRC-2012 val", 3.1),
+        ("ILSVRC-2012 val", 3.1),
+        ("ILSVRC-2012 test", 3.08),
+    ]
+    assert rows[0].networks == {"inception_v4": 1, "inception_resnet_v2": 3}
+    assert reference.published_of("inception_v4 + inception_resnet_v2") == []
 
 
 def test_a_networks_own_paper_comes_first():

@@ -35,7 +35,8 @@ def files(folder: Path, members: list) -> dict[str, Path]:
 def make(folder: Path, spec: str, *more: str) -> dict[str, Path]:
     files = fake_results.at(folder)
     given = ["--spec", spec, "--scores", str(files["scores"]), "--curves", str(files["curves"]), *more]
-    score.main(score.arguments().parse_args([*given, "--metrics", str(files["metrics"])]))
+    tables = ["--tables", str(files["table"].parent)]
+    score.main(score.arguments().parse_args([*given, "--metrics", str(files["metrics"]), *tables]))
     names = [f"--{name}={files[name]}" for name in ("report", "table", "figure")]
     report.main(report.arguments().parse_args([*given, *names]))
     return files
@@ -118,10 +119,10 @@ def test_a_papers_error_on_other_data_is_marked_as_not_comparable(files: dict[st
     assert row["paper_comparable"] == "False"
 
 
-def published(monkeypatch: pytest.MonkeyPatch, protocol: str, members: int = 1):
+def published(monkeypatch: pytest.MonkeyPatch, protocol: str, networks: str = "alexnet"):
     card = Card(title="ImageNet", licence="", address="", papers_data="ILSVRC-2012 val")
     monkeypatch.setattr(report, "data_card", lambda label: card)
-    row = {"architecture": "alexnet", "dataset": "imagenet", "protocol": protocol, "members": members}
+    row = {"networks": networks, "dataset": "imagenet", "protocol": protocol}
     return report.published(row)
 
 
@@ -139,8 +140,12 @@ def test_a_papers_error_by_another_protocol_is_not_comparable(monkeypatch: pytes
     assert found.why == "other test protocol"
 
 
-def test_an_ensembles_error_is_not_compared_with_one_networks(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert not published(monkeypatch, "ten_crop", members=5).comparable
+def test_an_ensembles_error_is_compared_with_that_of_as_many_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    five = published(monkeypatch, "ten_crop", "5 alexnet")
+    assert (five.top1_error_percent, five.comparable, five.why) == (38.1, True, "")
+    two = published(monkeypatch, "ten_crop", "2 alexnet")
+    assert (two.comparable, two.why) == (False, "another number of networks")
+    assert published(monkeypatch, "ten_crop", "alexnet + googlenet") is None
 
 
 def test_a_persons_own_pictures_have_no_card() -> None:
@@ -149,7 +154,7 @@ def test_a_persons_own_pictures_have_no_card() -> None:
 
 def test_the_table_holds_intervals_beside_errors(files: dict[str, Path]) -> None:
     row = read(files["table"])[0]
-    assert list(row)[8:14] == [
+    assert list(row)[9:15] == [
         "top1_error_percent", "top1_low_percent", "top1_high_percent",
         "top5_error_percent", "top5_low_percent", "top5_high_percent",
     ]  # fmt: skip
@@ -200,6 +205,20 @@ def test_classes_too_few_for_top_5_leave_a_dash(tmp_path: Path, monkeypatch: pyt
     found = make(tmp_path, fake_results.data_spec(run))
     assert "nan" not in found["report"].read_text(encoding="utf-8")
     assert {row["top5_error_percent"] for row in read(found["table"])} == {""}
+
+
+def test_ensembles_stand_in_the_page_and_in_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(score.tracking, "open_ensemble", lambda *given: None)
+    members = [fake_results.run("alexnet", seed) for seed in (0, 1)]
+    for run in members:
+        fake_results.write_run(run)
+    found = make(tmp_path, fake_results.data_spec(*members, ensembles=[fake_results.ensemble("both", *members)]))
+    text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", found["report"].read_text(encoding="utf-8")))
+    assert "2 runs and 1 ensemble by recipe quick" in text
+    assert "both 2 alexnet" in text
+    assert "Training, all runs 2 min 46 s" in text.replace("\u00a0", " ")  # 2 x 83.25 s: an ensemble trains nothing
+    assert [row["seed"] for row in read(found["table"])] == ["0", "0", "1", "1", "", ""]
 
 
 def test_a_recipe_that_watched_the_test_pictures_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

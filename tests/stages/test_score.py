@@ -10,16 +10,19 @@ import pytest
 from ilsvrc import results
 from ilsvrc.stages import score
 
+TABLES = ("per_class", "confusion", "calibration", "mcnemar")
+
 
 @pytest.fixture(autouse=True)
 def in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(score.tracking, "open_ensemble", lambda *given: None)  # a database takes seconds
 
 
-def run_score(*members, swept=(), partial: bool = False) -> list[dict[str, str]]:
+def run_score(*members, partial: bool = False, **spec) -> list[dict[str, str]]:
     files = fake_results.at(Path.cwd())
-    given = ["--spec", fake_results.data_spec(*members, swept=swept), "--scores", str(files["scores"])]
-    given += ["--metrics", str(files["metrics"]), "--curves", str(files["curves"])]
+    given = ["--spec", fake_results.data_spec(*members, **spec), "--scores", str(files["scores"])]
+    given += ["--metrics", str(files["metrics"]), "--curves", str(files["curves"]), "--tables", "results/tables"]
     score.main(score.arguments().parse_args([*given, *(["--partial"] if partial else [])]))
     return read(files["scores"])
 
@@ -34,7 +37,7 @@ def test_a_row_a_run_and_protocol() -> None:
     fake_results.write_run(run, wrong={"single_crop": [0, 7], "ten_crop": [3]})
     rows = run_score(run)
     assert list(rows[0]) == [
-        "run", "dataset", "architecture", "recipe", "seed", "protocol", "members", "num_images",
+        "run", "dataset", "architecture", "recipe", "seed", "protocol", "networks", "members", "num_images",
         "top1_error_percent", "top5_error_percent", "negative_log_likelihood", "expected_calibration_error_percent",
         "brier_score", "parameters", "multiply_adds", "train_seconds", "images_per_second",
     ]  # fmt: skip
@@ -86,7 +89,8 @@ def test_scoring_twice_gives_the_same_bytes() -> None:
     run = fake_results.run()
     fake_results.write_run(run)
     run_score(run)
-    files = [Path("results") / name for name in ("scores.csv", "metrics.json", "curves.csv")]
+    names = ("scores.csv", "metrics.json", "curves.csv", *(f"tables/{name}.csv" for name in TABLES))
+    files = [Path("results") / name for name in names]
     first = [file.read_bytes() for file in files]
     run_score(run)
     assert [file.read_bytes() for file in files] == first
@@ -196,3 +200,87 @@ def test_a_damaged_prediction_is_named_and_removed(capsys: pytest.CaptureFixture
         run_score(run)
     assert not path.exists()
     assert results.prediction_file(run.name, "single_crop").exists()
+
+
+def two_seeds() -> list:
+    """Both wrong about image 0, one about 1 too, the other about 2; ten crops are right but for image 3 of the one."""
+    members = [fake_results.run(seed=seed) for seed in (0, 1)]
+    fake_results.write_run(members[0], wrong={"single_crop": [0, 1], "ten_crop": [3]})
+    fake_results.write_run(members[1], wrong={"single_crop": [0, 2], "ten_crop": []})
+    return members
+
+
+def test_an_ensemble_is_a_row_for_each_protocol() -> None:
+    members = two_seeds()
+    *_, single, ten = run_score(*members, ensembles=[fake_results.ensemble("both", *members)])
+    assert (single["run"], single["architecture"], single["seed"]) == ("ensemble/both", "both", "")
+    assert (single["networks"], single["members"], single["recipe"]) == ("2 resnet18", "2", "quick")
+    assert (single["protocol"], ten["protocol"]) == ("single_crop", "ten_crop")
+    # 0.7 and 0.01: the mean of the label, 0.355, is the largest; only image 0 stays wrong.
+    assert (single["top1_error_percent"], ten["top1_error_percent"]) == ("12.5", "0.0")
+    assert (single["parameters"], single["train_seconds"]) == (str(2 * 11181642), "166.5")
+    found = json.loads(Path("results/metrics.json").read_text())["digits"]
+    assert found["both"]["single_crop"] == {"top1_error_percent": 12.5, "top5_error_percent": 12.5}
+
+
+def test_protocols_of_one_network_can_be_averaged_together() -> None:
+    run, _ = two_seeds()
+    *_, row = run_score(run, ensembles=[fake_results.ensemble("all_crops", run, together=True)])
+    assert (row["protocol"], row["members"], row["networks"]) == ("single_crop+ten_crop", "1", "resnet18")
+    assert row["top1_error_percent"] == "0.0"
+
+
+def test_an_ensembles_line_names_its_networks_beside_the_others_seeds(capsys: pytest.CaptureFixture) -> None:
+    members = two_seeds()
+    run_score(*members, ensembles=[fake_results.ensemble("both", *members)])
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("digits  resnet18  seed=0      single_crop  top-1 25.0 %")
+    assert lines[-2].startswith("digits  both      2 resnet18  single_crop  top-1 12.5 % [2.2, 47.1]")
+
+
+def test_an_ensemble_of_other_images_stops_the_scores_by_name() -> None:
+    members = two_seeds()
+    path = results.prediction_file(members[1].name, "ten_crop")
+    found = results.read_prediction(path)
+    results.write_prediction(path, found._replace(images=found.images[::-1]))
+    with pytest.raises(ValueError, match=r"ensembles\.both: .* cannot be averaged: their images differ \(8 of 8; num"):
+        run_score(*members, ensembles=[fake_results.ensemble("both", *members)])
+
+
+def test_partial_scores_leave_an_ensemble_out_whose_members_are_not_complete(capsys: pytest.CaptureFixture) -> None:
+    members = [*two_seeds(), fake_results.run(seed=2)]
+    rows = run_score(*members, partial=True, ensembles=[fake_results.ensemble("three", *members)])
+    assert not any(row["run"].startswith("ensemble") for row in rows)
+    assert "left out, not complete: ensemble three" in capsys.readouterr().err
+
+
+def test_an_ensemble_is_logged_as_a_run_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened, logged = [], []
+    monkeypatch.setattr(score.tracking, "open_ensemble", lambda *given: opened.append(given) or "abc")
+    monkeypatch.setattr(score.tracking, "log_protocol", lambda *given: logged.append(given))
+    members = two_seeds()
+    run_score(*members, ensembles=[fake_results.ensemble("both", *members, together=True)])
+    ((name, tags),) = opened
+    assert (name, tags["kind"], tags["networks"]) == ("ensemble/both", "ensemble", "2 resnet18")
+    assert logged[-1][:2] == ("abc", "single_crop+ten_crop")
+
+
+def test_tables_behind_the_errors_are_written() -> None:
+    members = two_seeds()
+    run_score(*members)
+    classes = read(Path("results/tables/per_class.csv"))
+    assert len(classes) == 2 * 2 * 6
+    # Images 0 and 1 are all of class 0; classes 4 and 5 have no image.
+    of_first = classes[:6]
+    assert [row["class"] for row in of_first] == list("012345")
+    assert [row["top1_error_percent"] for row in of_first] == ["100.0", "0.0", "0.0", "0.0", "", ""]
+    assert [row["num_images"] for row in of_first] == ["2", "2", "2", "2", "0", "0"]
+    confused = read(Path("results/tables/confusion.csv"))
+    assert [list(row.values())[2:] for row in confused[:1]] == [["0", "1", "2", "100.0"]]
+    bins = read(Path("results/tables/calibration.csv"))
+    assert len(bins) == 2 * 2 * 15
+    assert sum(int(row["num_images"]) for row in bins[:15]) == 8
+    single, ten = read(Path("results/tables/mcnemar.csv"))
+    assert (single["first"], single["second"]) == tuple(run.name for run in members)
+    assert (single["only_first"], single["only_second"], single["p_value"]) == ("1", "1", "1.0")
+    assert (ten["only_first"], ten["only_second"], ten["test"]) == ("1", "0", "exact")

@@ -11,6 +11,7 @@ rule score:
         scores="results/scores.csv",
         metrics="results/metrics.json",
         curves="results/curves.csv",
+        tables=expand("results/tables/{name}.csv", name=["per_class", "confusion", "calibration", "mcnemar"]),
     log:
         "logs/score.log",
     benchmark:
@@ -21,7 +22,7 @@ rule score:
         spec=PIPELINE.results_spec,
     shell:
         "exec python -m ilsvrc.stages.score --spec {params.spec:q} --scores {output.scores:q}"
-        " --metrics {output.metrics:q} --curves {output.curves:q} --log {log:q}"
+        " --metrics {output.metrics:q} --curves {output.curves:q} --tables results/tables --log {log:q}"
 
 
 rule report:

@@ -5,12 +5,15 @@ classes, 10 for CIFAR), the counts that somebody published (`source` says who an
 are not those. A published count is a figure as it was printed, with its unit: `60M`, `1.8G`.
 
 `results.csv` holds what papers report: `kind: error` is an error in percent, `kind: ablation_delta` the signed change
-of an error in percentage points. `architecture` is the name of our network where it is the one reported on, `protocol`
-the name of our protocol where it is the one used, and `confidence` tells how far a row was checked: exact (read in the
-source), derived (100 - accuracy), from memory.
+of an error in percentage points. `architecture` is the name of our network where it is the one reported on (of an
+ensemble of several such as `3 inception_resnet_v2 + inception_v4`), `protocol` the name of our protocol where it is
+the one used (several that are averaged are joined by a plus), and `confidence` tells how far a row was checked: exact
+(read in the source), derived (100 - accuracy), from memory.
 """
 
 import csv
+import re
+from collections import Counter
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
@@ -37,6 +40,14 @@ class Result:
     top5_error_percent: float | None
     source: str
     confidence: str  # exact | derived | from memory
+
+    @property
+    def networks(self) -> Counter[str] | None:
+        """How many of which architecture were averaged, such as five of `alexnet`; None where it is not said."""
+        if self.architecture is None or self.models is None:
+            return None
+        named = networks(self.architecture)
+        return named if named.total() > 1 else Counter({self.architecture: self.models})
 
 
 @cache
@@ -67,14 +78,34 @@ def published(architecture: str) -> list[Result]:
     return sorted((row for row in results() if row.architecture == architecture), key=lambda row: row.paper != own)
 
 
-def published_error(architecture: str, papers_data: str | None, protocol: str) -> Result | None:
-    """The error of one model under `protocol` on `papers_data` (a card's), or None where nobody reports it.
+def networks(text: str) -> Counter[str]:
+    """Number by architecture of `5 alexnet`, `3 inception_resnet_v2 + inception_v4` or `alexnet`."""
+    found: Counter[str] = Counter()
+    for part in text.split(" + "):
+        number, name = re.fullmatch(r"(?:(\d+) )?(.*)", part).groups()  # type: ignore[union-attr]
+        found[name] += int(number or 1)
+    return found
 
-    Its own paper's where that has it; `paper` in the row says whose it is.
+
+def published_of(averaged: str) -> list[Result]:
+    """What papers report on one network, or on ensembles of such; `averaged` is as in `networks`.
+
+    Of several architectures only what is of exactly these; of one, whatever the number of networks.
     """
-    asked = ("error", papers_data, protocol, 1)
-    rows = published(architecture)
-    return next((row for row in rows if (row.kind, row.dataset, row.protocol, row.models) == asked), None)
+    asked = networks(averaged)
+    if len(asked) == 1:
+        return published(*asked)
+    return [row for row in results() if row.networks == asked]
+
+
+def published_error(averaged: str, papers_data: str | None, protocol: str) -> Result | None:
+    """The error of a network or an ensemble under `protocol` on `papers_data` (a card's), or None: nobody reports it.
+
+    Its own paper's where that has it; `paper` in the row says whose it is. `averaged` is as in `networks`.
+    """
+    asked = ("error", papers_data, protocol, networks(averaged))
+    rows = published_of(averaged)
+    return next((row for row in rows if (row.kind, row.dataset, row.protocol, row.networks) == asked), None)
 
 
 def _parse(row: dict[str, str]) -> Result:

@@ -49,6 +49,7 @@ def section(label: str, errors: pd.DataFrame, curves: pd.DataFrame, title: str, 
     places = {run: place for place, run in enumerate(runs["run"])}
     notes = footnotes(errors)
     top = axis_end(errors["top1_high_percent"].max())
+    trained = runs[runs["seed"].notna()]  # the others are ensembles
     best = errors.loc[errors["top1_error_percent"].idxmin()].to_dict()
     return {
         "label": label,
@@ -57,15 +58,16 @@ def section(label: str, errors: pd.DataFrame, curves: pd.DataFrame, title: str, 
         "axis_end": top,
         "shows_seed": runs["seed"].nunique() > 1,
         "shows_recipe": runs["recipe"].nunique() > 1,
-        "recipes": list(runs["recipe"].unique()),
-        "num_runs": len(runs),
+        "recipes": list(trained["recipe"].unique()),
+        "num_runs": len(trained),
+        "num_ensembles": len(runs) - len(trained),
         "protocols": list(errors["protocol"].unique()),
         "num_images": sorted(set(errors["num_images"])),
-        "train_seconds": runs["train_seconds"].sum(),
+        "train_seconds": trained["train_seconds"].sum(),
         "best": best | {"name": names[places[best["run"]]]},
         "notes": list(notes.items()),
         "seeds": tables.over_seeds(errors, swept).to_dict("records"),
-        "legend": [legend_entry(style) for style in drawn],
+        "legend": [legend_entry(drawn[places[run]]) for run in trained["run"]],
         "curves": [
             embedded(figures.learning_curves(curves, drawn, {column: name}, legend=False), f"{column}-{label}")
             for column, name in figures.panels(curves).items()
@@ -86,7 +88,8 @@ def run_names(runs: pd.DataFrame, swept: Sequence[str]) -> list[str]:
     keys = [*(["recipe"] if runs["recipe"].nunique() > 1 else []), *swept]
     keys += ["seed"] if runs["seed"].nunique() > 1 else []
     return [
-        " ".join([row["architecture"], *(f"{key}={text(row[key])}" for key in keys)]) for row in runs.to_dict("records")
+        " ".join([row["architecture"], *(f"{key}={text(row[key])}" for key in keys if given(row[key]))])
+        for row in runs.to_dict("records")
     ]
 
 

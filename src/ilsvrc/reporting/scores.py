@@ -1,4 +1,4 @@
-"""Scores: a row a run and protocol, learning curves, and the lines that a person sees. No torch, no plotting."""
+"""Scores: a row a run (or ensemble) and protocol, learning curves, the lines that a person sees. No torch, no plots."""
 
 import csv
 import io
@@ -11,10 +11,11 @@ from ilsvrc import metrics
 from ilsvrc.results import Info, Prediction
 
 COLUMNS = (
-    "run", "dataset", "architecture", "recipe", "seed", "protocol", "members", "num_images",
+    "run", "dataset", "architecture", "recipe", "seed", "protocol", "networks", "members", "num_images",
     "top1_error_percent", "top5_error_percent", "negative_log_likelihood", "expected_calibration_error_percent",
     "brier_score", "parameters", "multiply_adds", "train_seconds", "images_per_second",
 )  # fmt: skip
+ENSEMBLE = "ensemble/"  # begins the name that an ensemble has among runs
 CURVE_COLUMNS = ("run", "dataset", "architecture", "recipe", "seed", "epoch")
 
 Row = dict[str, Any]
@@ -28,6 +29,7 @@ def score(run: Info, protocol: str, prediction: Prediction, counts: Mapping[str,
     return {
         **_identity(run),
         "protocol": protocol,
+        "networks": run["architecture"],
         "members": 1,
         **measured(prediction),
         "parameters": counts["parameters"],
@@ -35,6 +37,35 @@ def score(run: Info, protocol: str, prediction: Prediction, counts: Mapping[str,
         "train_seconds": run["train_seconds"],
         "images_per_second": run["images_per_second"],
     }
+
+
+def score_ensemble(
+    name: str, networks: str, protocols: Sequence[str], prediction: Prediction, members: Sequence[Row]
+) -> Row:
+    """A row of scores.csv for an ensemble of `members`, a row of each of its runs; its costs are theirs added up.
+
+    `networks` says what they are, such as `5 alexnet`; protocols that are averaged are joined by a plus.
+    """
+    recipes = {member["recipe"] for member in members}
+    costs = ("parameters", "multiply_adds", "train_seconds")
+    return {
+        "run": f"{ENSEMBLE}{name}",
+        "dataset": members[0]["dataset"],
+        "architecture": name,
+        "recipe": recipes.pop() if len(recipes) == 1 else "",
+        "seed": "",
+        "protocol": "+".join(protocols),
+        "networks": networks,
+        "members": len(members),
+        **measured(prediction),
+        **{key: sum(member[key] for member in members) for key in costs},
+        "images_per_second": "",
+    }
+
+
+def is_ensemble(row: Mapping[str, Any]) -> bool:
+    """Whether a row of scores.csv is an ensemble's."""
+    return str(row["run"]).startswith(ENSEMBLE)
 
 
 def measured(prediction: Prediction) -> Row:
@@ -63,11 +94,12 @@ def curve(run: Info, history: Path) -> list[Row]:
         return [{**_identity(run), **{k: "" if v == "nan" else v for k, v in row.items()}} for row in rows]
 
 
-def as_csv(rows: Iterable[Row], columns: Sequence[str]) -> str:
+def as_csv(rows: Iterable[Row], columns: Sequence[str], header: bool = True) -> str:
     """CSV text; numbers as Python writes them, so that they read back the same; empty where nothing was measured."""
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
-    writer.writeheader()
+    if header:
+        writer.writeheader()
     writer.writerows({key: _cell(value) for key, value in row.items()} for row in rows)
     return text.getvalue()
 
@@ -84,18 +116,20 @@ def tree(rows: Iterable[Row], swept: Sequence[str]) -> dict[str, Any]:
 
 def short_name(row: Mapping[str, Any], swept: Sequence[str]) -> str:
     """What tells a run apart from the others of its data set: `resnet18,learning_rate=0.05,seed=0`."""
+    if is_ensemble(row):
+        return str(row["architecture"])
     return ",".join([str(row["architecture"]), *(f"{key}={row[key]}" for key in swept), f"seed={row['seed']}"])
 
 
 def result_lines(rows: Sequence[Row], swept: Sequence[str]) -> list[str]:
     """One aligned line a row: what, which protocol, errors with their 95 % intervals, n."""
-    several_seeds = len({row["seed"] for row in rows}) > 1
+    several_seeds = len({row["seed"] for row in rows if not is_ensemble(row)}) > 1
     cells = [
         [
             row["dataset"],
             row["architecture"],
-            *(f"{key}={row[key]}" for key in swept),
-            *([f"seed={row['seed']}"] if several_seeds else []),
+            *(f"{key}={row[key]}" if key in row else "" for key in swept),
+            *([f"seed={row['seed']}" if row["seed"] != "" else row["networks"]] if several_seeds else []),
             row["protocol"],
             f"top-1 {error_with_interval(row['top1_error_percent'], row['num_images'])}",
             f"top-5 {error_with_interval(row['top5_error_percent'], row['num_images'])}",

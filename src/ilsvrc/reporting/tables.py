@@ -1,6 +1,7 @@
 """The published tables: every measured error with its interval and its paper's figure, and means over seeds."""
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -19,6 +20,13 @@ class Published(NamedTuple):
     citation: str
     comparable: bool
     why: str = ""
+
+
+def read_scores(path: Path) -> pd.DataFrame:
+    """scores.csv; an ensemble has no seed, which leaves the others whole numbers."""
+    scores = pd.read_csv(path, keep_default_na=False, na_values=[""])
+    seeds = [None if pd.isna(seed) else int(seed) for seed in scores["seed"]]
+    return scores.assign(seed=pd.Series(seeds, dtype=object, index=scores.index))
 
 
 def errors(scores: pd.DataFrame, published: Callable[[Mapping[str, Any]], Published | None]) -> pd.DataFrame:

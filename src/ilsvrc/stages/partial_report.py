@@ -15,7 +15,7 @@ def main(given: argparse.Namespace) -> None:
     tables = ["--scores", RESULTS / "scores.csv", "--curves", RESULTS / "curves.csv"]
     pages = ["--report", RESULTS / "report.html", "--table", RESULTS / "tables/errors.csv"]
     figure = ["--figure", RESULTS / "figures/learning_curves.svg"]
-    metrics = ["--metrics", RESULTS / "metrics.json"]
+    metrics = ["--metrics", RESULTS / "metrics.json", "--tables", RESULTS / "tables"]
     common = ["--spec", spec, "--partial", *tables]
     score.main(score.arguments().parse_args([str(word) for word in (*common, *metrics)]))
     report.main(report.arguments().parse_args([str(word) for word in (*common, *pages, *figure)]))

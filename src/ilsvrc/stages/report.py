@@ -17,12 +17,12 @@ from ilsvrc.stages import _stage
 def main(given: argparse.Namespace) -> None:
     """Writes the page, the table and the figure from the scores of `--spec`'s runs."""
     spec = json.loads(given.spec)
-    scores, curves = pd.read_csv(given.scores), pd.read_csv(given.curves)
+    scores, curves = tables.read_scores(given.scores), pd.read_csv(given.curves)
     missing = [run for run in spec["runs"] if run not in set(scores["run"])]
     if missing and not given.partial:
         raise ValueError(f"{given.scores} lacks {', '.join(missing)}; run snakemake, or make report for the others")
     errors = tables.errors(scores, published)
-    runs = errors.drop_duplicates("run")
+    runs = errors[errors["seed"].notna()].drop_duplicates("run")  # ensembles were not trained
     infos = {run: results.read_json(results.RUNS / run / "run.json") for run in runs["run"]}
     titles = {label: card.title for label in runs["dataset"].unique() if (card := data_card(label))}
     html = page.render(errors, curves, infos, titles, spec["swept"], missing)
@@ -39,15 +39,19 @@ def data_card(label: str) -> Card | None:
 
 
 def published(row: Mapping[str, Any]) -> tables.Published | None:
-    """What a paper reports of one such network: under the same conditions, else the nearest and what differs."""
+    """What a paper reports of such networks: under the same conditions, else the nearest and what differs."""
     card = data_card(row["dataset"])
     papers_data = card.papers_data if card else None
-    architecture, protocol = row["architecture"], row["protocol"]
-    same = reference.published_error(architecture, papers_data, protocol) if row["members"] == 1 else None
-    found = same or nearest(architecture, papers_data, protocol)
+    networks, protocol = row["networks"], row["protocol"]
+    same = reference.published_error(networks, papers_data, protocol)
+    found = same or nearest(networks, papers_data, protocol)
     if not found:
         return None
-    differs = {"other data": found.dataset != papers_data, "other test protocol": found.protocol != protocol}
+    differs = {
+        "other data": found.dataset != papers_data,
+        "other test protocol": found.protocol != protocol,
+        "another number of networks": found.networks != reference.networks(networks),
+    }
     return tables.Published(
         found.top1_error_percent,
         found.top5_error_percent,
@@ -57,10 +61,15 @@ def published(row: Mapping[str, Any]) -> tables.Published | None:
     )
 
 
-def nearest(architecture: str, papers_data: str | None, protocol: str) -> reference.Result | None:
-    """The row of one model that shares most with what was measured: the data before the protocol."""
-    rows = [row for row in reference.published(architecture) if (row.kind, row.models) == ("error", 1)]
-    likeness = [(row.dataset == papers_data, row.protocol == protocol) for row in rows]
+def nearest(networks: str, papers_data: str | None, protocol: str) -> reference.Result | None:
+    """The row that shares most with what was measured: the networks before the data before the protocol.
+
+    What is one network is never held against an ensemble.
+    """
+    asked = reference.networks(networks)
+    rows = [row for row in reference.published_of(networks) if row.kind == "error" and row.networks]
+    rows = rows if asked.total() > 1 else [row for row in rows if row.networks == asked]
+    likeness = [(row.networks == asked, row.dataset == papers_data, row.protocol == protocol) for row in rows]
     return rows[likeness.index(max(likeness))] if rows else None
 
 

@@ -8,44 +8,83 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ilsvrc import plugins, results, runs, tracking
-from ilsvrc.reporting import scores
+from ilsvrc import ensembles, kept, plugins, results, runs, tracking
+from ilsvrc.reporting import breakdown, scores
 from ilsvrc.stages import _stage
 
 
 def main(given: argparse.Namespace) -> None:
-    """Checks and scores the runs of `--spec`, writes the tables, prints a line for each run and protocol."""
+    """Checks and scores the runs and ensembles of `--spec`, writes the tables, prints a line for each row."""
     spec = json.loads(given.spec)
     complete = choose_runs(spec["runs"], spec["protocols"], given.partial)
+    behind = breakdown.Breakdown()
+    try:
+        rows, curve_rows = score_runs(complete, spec, behind)
+        rows += score_ensembles(choose_ensembles(spec.get("ensembles", []), complete), rows, behind)
+    except kept.DamagedError as error:
+        error.path.unlink()
+        raise ValueError(f"{error}; it is removed: run snakemake again, which makes it anew") from error
+    columns = list(dict.fromkeys([*scores.CURVE_COLUMNS, *(key for row in curve_rows for key in row)]))
+    results.write_text(given.curves, scores.as_csv(curve_rows, columns))
+    results.write_text(given.metrics, json.dumps(scores.tree(rows, spec["swept"]), indent=2) + "\n")
+    for name, text in behind.tables().items():
+        results.write_text(given.tables / f"{name}.csv", text)
+    results.write_text(given.scores, scores.as_csv(rows, [*scores.COLUMNS, *spec["swept"]]))
+    for line in scores.result_lines(rows, spec["swept"]):
+        _stage.say(line)
+
+
+def score_runs(
+    complete: Sequence[str], spec: Mapping[str, Any], behind: breakdown.Breakdown
+) -> tuple[list[scores.Row], list[scores.Row]]:
+    """A row of each run and protocol, and the rows of their learning curves."""
     rows, curve_rows = [], []
     for run in complete:
         info, weights = checked_run(run)
         counts = count(info, weights)
         curve_rows += scores.curve(info, results.RUNS / run / "history.csv")
         for protocol in spec["protocols"]:
-            prediction = read(results.prediction_file(run, protocol))
+            prediction = results.read_prediction(results.prediction_file(run, protocol), probabilities=False)
             results.check_prediction(run, protocol, prediction, weights)
             rows.append(scores.score(info, protocol, prediction, counts) | swept_values(weights, spec["swept"]))
+            behind.add(rows[-1], prediction)
             track(info, rows[-1])
-    columns = list(dict.fromkeys([*scores.CURVE_COLUMNS, *(key for row in curve_rows for key in row)]))
-    results.write_text(given.curves, scores.as_csv(curve_rows, columns))
-    results.write_text(given.metrics, json.dumps(scores.tree(rows, spec["swept"]), indent=2) + "\n")
-    results.write_text(given.scores, scores.as_csv(rows, [*scores.COLUMNS, *spec["swept"]]))
-    for line in scores.result_lines(rows, spec["swept"]):
-        _stage.say(line)
+    return rows, curve_rows
 
 
-def read(path: Path) -> results.Prediction:
-    """Predictions without their probabilities; a damaged file is removed, so that the same command makes it again.
+def score_ensembles(
+    chosen: Sequence[Mapping[str, Any]], of_runs: Sequence[scores.Row], behind: breakdown.Breakdown
+) -> list[scores.Row]:
+    """A row of each ensemble and set of protocols, from the kept predictions of its members."""
+    of_run = {row["run"]: row for row in of_runs}
+    rows = []
+    for ensemble in chosen:
+        for protocols in ensemble["protocols"]:
+            files = [results.prediction_file(run, p) for run in ensemble["members"] for p in protocols]
+            try:
+                prediction = ensembles.combine(files, ensemble["average"])
+            except kept.DamagedError:
+                raise
+            except ValueError as error:
+                raise ValueError(f"ensembles.{ensemble['name']}: {error}") from error
+            members = [of_run[run] for run in ensemble["members"]]
+            row = scores.score_ensemble(ensemble["name"], ensemble["networks"], protocols, prediction, members)
+            rows.append(row)
+            behind.add(row, prediction)
+            track_ensemble(row, ensemble["members"])
+    return rows
 
-    Raises:
-        ValueError: it was damaged; the message names it.
-    """
-    try:
-        return results.read_prediction(path, probabilities=False)
-    except ValueError as error:
-        path.unlink()
-        raise ValueError(f"{error}; it is removed: run snakemake again, which makes it anew") from error
+
+def choose_ensembles(asked: Sequence[Mapping[str, Any]], complete: Sequence[str]) -> list[Mapping[str, Any]]:
+    """The ensembles whose members are complete; the others are named."""
+    chosen = []
+    for ensemble in asked:
+        absent = [run for run in ensemble["members"] if run not in complete]
+        if absent:
+            _stage.say(f"left out, not complete: ensemble {ensemble['name']} ({', '.join(absent)})")
+        else:
+            chosen.append(ensemble)
+    return chosen
 
 
 def choose_runs(runs: list[str], protocols: list[str], partial: bool) -> list[str]:
@@ -86,8 +125,20 @@ def track(info: results.Info, row: scores.Row) -> None:
     """Logs a row as a protocol of the training's run in MLflow."""
     run_id = Path("work") / info["key"] / "mlflow_run"
     parent = run_id.read_text().strip() if run_id.exists() else None
-    known = {key: row[key] for key in TRACKED if not math.isnan(row[key])}
-    tracking.log_protocol(parent, row["protocol"], known, {"num_images": str(row["num_images"])})
+    tracking.log_protocol(parent, row["protocol"], known(row), {"num_images": str(row["num_images"])})
+
+
+def track_ensemble(row: scores.Row, members: Sequence[str]) -> None:
+    """Logs a row as a protocol of a run of the ensemble's own in MLflow."""
+    keys = " ".join(map(results.run_key, members))
+    tags = {"kind": "ensemble", "networks": row["networks"], "dataset": row["dataset"], "members": keys}
+    parent = tracking.open_ensemble(row["run"], tags)
+    tracking.log_protocol(parent, row["protocol"], known(row), {"num_images": str(row["num_images"])})
+
+
+def known(row: scores.Row) -> dict[str, float]:
+    """What is tracked of a row, where it was measured."""
+    return {key: row[key] for key in TRACKED if not math.isnan(row[key])}
 
 
 def count(info: results.Info, weights: results.Info) -> Mapping[str, int]:
@@ -116,6 +167,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--scores", type=Path, required=True, help="CSV to write, a row a run and protocol")
     parser.add_argument("--metrics", type=Path, required=True, help="JSON to write, for dvc metrics")
     parser.add_argument("--curves", type=Path, required=True, help="CSV to write, a row a run and epoch")
+    parser.add_argument("--tables", type=Path, required=True, help="folder for the tables behind the errors")
     parser.add_argument("--partial", action="store_true", help="leave incomplete runs out and name them")
     return parser
 

@@ -9,9 +9,10 @@ import csv
 from collections.abc import Iterator
 from pathlib import Path
 
-from ilsvrc import config, results, runs
+from ilsvrc import config, members, results, runs
 from ilsvrc.card import SPLITS
 from ilsvrc.progress import track
+from ilsvrc.reporting.scores import ENSEMBLE
 from ilsvrc.stages import _stage, record
 from ilsvrc.stages.prune import remove
 
@@ -24,7 +25,7 @@ def main(given: argparse.Namespace) -> None:
     for run in track(runs.with_those_before(named), "verify", unit="runs"):
         num_removed += sum(discard(*fault) for fault in run_faults(run))
         num_removed += sum(discard(*fault) for fault in prediction_faults(run, params.protocols))
-    num_removed += sum(discard(*fault) for fault in summary_faults(named, params.protocols))
+    num_removed += sum(discard(*fault) for fault in summary_faults(params, named))
     record.mark(record.MARKER, recorded=True, reason="pulled as it was recorded elsewhere")
     kept = sum((results.RUNS / run.name).is_dir() for run in named)
     removed = f"{num_removed} removed, snakemake makes them again" if num_removed else "nothing removed"
@@ -91,14 +92,17 @@ def prediction_faults(run: runs.Run, protocols: tuple[str, ...]) -> Iterator[Fau
             yield path, str(error)
 
 
-def summary_faults(named: list[runs.Run], protocols: tuple[str, ...]) -> Iterator[Fault]:
+def summary_faults(params: config.Params, named: list[runs.Run]) -> Iterator[Fault]:
     """Scores and what is made from them, where they are not of the runs and protocols that params.yaml names."""
     scores = results.RUNS.parent / "scores.csv"
     if not scores.exists():
         return
     with scores.open(newline="") as file:
         scored = [(row["run"], row["protocol"]) for row in csv.DictReader(file)]
-    if scored != [(run.name, protocol) for run in named for protocol in protocols]:
+    asked = [(run.name, protocol) for run in named for protocol in params.protocols]
+    for ensemble in members.find(params, {run.name: run for run in named}):
+        asked += [(f"{ENSEMBLE}{ensemble.name}", "+".join(protocols)) for protocols in ensemble.protocols]
+    if scored != asked:
         made = [scores.parent / name for name in SUMMARIES]
         yield from ((path, "made of other runs than params.yaml names") for path in made if path.exists())
 
