@@ -6,6 +6,8 @@ A data set's module has `CARD: Card` and three functions::
     samples(raw: Path, options: Mapping) -> Iterator[Sample]     every picture, in the order it is packed in
     fingerprint(options: Mapping) -> str     what stands at a place of the user's ("" where there is none)
 
+It may have `class_numbers(options) -> Mapping[str, int]`: the numbers that its owners give the classes in submissions.
+
 `options` is the `data:` section of params.yaml as a mapping, where a key that is not there has its default. Module
 imports stay light (the standard library and this one): the dry run reads the card and the fingerprint. `samples`
 yields the splits of `SPLITS` only, each picture once, by split, class and name; a class's index is its place in the

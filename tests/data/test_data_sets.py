@@ -448,6 +448,12 @@ def test_a_missing_blacklist_says_where_it_is(world):
         acquired("imagenet_nonblacklisted", expected.options)
 
 
+def test_imagenets_classes_have_the_numbers_of_the_development_kit(world):
+    expected = imagenet_world(world)
+    numbers = {"n15075141": 1, "n01440764": 2, "n01443537": 3}
+    assert plugins.load("data", "imagenet").class_numbers(expected.options) == numbers
+
+
 def test_a_fingerprint_of_imagenet_sees_the_archives_and_not_their_place(world):
     options = imagenet_world(world).options
     before = _ilsvrc2012.fingerprint(options)

@@ -13,7 +13,7 @@ from PIL import Image
 from ilsvrc import results, runs
 from ilsvrc.prediction import Predictor
 from ilsvrc.protocols import single_crop
-from ilsvrc.stages import _network, classify
+from ilsvrc.stages import _network, _runs, classify
 
 NUM_CLASSES = len(fake_results.CLASSES)
 
@@ -101,27 +101,27 @@ def there() -> list[str]:
 
 def test_a_run_is_found_by_folder_name_or_part(there: list[str]) -> None:
     for given in (there[0], f"results/runs/{there[0]}/", "alexnet", "00000000", "alexn"):
-        assert classify.find_run(given) == there[0]
-    assert classify.find_run("epochs=3") == there[2]
+        assert _runs.find_run(given) == there[0]
+    assert _runs.find_run("epochs=3") == there[2]
 
 
 def test_a_whole_part_of_a_name_goes_before_a_piece_of_one(there: list[str]) -> None:
-    assert classify.find_run("resnet18") == fake_results.run().name
+    assert _runs.find_run("resnet18") == fake_results.run().name
 
 
 def test_a_part_of_several_names_lists_them(there: list[str]) -> None:
     with pytest.raises(ValueError, match=f"several.*\n{there[2]}\n{there[3]}"):
-        classify.find_run("vgg_a")
+        _runs.find_run("vgg_a")
 
 
 def test_of_several_runs_the_one_that_params_yaml_names_is_meant(there: list[str]) -> None:
     book = "dataset: digits\narchitectures: [vgg_a]\nrecipe: quick\nprotocols: [ten_crop]\n"
     Path("params.yaml").write_text(book)
-    named = next(iter(classify.named_now(Path("params.yaml"))))
+    named = next(iter(_runs.named_now(Path("params.yaml"))))
     (results.RUNS / named).mkdir(parents=True)
-    assert classify.find_run("vgg_a") == named
+    assert _runs.find_run("vgg_a") == named
 
 
 def test_an_unknown_run_lists_those_there_are(there: list[str]) -> None:
     with pytest.raises(ValueError, match=r"no run is called 'inception'; there are:\ndigits/alexnet"):
-        classify.find_run("inception")
+        _runs.find_run("inception")

@@ -119,14 +119,24 @@ def _check_archives(folder: Path) -> None:
             raise ValueError(f"{folder / remote.name} is not the file of image-net.org: {wrong}; download it again")
 
 
-def _val_wnids(devkit: Path) -> list[str]:
-    """The class of each validation picture: the devkit numbers classes in an order of its own."""
+def class_numbers(options: Mapping[str, Any]) -> dict[str, int]:
+    """Class -> its number in the owners' submissions, ILSVRC2012_ID, of the devkit at `data.path`."""
+    return {wnid: number for number, wnid in _wnids(Path(options["path"]) / DEVKIT.name).items()}
+
+
+def _wnids(devkit: Path) -> dict[int, str]:
+    """The classes by the devkit's numbers, which go in an order of its own, from 1."""
     import io
 
     from scipy.io import loadmat
 
     synsets = loadmat(io.BytesIO(_from_tar(devkit, META)), squeeze_me=True)["synsets"]
-    wnid = {int(row["ILSVRC2012_ID"]): str(row["WNID"]) for row in synsets if row["num_children"] == 0}
+    return {int(row["ILSVRC2012_ID"]): str(row["WNID"]) for row in synsets if row["num_children"] == 0}
+
+
+def _val_wnids(devkit: Path) -> list[str]:
+    """The class of each validation picture."""
+    wnid = _wnids(devkit)
     wnids = [wnid[int(number)] for number in _from_tar(devkit, TRUTH).split()]
     if (len(wnid), len(wnids)) != (NUM_CLASSES, NUM_VAL):
         raise ValueError(f"{devkit} has {len(wnid)} classes and {len(wnids)} labels: download it again")

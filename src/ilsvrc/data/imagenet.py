@@ -28,6 +28,7 @@ CARD = Card(
 )
 fingerprint = _ilsvrc2012.fingerprint
 acquire = _ilsvrc2012.acquire
+class_numbers = _ilsvrc2012.class_numbers
 
 
 def samples(raw: Path, options: Mapping[str, Any]) -> Iterator[Sample]:

@@ -20,6 +20,7 @@ CARD = dataclasses.replace(
     counts={"train": _ilsvrc2012.NUM_TRAIN, "val": _ilsvrc2012.NUM_VAL - _ilsvrc2012.NUM_BLACKLISTED},
     papers_data="ILSVRC-2012 val, non-blacklisted 48,238",
 )
+class_numbers = _ilsvrc2012.class_numbers
 
 
 def fingerprint(options: Mapping[str, Any]) -> str:

@@ -15,10 +15,11 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ilsvrc import config, plugins, prediction, results, runs
+from ilsvrc import plugins, prediction, results, runs
 from ilsvrc.loading import encode, geometry, layout, pillow_loader
 from ilsvrc.prediction import Predictor
 from ilsvrc.stages import _network, _stage
+from ilsvrc.stages._runs import find_run
 from ilsvrc.views import View
 
 NUM_GUESSES = 5
@@ -63,33 +64,6 @@ def decoded(content: bytes, form: runs.FormSpec, windows: Sequence[View]) -> np.
         picture = Image.open(io.BytesIO(stored.payload)).convert("RGB")
     regions = geometry.testing(windows, np.array([stored.width]), np.array([stored.height]))
     return pillow_loader.show(picture, regions.boxes[0], regions.windows[0], windows[0].crop_px)
-
-
-def find_run(given: str, book: Path = Path("params.yaml")) -> str:
-    """The run whose folder or name is `given`, or that alone has `given` in its name.
-
-    A whole part of the name (`resnet18`) goes before a piece of one (`resnet18_b`), and what params.yaml names now
-    before what it named once.
-
-    Raises:
-        ValueError: none or several; the message lists them.
-    """
-    there = results.folders(results.RUNS)
-    name = given.removeprefix(f"{results.RUNS}/").strip("/")
-    for matching in ([run for run in there if name in (run, *run.split("/"))], [run for run in there if name in run]):
-        for among in (set(there), named_now(book)):
-            chosen = [run for run in matching if run in among]
-            if len(chosen) == 1:
-                return chosen[0]
-        if matching:
-            raise ValueError(f"{given!r} is part of several runs' names; say more of:\n" + "\n".join(matching))
-    listed = "there are:\n" + "\n".join(there) if there else f"{results.RUNS} holds none; run snakemake first"
-    raise ValueError(f"no run is called {given!r}; {listed}")
-
-
-def named_now(book: Path) -> set[str]:
-    """The runs that params.yaml names, none where there is no such file."""
-    return {run.name for run in runs.expand(config.load(book))} if book.exists() else set()
 
 
 def as_text(run: str, protocol: str, found: Mapping[str, Sequence[tuple[str, float]]]) -> str:
