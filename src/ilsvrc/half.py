@@ -1,7 +1,6 @@
-"""Probabilities as float16 and back, equal to numpy's conversion and many times as fast.
+"""Probabilities as float16 and back, bit for bit as numpy converts them and in an eighth of the time.
 
-Most of a thousand classes' probabilities are subnormal in float16, where numpy's own conversion takes 168 ns a number
-(to float16) and 23 ns (back); here it takes about 4 and 1.
+Most of a thousand classes' probabilities are subnormal in float16, which is where numpy's own conversion is slow.
 """
 
 import numpy as np

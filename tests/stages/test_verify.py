@@ -136,6 +136,15 @@ def test_scores_of_other_runs_go_with_all_that_is_made_from_them(
     assert [path.exists() for path in made] == [same] * 3
 
 
+def test_scores_of_the_ensembles_that_params_yaml_names_stay(named: list, capsys: pytest.CaptureFixture) -> None:
+    Path("params.yaml").write_text(BOOK + "ensembles: {both: ['*'], all: {members: ['*'], together: true}}\n")
+    scored = [f"{run.name},{protocol}" for run in named for protocol in ("single_crop", "ten_crop")]
+    scored += ["ensemble/both,single_crop", "ensemble/both,ten_crop", "ensemble/all,single_crop+ten_crop"]
+    Path("results/scores.csv").write_text("\n".join(["run,protocol", *scored, ""]))
+    run_verify(capsys)
+    assert Path("results/scores.csv").exists()
+
+
 def test_what_params_yaml_does_not_name_is_left_alone(named: list, capsys: pytest.CaptureFixture) -> None:
     other = fake_results.run("googlenet")
     fake_results.write_run(other)

@@ -100,8 +100,9 @@ def test_snakemake_writes_nowhere_but_in_its_folders(done):
         ({"training": {**TINY["training"], "epochs": 2}}, {"train": 1, "predict": 1}),
         ({"sweep": {"label_smoothing": [0.0, 0.1]}}, {"train": 1, "predict": 1}),
         ({"data": {"short_side_px": 64}}, {"pack": 2, "train": 1, "predict": 1}),
+        ({"ensembles": {"crops": {"members": ["resnet18"], "together": True}}}, {}),
     ],
-    ids=["seed", "architecture", "protocol", "epochs", "sweep", "form"],
+    ids=["seed", "architecture", "protocol", "epochs", "sweep", "form", "ensemble"],
 )
 def test_an_edit_reruns_exactly_what_depends_on_it(edited, edit, jobs):
     edited.edit(**edit)
