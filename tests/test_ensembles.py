@@ -58,7 +58,7 @@ def test_members_in_float16_and_blocks_of_rows_give_the_same_but_for_rounding(
     tmp_path: Path, files: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = ensembles.combine(files)
-    monkeypatch.setattr(metrics, "ROWS", 2)
+    monkeypatch.setattr(metrics, "BLOCK", 2 * 3)
     monkeypatch.setattr(results, "FLOAT32_NUMBERS", 3)
     halves = [kept_at(tmp_path / f"half_{i}.npz", values) for i, values in enumerate((ONE, TWO))]
     assert results.read_prediction(halves[0]).probabilities.dtype == np.float16

@@ -57,7 +57,7 @@ def test_a_judgement_is_the_same_in_one_block_and_in_many(monkeypatch: pytest.Mo
     assert whole.ranks.tolist() == [0, 1, 3]
     assert whole.log_probabilities.tolist() == pytest.approx([math.log(0.4), math.log(0.1), math.log(0.25)])
     assert whole.squared_norms.tolist() == pytest.approx([0.3, 0.52, 0.25])
-    monkeypatch.setattr(metrics, "ROWS", 2)
+    monkeypatch.setattr(metrics, "BLOCK", 2 * 4)
     assert [each.tolist() for each in metrics.judge(PROBABILITIES, labels)] == [each.tolist() for each in whole]
 
 

@@ -42,7 +42,7 @@ def combine(paths: Sequence[Path], average: str = "probabilities") -> Prediction
 
 
 def probability_blocks(path: Path) -> Generator[NDArray[np.float32], None, None]:
-    """The probabilities of a kept prediction as float32 `[metrics.ROWS or fewer, K]`, one block after the other.
+    """The probabilities of a kept prediction as float32 `[n, K]`, one block of rows after the other.
 
     Raises:
         kept.DamagedError: the file is cut short or its bytes changed.
@@ -51,7 +51,7 @@ def probability_blocks(path: Path) -> Generator[NDArray[np.float32], None, None]
         with zipfile.ZipFile(path) as archive, archive.open("probabilities.npy") as member:
             np.lib.format.read_magic(member)
             (num_images, num_classes), _, dtype = np.lib.format.read_array_header_1_0(member)
-            for rows in metrics.blocks(num_images):
+            for rows in metrics.blocks(num_images, num_classes):
                 size = len(range(num_images)[rows]) * num_classes * dtype.itemsize
                 block = np.frombuffer(member.read(size), dtype).reshape(-1, num_classes)
                 yield half.to_single(block) if dtype == np.float16 else block

@@ -18,7 +18,7 @@ Floats = NDArray[np.floating[Any]]
 Z_95 = 1.959963984540054  # the normal distribution's 97.5 % point
 NUM_GUESSES = 5
 EXACT_BELOW = 25  # images on which two networks differ
-ROWS = 2048  # a block; of a thousand classes it is 8 MB
+BLOCK = 2_048_000  # probabilities that are looked at together: 8 MB
 
 
 class Interval(NamedTuple):
@@ -51,7 +51,7 @@ def judge(probabilities: Probabilities, labels: Labels) -> Judgement:
         ValueError: no images, NaN, or labels that are none of the K classes.
     """
     _check(probabilities, labels)
-    parts = [_judge(probabilities[rows], labels[rows]) for rows in blocks(len(labels))]
+    parts = [_judge(probabilities[rows], labels[rows]) for rows in blocks(*probabilities.shape)]
     return Judgement(*map(np.concatenate, zip(*parts, strict=True)))
 
 
@@ -69,9 +69,10 @@ def _judge(probabilities: Probabilities, labels: Labels) -> Judgement:
     )
 
 
-def blocks(num_rows: int) -> Iterator[slice]:
-    """Slices of `ROWS` rows that cover all."""
-    return (slice(start, start + ROWS) for start in range(0, num_rows, ROWS))
+def blocks(num_images: int, num_classes: int) -> Iterator[slice]:
+    """Slices of rows that cover all, of about `BLOCK` numbers each."""
+    rows = max(1, BLOCK // num_classes)
+    return (slice(start, start + rows) for start in range(0, num_images, rows))
 
 
 def logarithm(probabilities: Floats) -> NDArray[np.float32]:

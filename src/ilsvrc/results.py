@@ -74,7 +74,7 @@ def keep(probabilities: np.ndarray, labels: np.ndarray, images: np.ndarray, spec
 def _rounded(probabilities: np.ndarray) -> np.ndarray:
     if probabilities.size <= FLOAT32_NUMBERS:
         return probabilities
-    return np.concatenate([half.to_half(probabilities[rows]) for rows in metrics.blocks(len(probabilities))])
+    return np.concatenate([half.to_half(probabilities[rows]) for rows in metrics.blocks(*probabilities.shape)])
 
 
 def write_prediction(path: Path, prediction: Prediction) -> None:
