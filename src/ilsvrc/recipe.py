@@ -77,7 +77,7 @@ class Recipe(Section):
     zero_last_gamma: bool = False  # residual branches begin as zero (Goyal et al. 2017)
     dropout: Fraction | None = None  # None: the paper's
     drop_path: Fraction | None = None
-    batch_norm_group: Positive | None = None  # images that share statistics, as it was tuned
+    batch_norm_group: Positive | Literal["batch"] | None = None  # images that share statistics; None: a process's
     batch_norm_recomputed_over: Positive | None = None  # training images whose plain mean replaces running statistics
     averaging: Literal["none", "exponential", "polyak"] = "none"  # of the weights that are tested
     averaging_decay: Fraction = 0.9999  # exponential: a step

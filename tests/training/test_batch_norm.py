@@ -10,7 +10,7 @@ from timm.layers import BatchNormAct2d
 from torch import nn
 
 from ilsvrc import plugins
-from ilsvrc.training.batch_norm import GroupedBatchNorm, check_groups, group_statistics, recompute
+from ilsvrc.training.batch_norm import GroupedBatchNorm, check_groups, check_parts, group_statistics, recompute
 from ilsvrc.training.distributed import World, joined
 
 IMAGES, GROUP = 8, 4
@@ -32,10 +32,10 @@ def trained_once(group: int | None, world: World) -> list[torch.Tensor]:
     """What a forward and a backward pass give this process's images, and every parameter and statistic."""
     made = network()
     group_statistics(made, group, IMAGES, world)
-    share = slice(world.rank * IMAGES // world.size, (world.rank + 1) * IMAGES // world.size)
+    share = list(world.rows(IMAGES))
     seen = images()[share]
     outputs = made(seen)
-    (outputs * torch.arange(IMAGES, dtype=torch.float64)[share, None, None, None]).sin().sum().backward()
+    (outputs * torch.arange(IMAGES, dtype=torch.float64)[share][:, None, None, None]).sin().sum().backward()
     gradients = [world.sum(parameter.grad) for parameter in made.parameters()]
     world.average_buffers(made)
     whole = torch.zeros(IMAGES, *outputs.shape[1:], dtype=outputs.dtype)
@@ -96,8 +96,9 @@ def test_every_batch_norm_of_every_family_is_grouped(name):
     assert before == sum(isinstance(m, GroupedBatchNorm) for m in made.modules()) > 0
 
 
-def test_one_group_is_plain_batch_norm():
-    grouped, plain = trained_once(IMAGES, World()), trained_once(None, World())
+@pytest.mark.parametrize("group", [IMAGES, "batch"])
+def test_one_group_is_plain_batch_norm(group):
+    grouped, plain = trained_once(group, World()), trained_once(None, World())
     assert all(torch.equal(one, other) for one, other in zip(grouped, plain, strict=True))
 
 
@@ -139,6 +140,17 @@ def test_a_group_that_would_be_cut_is_refused(group, batch, processes, said):
         check_groups(group, batch, processes)
 
 
+@pytest.mark.parametrize("processes", [1, 2, 3])
+def test_statistics_of_the_whole_batch_fit_any_number_of_processes(processes):
+    check_groups("batch", 8, processes)
+    check_parts(1, 8, processes, "batch")
+
+
+def test_statistics_of_the_whole_batch_want_it_at_once():
+    with pytest.raises(ValueError, match="batch_norm_group: batch wants all 8 images at once, which accumulate = 2"):
+        group_statistics(network(), "batch", IMAGES, World(), accumulate=2)
+
+
 class Deep(nn.Module):
     """Two batch norms with dropout between them, and one that testing does not reach."""
 
@@ -159,7 +171,7 @@ class Deep(nn.Module):
 def recomputed(group: int | None, world: World, num_images: int = 2 * IMAGES, **choices) -> Deep:
     made = Deep()
     group_statistics(made, group, IMAGES, world)
-    share = slice(world.rank * IMAGES // world.size, (world.rank + 1) * IMAGES // world.size)
+    share = list(world.rows(IMAGES))
     batches = [(images() * factor)[share] for factor in (1, 2, 3)]
     recompute(made, made, batches, num_images, IMAGES, world, **choices)
     return made
@@ -214,18 +226,20 @@ def test_fractalnets_statistics_are_those_of_all_its_columns():
     torch.testing.assert_close(by_running, by_batch, rtol=0.05, atol=0.05)
 
 
-@pytest.mark.parametrize("group", [2, IMAGES])
-def test_two_processes_give_what_one_gives(group, tmp_path):
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    subprocess.run([*torchrun, __file__, str(group), str(tmp_path / "two.pt")], check=True, timeout=120)
+@pytest.mark.parametrize(("group", "processes"), [(2, 2), (IMAGES, 2), ("batch", 2), ("batch", 3)])
+def test_many_processes_give_what_one_gives(group, processes, tmp_path):
+    """Of three, one has 2 of the 8 images."""
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    subprocess.run([*torchrun, __file__, str(group), str(tmp_path / "many.pt")], check=True, timeout=120)
     alone = [*trained_once(group, World()), *recomputed(group, World()).state_dict().values()]
-    for one, two in zip(alone, torch.load(tmp_path / "two.pt"), strict=True):
-        torch.testing.assert_close(two, one, rtol=1e-10, atol=1e-10)
+    for one, many in zip(alone, torch.load(tmp_path / "many.pt"), strict=True):
+        torch.testing.assert_close(many, one, rtol=1e-10, atol=1e-10)
 
 
 if __name__ == "__main__":
     with joined(gpus=0) as world:
-        found = trained_once(int(sys.argv[1]), world)
-        found += recomputed(int(sys.argv[1]), world).state_dict().values()
+        group = "batch" if sys.argv[1] == "batch" else int(sys.argv[1])
+        found = trained_once(group, world)
+        found += recomputed(group, world).state_dict().values()
         if world.is_main:
             torch.save(found, Path(sys.argv[2]))

@@ -94,7 +94,8 @@ def loader(beton: Path, spec: runs.TrainSpec, manifest: results.Info, given: arg
 def network(beton: Path, spec: runs.TrainSpec, manifest: results.Info, world: World, given: argparse.Namespace) -> Rate:
     """Steps on noise: forward, backward and update."""
     recipe, threads = spec.recipe, torch.get_num_threads()
-    size = recipe.batch_size if given.gpus else min(recipe.batch_size, recipe.batch_norm_group or CPU_BATCH)
+    group = recipe.batch_norm_group if isinstance(recipe.batch_norm_group, int) else CPU_BATCH
+    size = recipe.batch_size if given.gpus else min(recipe.batch_size, group)
     spec = _beforehand.alone(spec, size)
     number_format = _recipe.number_format(given, spec, world)
     noise = batches.open_training("synthetic", beton, look=_pictures.look_of(spec, manifest), batch_size=size, seed=0)

@@ -82,7 +82,7 @@ def plan(beton: Path, spec: runs.TrainSpec, manifest: results.Info, given: argpa
         order=recipe.order, repeats=recipe.repeats,
     )  # fmt: skip
     with closing(opened):
-        batch_norm.check_groups(min(recipe.batch_norm_group or 1, recipe.batch_size), recipe.batch_size, 1)
+        batch_norm.check_groups(recipe.batch_norm_group, recipe.batch_size, 1)
         planned = _recipe.schedule_of(recipe, len(opened))
     end = f"{planned.epochs} epochs of {len(opened)} steps of {recipe.batch_size} pictures"
     return planned, f"{end}, {spec.crop_px} px, learning rate {planned.learning_rate(0):.3g} to {planned.rate:.3g}"
@@ -103,7 +103,7 @@ def prepared(
     torch.set_num_threads(given.threads)  # ffcv's import sets it to one
     small = _beforehand.alone(spec, len(batch.labels))
     group = spec.recipe.batch_norm_group
-    shared = None if group is None or len(batch.labels) % group else group
+    shared = group if isinstance(group, int) and len(batch.labels) % group == 0 else None
     small = small.model_copy(update={"recipe": small.recipe.model_copy(update=STILL | {"batch_norm_group": shared})})
     beside = _recipe.Given(mean_image=beton.with_suffix(".mean_image.npy"))
     training = _recipe.prepare(small, manifest, 1, world, "float32", beside)

@@ -7,7 +7,7 @@ in the global batch, so that the same images share them on any number of process
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.distributed as dist
@@ -18,12 +18,16 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ilsvrc.training.distributed import LONGEST_WAIT, World
 
+Group = int | Literal["batch"] | None  # images that share statistics
+BATCH: Literal["batch"] = "batch"
 
-def group_statistics(network: nn.Module, group: int | None, batch_size: int, world: World, accumulate: int = 1) -> None:
+
+def group_statistics(network: nn.Module, group: Group, batch_size: int, world: World, accumulate: int = 1) -> None:
     """Lets each `group` images of a batch of `batch_size` share statistics, in every batch norm of `network`.
 
-    None is one group for each process, or for each of the `accumulate` parts that it passes its share in. Parameters
-    and buffers stay the same objects, under the same names.
+    "batch" is all of them, over any number of processes ("SyncBN"). None is one group for each process, or for each of
+    the `accumulate` parts that it passes its share in. Parameters and buffers stay the same objects, under the same
+    names.
 
     Raises:
         ValueError: groups do not fill the batch, or do not fit the processes' shares of it or their parts.
@@ -33,18 +37,22 @@ def group_statistics(network: nn.Module, group: int | None, batch_size: int, wor
              if isinstance(child, _BatchNorm)]  # fmt: skip
     if group is None or not norms:
         return
-    group = min(group, batch_size)
     check_groups(group, batch_size, world.size)
     check_parts(accumulate, batch_size, world.size, group)
-    processes = max(1, group * world.size // batch_size)
+    images = batch_size if group == BATCH else min(group, batch_size)
+    processes = max(1, images * world.size // batch_size)
     together = _neighbours(world, processes)
-    parts = max(1, batch_size // world.size // accumulate // group)
+    parts = max(1, batch_size // world.size // accumulate // images)
+    share = len(world.rows(batch_size)) / images
     for parent, name, norm in norms:
-        setattr(parent, name, GroupedBatchNorm(norm, parts, processes, together))
+        setattr(parent, name, GroupedBatchNorm(norm, parts, share if processes > 1 else 1.0, together))
 
 
-def check_groups(group: int, batch_size: int, num_processes: int) -> None:
+def check_groups(group: Group, batch_size: int, num_processes: int) -> None:
     """Stops where a group would be cut: in the batch, or between processes that do not share it alone."""
+    if group in (None, BATCH):
+        return
+    group = min(group, batch_size)
     if batch_size % group:
         raise ValueError(
             f"batch_size = {batch_size} is not a multiple of batch_norm_group = {group}; set one of them by training: "
@@ -59,7 +67,7 @@ def check_groups(group: int, batch_size: int, num_processes: int) -> None:
         )
 
 
-def check_parts(accumulate: int, batch_size: int, num_processes: int, group: int = 1) -> None:
+def check_parts(accumulate: int, batch_size: int, num_processes: int, group: int | Literal["batch"] = 1) -> None:
     """Stops where parts of a process's share of a batch would be empty, or cut a group: statistics would be others."""
     share = batch_size // num_processes
     if not 1 <= accumulate <= share:
@@ -67,7 +75,13 @@ def check_parts(accumulate: int, batch_size: int, num_processes: int, group: int
             f"accumulate = {accumulate} parts of the {share} images that a process takes of a batch are not to be had; "
             f"set it from 1 to {share} (profile: accumulate)"
         )
-    if accumulate > 1 and group > 1 and share % (accumulate * group):
+    if accumulate > 1 and group == BATCH:
+        raise ValueError(
+            f"batch_norm_group: batch wants all {batch_size} images at once, which accumulate = {accumulate} passes in "
+            "parts; set accumulate: 1 (profile), or a number of images by training: {batch_norm_group: ...} in "
+            "params.yaml"
+        )
+    if accumulate > 1 and group != BATCH and group > 1 and share % (accumulate * group):
         raise ValueError(
             f"accumulate = {accumulate} would cut groups of batch_norm_group = {group} images, which share statistics; "
             f"a process takes {share} of a batch: set accumulate lower (profile), or batch_norm_group by training: "
@@ -78,17 +92,17 @@ def check_parts(accumulate: int, batch_size: int, num_processes: int, group: int
 class GroupedBatchNorm(_BatchNorm):
     """Batch norm of `norm`, whose statistics are those of a group of images.
 
-    A process's part of the batch has `parts` groups, or `num_processes` share one. A step moves the running averages
-    once, to the mean of its groups' statistics. Evaluation is batch norm's. Children of `norm` are what a library
-    fused behind it, such as timm's activations.
+    A process's part of the batch has `parts` groups, or a `share` of one: the others lie with the processes `together`.
+    A step moves the running averages once, to the mean of its groups' statistics. Evaluation is batch norm's. Children
+    of `norm` are what a library fused behind it, such as timm's activations.
     """
 
-    def __init__(self, norm: _BatchNorm, parts: int = 1, num_processes: int = 1, together: Any = None) -> None:
+    def __init__(self, norm: _BatchNorm, parts: int = 1, share: float = 1.0, together: Any = None) -> None:
         super().__init__(norm.num_features, norm.eps, norm.momentum, affine=norm.affine, device="meta")
         assert type(norm).forward is _BatchNorm.forward or {*norm._modules} == {"drop", "act"}, type(norm)
         self._parameters, self._buffers, self._modules = norm._parameters, norm._buffers, norm._modules
         self.training = norm.training
-        self.parts, self.num_processes, self.together = parts, num_processes, together
+        self.parts, self.share, self.together = parts, share, together
 
     def forward(self, x: Tensor) -> Tensor:
         """`[N, C, ...]` to the same shape; N is this process's part of the batch, or rows of it, image by image."""
@@ -98,7 +112,7 @@ class GroupedBatchNorm(_BatchNorm):
         return x
 
     def _normalized(self, x: Tensor) -> Tensor:
-        if self.training and self.num_processes > 1:
+        if self.training and self.share < 1:
             return self._over_processes(x)
         if self.training and self.parts > 1:
             return self._over_parts(x)
@@ -120,7 +134,7 @@ class GroupedBatchNorm(_BatchNorm):
         mean = self._mean_over_processes(wide.mean(dim=others))
         centred = wide - _per_channel(mean, x)
         variance = self._mean_over_processes(centred.square().mean(dim=others))
-        count = x.numel() // x.shape[1] * self.num_processes
+        count = round(x.numel() / x.shape[1] / self.share)
         self._remember(mean.detach(), variance.detach() * (count / (count - 1)))
         normalized = centred * _per_channel((variance + self.eps).rsqrt(), x)
         if self.affine:
@@ -130,9 +144,11 @@ class GroupedBatchNorm(_BatchNorm):
     def _check_input_dim(self, input: Tensor) -> None:
         """Pictures and rows alike."""
 
+    @torch.compiler.disable(reason="statistics go between processes")  # type: ignore[no-untyped-call,untyped-decorator]
     def _mean_over_processes(self, values: Tensor) -> Tensor:
-        summed: Tensor = _Sum.apply(values, self.together)
-        return summed / self.num_processes
+        """Each process's by its share of the group, so that every image counts alike."""
+        summed: Tensor = _Sum.apply(values * self.share, self.together)
+        return summed
 
     @torch.no_grad()
     def _remember(self, mean: Tensor, variance: Tensor) -> None:

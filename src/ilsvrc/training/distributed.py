@@ -31,6 +31,10 @@ class World:
         """The one process that writes and speaks."""
         return self.rank == 0
 
+    def rows(self, batch_size: int) -> range:
+        """This process's images of a batch of `batch_size` over all processes."""
+        return range(self.rank * batch_size // self.size, (self.rank + 1) * batch_size // self.size)
+
     def sum(self, values: Tensor) -> Tensor:
         """`values` added up over all processes."""
         if self.size > 1:
