@@ -192,6 +192,7 @@ def test_run_json_holds_what_the_report_reads(whole, run):
     # 1000 classes have 11,689,512 parameters, 10 of them 990 x 513 fewer; projections' shortcuts are padding here.
     assert (info["parameters"], info["multiply_adds"], info["num_images"]) == (11_007_818, 36_623_360, 96)
     assert (info["processes"], info["threads"], info["precision"], info["resumed"]) == (1, 1, "float32", 0)
+    assert info["compile"] == "off"
     assert info["epochs"] == EPOCHS and info["train_seconds"] > 0
     assert {"torch", "ffcv"} <= info["versions"].keys() and "cores of" in info["hardware"]
 
@@ -290,6 +291,7 @@ def test_processes_share_the_threads(asked, expected, run, packed, tmp_path):
 
 def test_a_resume_keeps_what_the_machine_chose(run, tmp_path):
     kept = {"processes": 2, "threads": 1, "gpus": 0, "precision": "auto", "loader": "pillow", "accumulate": 1}
+    kept["compile"] = "on"
     results.write_text(tmp_path / "work" / train.MACHINE, json.dumps(kept))
     assert train.choices(given(run, tmp_path, threads=8, precision="bfloat16", loader="ffcv")) == kept
 
@@ -300,6 +302,13 @@ def test_a_resume_on_other_processes_is_said(run, tmp_path, capsys):
     assert train.choices(given(run, tmp_path, processes=1, threads=2))["processes"] == 1
     said = capsys.readouterr().err
     assert "began with processes = 2, gpus = 0, accumulate = 1 and goes on with processes = 1, gpus = 0" in said
+
+
+def test_a_training_from_before_there_was_a_choice_is_not_compiled(run, tmp_path):
+    kept = {"processes": 1, "threads": 1, "gpus": 0, "precision": "float32", "loader": "pillow", "accumulate": 1}
+    results.write_text(tmp_path / "work" / train.MACHINE, json.dumps(kept))
+    assert train.choices(given(run, tmp_path, compile="on"))["compile"] == "off"
+    assert train.choices(given(run, tmp_path, compile="on", accumulate=2))["compile"] == "off"
 
 
 def test_a_resume_in_more_parts_is_what_a_person_wants_whose_memory_was_full(run, tmp_path):

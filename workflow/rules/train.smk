@@ -25,6 +25,7 @@ rule train:
         precision="auto",
         loader="ffcv",
         accumulate=1,
+        compile="auto",
     params:
         spec=train_spec,
         work=work_folder,
@@ -37,7 +38,7 @@ rule train:
         " --history {output.history:q} --run-info {output.run_info:q} --work {params.work:q}"
         " --processes {resources.processes} --threads {threads} --gpus {resources.gpu}"
         " --precision {resources.precision} --loader {resources.loader}"
-        " --accumulate {resources.accumulate} --log {log:q}"
+        " --accumulate {resources.accumulate} --compile {resources.compile} --log {log:q}"
 
 
 rule models:

@@ -38,10 +38,13 @@ class Given:
     mean_image: Path | None = None
     images: Path | None = None  # the list of training images, for their names
     accumulate: int = 1  # parts that a process's share of a batch is passed in
+    not_compiled: Callable[[str], None] | None = None  # see `loop.Training`
     names: list[str] = field(default_factory=list, compare=False)
 
     @classmethod
-    def by(cls, given: argparse.Namespace, recipe: Recipe) -> "Given":
+    def by(
+        cls, given: argparse.Namespace, recipe: Recipe, not_compiled: Callable[[str], None] | None = None
+    ) -> "Given":
         """From the stage's arguments; the mean image and the names lie beside the packed images."""
         start_ = given.start[0] if given.start else None
         if start_ is None and recipe.start_from and is_file(recipe.start_from):
@@ -52,6 +55,7 @@ class Given:
             mean_image=given.train.with_suffix(".mean_image.npy"),
             images=given.train.with_suffix(".images.csv"),
             accumulate=given.accumulate,
+            not_compiled=not_compiled,
         )
 
     def name_of(self, index: int) -> str:
@@ -94,6 +98,7 @@ def prepare(
         averages=averages_of(network, recipe, steps_an_epoch, world),
         frozen=frozen,
         name_of=given.name_of,
+        not_compiled=given.not_compiled,
     )  # fmt: skip
 
 

@@ -20,7 +20,7 @@ from ilsvrc import hardware, progress, results, runs, tracking
 from ilsvrc.stages import _nodes, _stage, _torchrun
 from ilsvrc.training import processes
 
-CHOICES = ("processes", "threads", "gpus", "precision", "loader", "accumulate")
+CHOICES = ("processes", "threads", "gpus", "precision", "loader", "accumulate", "compile")
 PLACES = ("processes", "gpus", "accumulate")  # where other numbers than at the start are what a person wants
 MACHINE = "machine.json"  # what the machine chose, kept beside the checkpoint
 # glibc would give big tensors back to the kernel after each step and page them in again: AlexNet's takes half the time.
@@ -30,6 +30,7 @@ ENVIRONMENT = {
     "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1),
     "OMP_WAIT_POLICY": "PASSIVE",
 }
+COMPILED = "TORCHINDUCTOR_CACHE_DIR"  # where torch keeps compiled programs for the next time
 RUN_ID = "mlflow_run"
 STOPPED = "stopped.txt"  # how far a training came that a signal asked to stop
 TRY_AGAIN = 75  # exit status of a stopped training: sysexits' EX_TEMPFAIL
@@ -79,7 +80,7 @@ def fail(given: argparse.Namespace, status: int) -> None:
 
 
 def choices(given: argparse.Namespace) -> dict[str, Any]:
-    """Processes, threads of each, precision and loader: those that the run began with, else what is asked for now.
+    """Processes, threads of each, precision and so on: those that the run began with, else what is asked for now.
 
     Processes and GPUs are those of all nodes: how many nodes they stand on changes no bit.
     """
@@ -91,6 +92,7 @@ def choices(given: argparse.Namespace) -> dict[str, Any]:
         "precision": given.precision,
         "loader": given.loader,
         "accumulate": given.accumulate,
+        "compile": given.compile,
     }
     kept = kept_choices(given.work)
     if kept is None or kept == asked:
@@ -100,7 +102,7 @@ def choices(given: argparse.Namespace) -> dict[str, Any]:
     if began != now:
         _stage.say(f"{given.run} began with {in_words(began)} and goes on with {in_words(asked)}: its weights will not "
                    "be those of an uninterrupted run")  # fmt: skip
-        return asked | {"precision": kept["precision"]}
+        return asked | {name: kept[name] for name in ("precision", "compile")}
     return kept
 
 
@@ -112,7 +114,7 @@ def in_words(chosen: Mapping[str, Any]) -> str:
 def kept_choices(work: Path) -> dict[str, Any] | None:
     """What the checkpoint in `work` was made with."""
     path = work / MACHINE
-    return results.read_json(path) if path.exists() else None
+    return {"compile": "off"} | results.read_json(path) if path.exists() else None  # once there was no such choice
 
 
 def run_workers(given: argparse.Namespace, chosen: dict[str, Any], devices: list[str]) -> int:
@@ -123,6 +125,7 @@ def run_workers(given: argparse.Namespace, chosen: dict[str, Any], devices: list
         os.environ | ENVIRONMENT | {"OMP_NUM_THREADS": str(chosen["threads"]), _torchrun.LOG: str(given.log or "")}
     )
     environment[processes.PARENT] = str(os.getpid())
+    environment.setdefault(COMPILED, str(given.work.absolute().parent / "compiled"))
     if given.gpus:
         environment["CUDA_VISIBLE_DEVICES"] = ",".join(devices)
     words = [*_nodes.meeting(given, chosen["processes"]), "-m", "ilsvrc.stages.train_worker"]
@@ -202,6 +205,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument(
         "--accumulate", type=int, default=1, help="parts that a process's share of a batch is passed in"
     )
+    parser.add_argument("--compile", default="auto", help="auto, on or off")
     _nodes.add_arguments(parser)
     return parser
 

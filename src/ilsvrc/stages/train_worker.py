@@ -11,7 +11,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
@@ -21,7 +21,7 @@ import torch
 
 from ilsvrc import hardware, progress, results, runs, tracking
 from ilsvrc.stages import _outputs, _pictures, _recipe, _stage, train
-from ilsvrc.training import checkpoint, distributed, history, loop
+from ilsvrc.training import checkpoint, compiling, distributed, history, loop
 from ilsvrc.training.checks import StoppedError
 from ilsvrc.training.distributed import World
 from ilsvrc.training.history import Row
@@ -69,11 +69,13 @@ def train_run(given: argparse.Namespace, world: World, wishes: StopWishes) -> No
     with ExitStack() as stack:
         training_batches, watched = stack.enter_context(_pictures.opened(given, spec, manifest, world))
         torch.set_num_threads(given.threads)  # ffcv's import sets it to one
-        before = _recipe.Given.by(given, spec.recipe)
+        chosen = machine(given, world, number_format, kept)
+        chosen["compile"] = compiles(given, spec, len(training_batches), world, kept)
+        before = _recipe.Given.by(given, spec.recipe, not_compiled(given, world, chosen))
         training = _recipe.prepare(spec, manifest, len(training_batches), world, number_format, before)
         so_far = checkpoint.restore(kept, training) if kept else Progress()
         require_one_start(given.work, so_far, world)
-        facts = {"identity": identity, "machine": machine(given, world, number_format, kept)}
+        facts = {"identity": identity, "machine": chosen}
         total = training.schedule.total_steps * spec.recipe.batch_size
         shown = stack.enter_context(progress.bar(title(given.run, spec), total, disable=not world.is_main))
         reporter = Reporter(given, spec, manifest, training, facts, shown, wishes)
@@ -232,6 +234,24 @@ def machine(given: argparse.Namespace, world: World, number_format: str, kept: A
         "device": world.device.type,
         "resumed": kept["machine"]["resumed"] + 1 if kept else 0,
     }
+
+
+def compiles(given: argparse.Namespace, spec: runs.TrainSpec, steps: int, world: World, kept: Any) -> str:
+    """Whether the training compiles its network, "on" or "off": as it began, else as the machine's owner chose."""
+    if kept:
+        return str(kept["machine"].get("compile", "off"))  # once there was no such choice
+    return compiling.choose(given.compile, world.device, _recipe.schedule_of(spec.recipe, steps).total_steps)
+
+
+def not_compiled(given: argparse.Namespace, world: World, chosen: dict[str, Any]) -> Callable[[str], None] | None:
+    """Who hears that compiling failed, where anything is compiled: the run's record, and the person."""
+
+    def tell(why: str) -> None:
+        chosen["compile"] = "off"
+        if world.is_main:
+            _stage.say(f"{given.run} is trained without torch.compile, which failed: {why}")
+
+    return tell if chosen["compile"] == "on" else None
 
 
 def tracker_of(given: argparse.Namespace, spec: runs.TrainSpec, manifest: results.Info) -> tracking.Tracker:

@@ -18,6 +18,7 @@ from ilsvrc.layers import Classifier
 from ilsvrc.training import draws, optimizer
 from ilsvrc.training.ahead import ahead
 from ilsvrc.training.checks import HELP, Checks, Listener
+from ilsvrc.training.compiling import Compiled
 from ilsvrc.training.distributed import World
 from ilsvrc.training.history import Row
 from ilsvrc.training.objective import Objective
@@ -72,10 +73,12 @@ class Training:
     averages: Averages | None = None
     frozen: Sequence[nn.Module] = ()  # that stay as in testing
     name_of: Callable[[int], str] = str  # an image's name
+    not_compiled: Callable[[str], None] | None = None  # hears why compiling failed; None: nothing is compiled
     distributed: nn.Module = field(init=False)
 
     def __post_init__(self) -> None:
-        self.distributed = self.world.wrap(self.objective)
+        compiled = Compiled(self.objective, self.not_compiled) if self.not_compiled else self.objective
+        self.distributed = self.world.wrap(compiled)
 
     def parts_with_state(self) -> dict[str, Any]:
         """What a checkpoint keeps beside the schedule's errors, by name."""
@@ -185,7 +188,7 @@ def _forward_backward(training: Training, share: tuple[Any, ...], step: int, par
     images, targets, labels, means = share
     world, mine = training.world, len(labels)
     rows = training.rows_of_parts(mine)[part]
-    first = world.rank * training.batch_size // world.size
+    first = world.rows(training.batch_size).start
     draws.seed(training.seed, step, slice(first + rows.start, first + rows.stop), training.batch_size)
     last = part == training.parts - 1
     alone: Any = nullcontext if last or world.size == 1 else training.distributed.no_sync

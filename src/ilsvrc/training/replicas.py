@@ -31,7 +31,7 @@ class Replicas(DistributedDataParallel):
 
     def _settle(self, inputs: tuple[Any, ...]) -> None:
         synchronizes, self.require_backward_grad_sync = self.require_backward_grad_sync, True
-        with _as_if_nothing_happened(self.module):
+        with as_if_nothing_happened(self.module):
             super().forward(*inputs)[0].backward()  # type: ignore[no-untyped-call]
         self.require_backward_grad_sync = synchronizes
         for parameter in self.module.parameters():
@@ -39,7 +39,7 @@ class Replicas(DistributedDataParallel):
 
 
 @contextmanager
-def _as_if_nothing_happened(module: nn.Module) -> Iterator[None]:
+def as_if_nothing_happened(module: nn.Module) -> Iterator[None]:
     """Buffers, and what is drawn after, are as they were before."""
     buffers = [(buffer, buffer.clone()) for buffer in module.buffers()]
     devices = {buffer.device for buffer, _ in buffers} | {p.device for p in module.parameters()}
