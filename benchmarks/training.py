@@ -32,12 +32,14 @@ from ilsvrc.layers import Classifier
 from ilsvrc.loading import writer
 from ilsvrc.stages import _pictures, _recipe, pack, train
 from ilsvrc.training import loop, precision, processes
+from ilsvrc.training.compiling import Compiled
 from ilsvrc.training.distributed import World
 
 BASELINE = "torchvision"
 SAME_NETWORK = {"resnet18_b": "resnet18", "resnet50_b": "resnet50", "densenet121": "densenet121"}
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 FORMS = ("original JPEG", "raw")
+COMPILED = "compiled"
 LAYOUTS = ("channels last", "contiguous")
 Told = dict[str, Any]
 
@@ -47,6 +49,7 @@ class Round(NamedTuple):
     cpu_ms_an_image: float
     late: float  # share of the time that the training waited for its loader
     utilization: float  # of the GPU, percent
+    compiling: float = 0.0  # seconds, before the first step
 
 
 def main() -> None:
@@ -109,7 +112,7 @@ def every_variant(options: argparse.Namespace) -> dict[str, Told]:
             variants[f"noise, {number_format}, {layout}"] = noise | {"precision": number_format, "layout": layout}
     variants[f"plain loop, noise, {auto}"] = {"kind": "plain", "precision": auto, "layout": LAYOUTS[0], "noise": True}
     if options.compile:
-        variants[f"noise, {auto}, compiled"] = noise | {"precision": auto, "compile": True}
+        variants[f"noise, {auto}, {COMPILED}"] = noise | {"precision": auto, "compile": True}
     return variants
 
 
@@ -144,6 +147,7 @@ class Steps:
 
     def __init__(self, told: Told) -> None:
         self.device, self.late, self.events = torch.device(told["device"]), 0.0, deque[Any]()
+        self.compiled: Compiled | None = None
 
     def stepped(self, num_images: int) -> None:
         if self.device.type == "cuda":
@@ -152,7 +156,8 @@ class Steps:
             if len(self.events) == 1:
                 return
             self.events.popleft().synchronize()
-        print(json.dumps([time.perf_counter(), self.late]), flush=True)
+        compiling = self.compiled.seconds if self.compiled else 0.0
+        print(json.dumps([time.perf_counter(), self.late, compiling]), flush=True)
 
     def wants_stop(self) -> bool:
         return False
@@ -192,12 +197,13 @@ def ours(told: Told, steps: Steps) -> None:
     spec, manifest, world = specification(told), results.read_json(manifest_path(told)), World(device=steps.device)
     with _pictures.opened(stage_arguments(told), spec, manifest, world) as (batches, _):
         torch.set_num_threads(told["threads"])
-        training = _recipe.prepare(spec, manifest, len(batches), world, told["precision"])
+        beside = _recipe.Given(not_compiled=sys.exit if told.get("compile") else None)
+        training = _recipe.prepare(spec, manifest, len(batches), world, told["precision"], beside)
         if told.get("layout") == "contiguous":
             training.network.to(memory_format=torch.contiguous_format)
             training.objective.normalization = nn.Sequential(training.objective.normalization, Contiguous())
-        if told.get("compile"):
-            training.distributed = torch.compile(training.objective)
+        if isinstance(training.distributed, Compiled):
+            steps.compiled = training.distributed
         progress = loop.Progress()
         while True:
             progress.history.append(loop.train_epoch(training, TimedBatches(batches, steps), progress, steps))
@@ -232,6 +238,7 @@ def specification(told: Told) -> runs.TrainSpec:
     changes = {
         "batch_size": told["batch"], "reference_batch_size": told["batch"], "learning_rate": 1e-3, "epochs": 1_000_000,
         "schedule": "constant", "warmup_epochs": 0, "label_smoothing": 0.0, "decay": "all",
+        "grows_px": None,
     }  # fmt: skip
     return runs.TrainSpec(
         form=form_spec(told["form"], told["crop_px"]),
@@ -319,7 +326,7 @@ class Child(NamedTuple):
         cpu, utilization = self.cpu_seconds() - cpu, gpu_percent() if on_gpu else 0.0
         os.killpg(self.process.pid, signal.SIGSTOP)
         seconds, images = last[0] - first[0], steps * self.batch
-        return Round(images / seconds, 1e3 * cpu / images, (last[1] - first[1]) / seconds, utilization)
+        return Round(images / seconds, 1e3 * cpu / images, (last[1] - first[1]) / seconds, utilization, last[2])
 
     def step(self, after: float) -> list[float]:
         """When the next step was done; those from before it was last stopped do not count."""
@@ -346,7 +353,9 @@ def start(told: Told, network: str, scratch: Path, options: argparse.Namespace) 
     """A variant, after its first steps, stopped. torchvision's loop has the environment that a person would give it."""
     told = {"form": FORMS[0], "network": network, "scratch": str(scratch), "crop_px": options.crop_px} | told
     told |= {name: getattr(options, name) for name in ("batch", "threads", "device")}
-    kept = {processes.PARENT: str(os.getpid())} | ({} if told["kind"] == "plain" else train.ENVIRONMENT)
+    kept = {processes.PARENT: str(os.getpid()), train.COMPILED: str(scratch / "compiled")} | (
+        {} if told["kind"] == "plain" else train.ENVIRONMENT
+    )
     process = subprocess.Popen(
         [sys.executable, __file__, "--child", json.dumps(told)], stdout=subprocess.PIPE, text=True,
         start_new_session=True, env=os.environ | {"OMP_NUM_THREADS": str(options.threads)} | kept,
@@ -389,7 +398,7 @@ def report(network: str, found: dict[str, list[Round]], before: float, options: 
     print("|---|---|---|---|---|---|---|")
     rates = {name: statistics.median(r.images_per_second for r in rounds) for name, rounds in found.items()}
     for name, rounds in found.items():
-        cpu, late, gpu = (statistics.median(column) for column in list(zip(*rounds, strict=True))[1:])
+        cpu, late, gpu = (statistics.median(column) for column in list(zip(*rounds, strict=True))[1:4])
         span = f"{min(rounds).images_per_second:.1f} to {max(rounds).images_per_second:.1f}"
         ratio = f"{rates[name] / rates[BASELINE]:.2f}" if BASELINE in rates else ""
         print(f"| {name} | {rates[name]:.1f} | {span} | {ratio} | {cpu:.1f} | {late:.1%} | {gpu:.0f} % |")
@@ -400,6 +409,7 @@ def report(network: str, found: dict[str, list[Round]], before: float, options: 
         "processors' ",
     )
     say_of_the_rule(rates, options)
+    say_of_compiling(rates, found, options)
     if options.json:
         options.json.mkdir(parents=True, exist_ok=True)
         (options.json / f"{network}.json").write_text(json.dumps(found, indent=1) + "\n")
@@ -437,6 +447,16 @@ def say_of_the_rule(rates: dict[str, float], options: argparse.Namespace) -> Non
     if chosen in rivals and len(rivals) > 1:
         best = max(rivals, key=lambda name: rivals[name])
         print(f"\nauto takes {chosen!r}; the fastest is {best!r}, {rates[best] / rates[chosen]:.3f} times as fast")
+
+
+def say_of_compiling(rates: dict[str, float], found: dict[str, list[Round]], options: argparse.Namespace) -> None:
+    """What it costs, and after how many steps that is paid back."""
+    for name in (name for name in rates if name.endswith(COMPILED)):
+        plain, seconds = rates.get(name.replace(COMPILED, LAYOUTS[0])), found[name][-1].compiling
+        if plain:
+            saved = options.batch / plain - options.batch / rates[name]
+            after = f"after {seconds / saved:.0f} steps" if saved > 0 else "never"
+            print(f"\n{name}: {rates[name] / plain:.2f} times as fast; {seconds:.0f} s to compile, paid back {after}")
 
 
 if __name__ == "__main__":

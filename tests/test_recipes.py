@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ilsvrc import plugins
-from ilsvrc.config import load
+from ilsvrc.config import Params, load
 from ilsvrc.recipe import Recipe, resolve_recipe
 from ilsvrc.reference import architectures
 from ilsvrc.runs import expand, with_those_before
@@ -216,3 +216,52 @@ def test_page_on_recipes_lists_everything_that_papers_leave_unstated():
     listed = page.split("| recipe | key | value | where it is from |\n|---|---|---|---|\n")[1].splitlines()
     assert listed == unstated()
     assert sum("unstated" in path.read_text() for path in FILES) == len({row.split(" | ")[0] for row in listed})
+
+
+def sides(recipe: Recipe, crop_px: int) -> list[int]:
+    return [recipe.crop_px_in(epoch, crop_px) for epoch in range(recipe.epochs or 0)]
+
+
+GROWS = {"batch_size": 8, "learning_rate": 0.1, "grows_px": (160, 192)}
+
+
+@pytest.mark.parametrize(
+    ("changes", "crop_px", "expected"),
+    [
+        ({"epochs": 16, "grows_epochs": (11, 13)}, 192, [160] * 12 + [192] * 4),  # ffcv-imagenet's
+        ({"epochs": 88, "grows_epochs": (65, 76)}, 192, [160] * 71 + [192] * 17),  # theirs: 174.5 is nearer to 160
+        ({"epochs": 16, "grows_epochs": (11, 13)}, 80, [67] * 12 + [80] * 4),
+        ({"epochs": 6, "grows_epochs": (0, 4), "grows_px": (96, 224)}, 224, [96, 128, 160, 192, 224, 224]),
+        ({"epochs": 5, "grows_epochs": (1, 4), "grows_px": (100, 130)}, 130, [100, 100, 100, 128, 130]),
+        ({"epochs": 5, "grows_epochs": (0, 4), "grows_px": (16, 32), "grows_by_px": 8}, 32, [16, 24, 24, 24, 32]),
+        ({"epochs": 3, "grows_px": None, "grows_epochs": (11, 13)}, 192, [192] * 3),
+    ],
+)
+def test_crops_grow_from_epoch_to_epoch(changes, crop_px, expected):
+    assert sides(Recipe(**GROWS | changes), crop_px) == expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"epochs": 8, "grows_epochs": (11, 13)}, r"grows_epochs = \[11, 13\] must rise, and end below epochs = 8"),
+        ({"epochs": 16, "grows_epochs": (13, 11)}, "must rise"),
+        ({"epochs": 16, "grows_epochs": (11, 13), "grows_px": (192, 160)}, r"grows_px = \[192, 160\]"),
+        ({"epochs": 16}, "grows_px goes with epochs and grows_epochs"),
+        ({"iterations": 16, "grows_epochs": (11, 13)}, "grows_px goes with epochs and grows_epochs"),
+    ],
+)
+def test_growth_that_would_not_end_is_refused(changes, said):
+    with pytest.raises(ValueError, match=said):
+        Recipe(**GROWS | changes)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "architecture", "expected"),
+    [("imagenet", "resnet50", 192), ("digits", "resnet50", 80), ("imagenet", "resnet20_cifar", 32)],
+)
+def test_what_grows_is_tested_at_its_last_size(dataset, architecture, expected):
+    data = {"path": "../ilsvrc"} if dataset == "imagenet" else {}
+    book = {"dataset": dataset, "data": data, "architectures": [architecture], "recipe": "fast"}
+    (run,) = expand(Params(**book, protocols=["single_crop"]))
+    assert run.spec.crop_px == expected

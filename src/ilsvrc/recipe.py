@@ -10,6 +10,8 @@ from pydantic import Field, model_validator
 from ilsvrc import plugins
 from ilsvrc.section import Fraction, Positive, Section, parse, read_yaml
 
+Side = Annotated[int, Field(ge=8)]  # of a square, in pixels
+
 
 class Recipe(Section):
     """How one network is trained, one flat line a choice. A choice of the machine is not in here.
@@ -86,7 +88,10 @@ class Recipe(Section):
 
     # what a network sees
     crop: Literal["patch", "rectangle", "area_aspect", "padding", "center"] = "patch"
-    crop_px: Annotated[int, Field(ge=8)] | None = None  # None: the data card's, else the paper's input
+    crop_px: Side | None = None  # None: the data card's, else the last that it grows to, else the paper's input
+    grows_px: tuple[Side, Side] | None = None  # crops' first and last side, in proportion to the run's crop_px
+    grows_epochs: tuple[Annotated[int, Field(ge=0)], Positive] | None = None  # that are done where it begins and ends
+    grows_by_px: Positive = 32  # on the way sides are multiples of it
     short_side_px: tuple[Positive, Positive] | None = None  # sizes before; a recipe's go with crop_px; None: 8/7 crop
     area: tuple[float, float] = (0.08, 1.0)  # area_aspect: of the picture
     aspect: tuple[float, float] = (0.75, 1.3333333333333333)
@@ -140,6 +145,20 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
+    def _grows_within_its_length(self) -> "Recipe":
+        if self.grows_px is None:
+            return self
+        if self.grows_epochs is None or self.epochs is None:
+            raise ValueError("grows_px goes with epochs and grows_epochs: [first, last]; grows_px: null has one size")
+        (first, last), (start, end) = self.grows_px, self.grows_epochs
+        if not (first < last and start < end < self.epochs):
+            raise ValueError(
+                f"grows_px = [{first}, {last}] and grows_epochs = [{start}, {end}] must rise, and end below epochs = "
+                f"{self.epochs}; set them, or grows_px: null for one size"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _choices_fit_each_other(self) -> "Recipe":
         if self.repeats > 1 and self.batch_size % self.repeats:
             raise ValueError(f"batch_size = {self.batch_size} is not a multiple of repeats = {self.repeats}")
@@ -153,6 +172,20 @@ class Recipe(Section):
         if self.start_from is None and beginning != (None, "all", 1.0):
             raise ValueError("start_recipe, trained_layers and trunk_rate go with start_from")
         return self
+
+    def crop_px_in(self, epoch: int, crop_px: int) -> int:
+        """The side of crops in an epoch (from 0) of a training whose last crops are `crop_px`.
+
+        Linear between the epochs of `grows_epochs`, to the nearest multiple of `grows_by_px` (ffcv-imagenet's rule).
+        """
+        if self.grows_px is None or self.grows_epochs is None:
+            return crop_px
+        (first, last), (start, end) = self.grows_px, self.grows_epochs
+        part = min(1.0, max(0.0, (epoch - start) / (end - start)))
+        side = first + (last - first) * part
+        if 0 < part < 1:
+            side = min(last, max(first, round(side / self.grows_by_px) * self.grows_by_px))
+        return round(side * crop_px / last)
 
 
 def is_file(start_from: str) -> bool:

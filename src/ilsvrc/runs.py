@@ -201,10 +201,11 @@ def _run(
     if recipe.start_from and not is_file(recipe.start_from):
         before = (recipe.start_recipe or recipe_name, plugins.check("models", recipe.start_from))
         start = _run(params, before, _for_others(params), seed, after)
-    crop_px = recipe.crop_px or plugins.load("data", params.dataset).CARD.crop_px or plugins.input_px(architecture)
+    card = plugins.load("data", params.dataset).CARD
+    crop_px = recipe.crop_px or card.crop_px or _meant_px(recipe, architecture)
     short_side_px = recipe.short_side_px
     if "short_side_px" not in changes:
-        short_side_px = _in_proportion(short_side_px, crop_px, plain.crop_px or plugins.input_px(architecture))
+        short_side_px = _in_proportion(short_side_px, crop_px, plain.crop_px or _meant_px(plain, architecture))
     spec = TrainSpec(
         form=form_spec(params),
         architecture=architecture,
@@ -222,6 +223,12 @@ def _run(
         changes={k: v for k, v in recipe.model_dump().items() if v != getattr(plain, k)},
         spec=spec,
     )
+
+
+def _meant_px(recipe: Recipe, architecture: str) -> int:
+    """The crop's side where neither training nor the data set's card says one."""
+    input_px = int(plugins.input_px(architecture))
+    return min(recipe.grows_px[1], input_px) if recipe.grows_px else input_px
 
 
 def _in_proportion(short_side_px: tuple[int, int] | None, crop_px: int, meant_px: int) -> tuple[int, int] | None:

@@ -5,15 +5,17 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import small_training
 import torch
 
 from ilsvrc import results, runs
 from ilsvrc.config import Params
+from ilsvrc.loading.batches import Batch
 from ilsvrc.pipeline import Pipeline
 from ilsvrc.recipe import Recipe, resolve_recipe
-from ilsvrc.stages import _pictures, predict
+from ilsvrc.stages import _pictures, _recipe, predict
 from ilsvrc.training import batch_norm
 from ilsvrc.training.distributed import World
 
@@ -206,3 +208,32 @@ def test_watching_takes_no_more_memory_than_training(accumulate: int, size: int,
     manifest = results.read_json(packed / "train.manifest.json")
     with _pictures.opened(given, spec_of(), manifest, World(0, size)) as (_, watched):
         assert len(next(iter(watched)).labels) == expected
+
+
+GROWS = {"grows_px": (16, 32), "grows_epochs": (0, 1)}
+
+
+@pytest.mark.parametrize(("architecture", "crop_px"), [("alexnet", 80), ("vgg_a", 64), ("cuda_convnet_cifar", 32)])
+def test_a_network_that_knows_one_size_refuses_pictures_that_grow(architecture: str, crop_px: int):
+    spec = spec_of(architecture, crop_px, **GROWS)
+    with pytest.raises(ValueError, match=rf"grows_px: {architecture} .* cannot take crops of {crop_px // 2} px .*null"):
+        _recipe.check_sizes(spec)
+    _recipe.check_sizes(spec_of(architecture, crop_px))
+
+
+def test_a_network_of_any_size_takes_pictures_that_grow():
+    _recipe.check_sizes(spec_of("resnet18", 64, **GROWS))
+
+
+@pytest.mark.parametrize(("crop", "expected"), [("patch", 5.125), ("area_aspect", 31.5)])
+def test_the_mean_image_grows_with_the_pictures(crop: str, expected: float, tmp_path: Path):
+    """Its 64 columns are 0, 1, 2, ...: the fourth of 40 is of the old ones from 4.8 to 6.4."""
+    np.save(tmp_path / "mean.npy", np.tile(np.arange(64, dtype=np.float32)[None, :, None], (64, 1, 3)))
+    spec = spec_of(crop_px=64, crop=crop, normalization="mean_image", **GROWS)
+    manifest = {"mean": [0.0] * 3, "std": [1.0] * 3}
+    means = _pictures.means_of(spec, manifest, _pictures.normalization_of(spec, manifest, tmp_path / "mean.npy"))
+    windows = torch.tensor([[40, 40, 3, 0, 0]])
+    under = means(Batch(torch.zeros(1, 32, 32, 3), torch.zeros(1, dtype=torch.int64), torch.zeros(1), None, windows))
+    assert under.shape == (1, 32, 32, 3)
+    columns = 0 if crop == "patch" else slice(None)
+    assert under[0, 0, columns, 0].mean().item() == pytest.approx(expected, abs=0.05)

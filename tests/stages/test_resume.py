@@ -55,6 +55,7 @@ def run() -> runs.Run:
     return small_training.run(
         "wrn_10_1_cifar", epochs=EPOCHS, dropout=0.3, mixup=0.4, cutmix=1.0, lighting=0.1, rand_augment=5.0,
         erasing=0.3, batch_norm_group=4, averaging="exponential", rate_in_momentum=True,
+        grows_px=(16, 32), grows_epochs=(0, 5), grows_by_px=4,
     )  # fmt: skip
 
 

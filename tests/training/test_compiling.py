@@ -127,9 +127,9 @@ def test_what_is_no_one_program_is_trained_as_it_is_and_this_is_said_once(withou
 
 def test_without_a_compiler_training_goes_on_and_says_so(monkeypatch, tmp_path):
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
-    monkeypatch.setattr(torch._inductor.config.cpp, "cxx", ("no-such-compiler",))
     said = []
-    found, expected = stepped(rich(said.append)), stepped(rich())
+    with torch._inductor.config.patch({"cpp.cxx": ("no-such-compiler",)}):
+        found, expected = stepped(rich(said.append)), stepped(rich())
     assert len(said) == 1 and said[0]
     assert all(torch.equal(found[name], expected[name]) for name in expected)
 

@@ -6,7 +6,7 @@ images at any number of processes, which take contiguous slices of it by rank. T
 
 import importlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
@@ -64,6 +64,7 @@ def open_training(
     loader: str, beton: Path, *, look: geometry.Look | None = None, crop: geometry.Crop = "patch", crop_px: int = 224,
     flip: bool = True, batch_size: int, seed: int, rank: int = 0, world_size: int = 1, workers: int = 1,
     subset: np.ndarray | None = None, order: Order = "random", repeats: int = 1,
+    side_in: Callable[[int], int] | None = None,
 ) -> "TrainingBatches":  # fmt: skip
     """Batches to train on.
 
@@ -86,6 +87,7 @@ def open_training(
             2020). An epoch has as many steps as without, so that it shows one in `repeats` of the images, as DeiT's
             does. In a global batch the first copies of its images come first, then the second ones in the same order:
             copies are batch_size / repeats places apart, and neighbours are independent.
+        side_in: the side of an epoch's crops, from 0, in the place of the look's `crop_px`.
 
     Raises:
         ValueError: the file is damaged, the loader is not there, or the images do not fill one batch.
@@ -104,7 +106,10 @@ def open_training(
         )
     share = slice(rank * batch_size // world_size, (rank + 1) * batch_size // world_size)
     request = Request(packed, look.crop_px, 1, share.stop - share.start, workers, padding=look.outside)
-    return TrainingBatches(_source(loader, request), packed, chosen, batch_size, share, seed, look, order, repeats)
+    return TrainingBatches(
+        _source(loader, request), packed, chosen, batch_size, share, seed, look, order, repeats, side_in,
+        lambda crop_px: _source(loader, replace(request, crop_px=crop_px)),
+    )  # fmt: skip
 
 
 def open_testing(
@@ -148,6 +153,9 @@ class TrainingBatches:
     look: geometry.Look
     order: Order = "random"
     repeats: int = 1
+    side_in: Callable[[int], int] | None = None  # of an epoch's crops; None: always the look's
+    reopened: Callable[[int], Source] | None = None  # for crops of another side
+    open_px: int | None = None  # the source's
 
     @property
     def num_images(self) -> int:
@@ -160,15 +168,23 @@ class TrainingBatches:
 
     def epoch(self, epoch: int, start_step: int = 0) -> Iterator[Batch]:
         """This process's batches `[N, H, W, 3]` of an epoch, from `start_step` on."""
-        windows = self._windows(epoch)
+        look, windows = self._look_in(epoch), self._windows(epoch)
         mine = self._mine(np.concatenate(windows))[start_step:].reshape(-1)
         ahead = self._my_windows(windows, mine) if self.order == "quasi_random" else ()
-        batches = self.source(mine, lambda keys: self._regions(epoch, keys), ahead)
+        batches = self.source(mine, lambda keys: self._regions(look, epoch, keys), ahead)
         return (_of_one_view(batch) for batch in batches)
 
     def close(self) -> None:
         """Ends threads and processes."""
         self.source.close()
+
+    def _look_in(self, epoch: int) -> geometry.Look:
+        """What an epoch shows; where its crops have another side than the last one's, the loader is opened anew."""
+        side = self.side_in(epoch) if self.side_in else self.look.crop_px
+        if self.reopened and side != (self.open_px or self.look.crop_px):
+            self.source.close()
+            self.source, self.open_px = self.reopened(side), side
+        return self.look.at(side)
 
     def _windows(self, epoch: int) -> list[np.ndarray]:
         """The epoch's order, in one window or many."""
@@ -192,10 +208,10 @@ class TrainingBatches:
         reached = np.maximum.accumulate(window_of[images])  # copies of the window before may come after
         return [part for part in np.split(images, np.flatnonzero(np.diff(reached)) + 1) if len(part)]
 
-    def _regions(self, epoch: int, keys: np.ndarray) -> geometry.Regions:
+    def _regions(self, look: geometry.Look, epoch: int, keys: np.ndarray) -> geometry.Regions:
         indices, _ = keyed.parted(keys)
         return geometry.training(
-            self.look, self.seed, epoch, keys, self.packed.widths[indices], self.packed.heights[indices]
+            look, self.seed, epoch, keys, self.packed.widths[indices], self.packed.heights[indices]
         )
 
 

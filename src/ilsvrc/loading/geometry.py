@@ -6,7 +6,7 @@ the look has padding.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
@@ -84,6 +84,17 @@ class Look:
         """The smallest and the largest short side of a resized picture."""
         square_px = views.square_px(self.crop_px)
         return self.short_side_px or (square_px, square_px)
+
+    def at(self, crop_px: int) -> "Look":
+        """The same in crops of another side: sizes before the crop and padding go in proportion."""
+        if crop_px == self.crop_px:
+            return self
+        scale = crop_px / self.crop_px
+        low, high = (max(crop_px, round(side * scale)) for side in self.short_side_range)
+        short_side_px = self.short_side_px and (low, high)
+        return replace(
+            self, crop_px=crop_px, short_side_px=short_side_px, padding_px=max(1, round(self.padding_px * scale))
+        )
 
     @property
     def outside(self) -> Padding:

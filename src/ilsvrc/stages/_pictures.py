@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from ilsvrc import results, runs
 from ilsvrc.loading import batches, geometry, keyed, mean_windows, packed
-from ilsvrc.pixels import Normalization
+from ilsvrc.pixels import Normalization, central
 from ilsvrc.recipe import Recipe
 from ilsvrc.training import validation
 from ilsvrc.training.augmentation import Augmentation
@@ -41,7 +42,8 @@ def opened(
         chosen, apart = validation.held_out(labels, recipe.validation_fraction, spec.seed)
     training = batches.open_training(
         given.loader, given.train, look=look_of(spec, manifest), batch_size=recipe.batch_size, seed=spec.seed,
-        subset=chosen, order=recipe.order, repeats=recipe.repeats, **share,
+        subset=chosen, order=recipe.order, repeats=recipe.repeats,
+        side_in=partial(recipe.crop_px_in, crop_px=spec.crop_px) if recipe.grows_px else None, **share,
     )  # fmt: skip
     watched = given.val if apart is None else given.train
     center = [View(short_side_px(spec), spec.crop_px)]
@@ -86,12 +88,23 @@ def means_of(spec: runs.TrainSpec, manifest: results.Info, normalization: Normal
     """Windows of the mean image that lie under a batch's crops; None: its central one, for all.
 
     Where crops leave the central square or change its scale there is nothing under them (He et al. 2015 subtract one
-    mean image of the crop's size from all).
+    mean image of the crop's size from all); while crops grow, the mean image grows with them.
     """
-    if normalization.mean_image is None or spec.recipe.crop not in mean_windows.ALIGNED:
-        return None
     image, look = normalization.mean_image, look_of(spec, manifest)
-    return lambda batch: None if batch.windows is None else mean_windows.mean_windows(image, batch.windows, look)
+    if image is None or (spec.recipe.crop not in mean_windows.ALIGNED and spec.recipe.grows_px is None):
+        return None
+
+    @cache
+    def under_all(side: int) -> Tensor:
+        return central(mean_windows.scaled(image, round(len(image) * side / spec.crop_px)), side, side)
+
+    def means(batch: batches.Batch) -> Tensor | None:
+        side = batch.images.shape[1]
+        if look.crop not in mean_windows.ALIGNED:
+            return under_all(side).expand(len(batch.labels), -1, -1, -1)
+        return None if batch.windows is None else mean_windows.mean_windows(image, batch.windows, look.at(side))
+
+    return means
 
 
 def augmentation_of(recipe: Recipe, manifest: Mapping[str, Any]) -> Callable[[Any, int, int], Tensor] | None:

@@ -72,6 +72,7 @@ def prepare(
 ) -> Training:  # fmt: skip
     """The network with its first weights, its objective, optimizer and schedule, and what goes with them."""
     recipe, dtype, given = spec.recipe, precision.weights_dtype(number_format), given or Given()
+    check_sizes(spec)
     network, rates, frozen = first_network(spec, manifest, world, dtype, given)
     normalization = _pictures.normalization_of(spec, manifest, given.mean_image).to(world.device, dtype)
     distillation = distillation_of(recipe, given.teacher, world, dtype)
@@ -142,6 +143,25 @@ def build(spec: runs.TrainSpec, num_classes: int) -> Classifier:
     return builder(num_classes=num_classes, input_px=spec.crop_px, **options)
 
 
+def check_sizes(spec: runs.TrainSpec) -> None:
+    """Refuses crops that grow before a network that cannot take the smaller ones.
+
+    Raises:
+        ValueError: names the recipe's key.
+    """
+    for side in sorted({spec.recipe.crop_px_in(epoch, spec.crop_px) for epoch in range(spec.recipe.epochs or 1)}):
+        if side == spec.crop_px:
+            continue
+        try:
+            with torch.device("meta"), torch.no_grad():
+                build(spec, 2).eval().outputs(torch.empty(2, 3, side, side))
+        except (ValueError, RuntimeError) as error:
+            raise ValueError(
+                f"grows_px: {spec.architecture} for crops of {spec.crop_px} px cannot take crops of {side} px "
+                f"({str(error).split(';')[0]}); set grows_px: null by training: {{...}} in params.yaml"
+            ) from None
+
+
 def distillation_of(recipe: Recipe, teacher: Path | None, world: World, dtype: torch.dtype) -> Distillation | None:
     """The teacher's part of the loss."""
     if recipe.teacher is None:
@@ -158,16 +178,18 @@ def recompute_statistics(recipe: Recipe, training: Training, batches_: Any) -> N
     if recipe.batch_norm_recomputed_over is None:
         return
 
+    epoch = 0 if recipe.grows_px is None else training.schedule.epochs - 1  # crops as they are tested
+
     def forward(batch: batches.Batch) -> None:
         batch = next(ahead(iter([batch]), training.world.device))
-        images = batch.images if training.look is None else training.look(batch, training.seed, 0)
+        images = batch.images if training.look is None else training.look(batch, training.seed, epoch)
         under = None if training.means is None else training.means(batch)
         for rows in training.rows_of_parts(len(images)):
             with training.autocast():
                 means = None if under is None else under[rows]
                 training.network(training.objective.normalization(images[rows], means))
 
-    with training.swapped(), closing(batches_.epoch(0)) as given:
+    with training.swapped(), closing(batches_.epoch(epoch)) as given:
         batch_norm.recompute(
             training.network, forward, given, recipe.batch_norm_recomputed_over, recipe.batch_size, training.world,
             training.frozen,
