@@ -265,3 +265,9 @@ def test_what_grows_is_tested_at_its_last_size(dataset, architecture, expected):
     book = {"dataset": dataset, "data": data, "architectures": [architecture], "recipe": "fast"}
     (run,) = expand(Params(**book, protocols=["single_crop"]))
     assert run.spec.crop_px == expected
+
+
+@pytest.mark.parametrize("name", ["alexnet", "alexnet_two_gpu", "zfnet", "vgg_d", "googlenet", "levit_256"])
+def test_fast_has_one_size_for_networks_that_know_one(name):
+    (run,) = expand(Params(dataset="flowers102", architectures=[name], recipe="fast", protocols=["single_crop"]))
+    assert sides(run.spec.recipe, run.spec.crop_px) == [plugins.input_px(name)] * 16

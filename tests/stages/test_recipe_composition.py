@@ -227,7 +227,7 @@ def test_a_network_of_any_size_takes_pictures_that_grow():
 
 @pytest.mark.parametrize(("crop", "expected"), [("patch", 5.125), ("area_aspect", 31.5)])
 def test_the_mean_image_grows_with_the_pictures(crop: str, expected: float, tmp_path: Path):
-    """Its 64 columns are 0, 1, 2, ...: the fourth of 40 is of the old ones from 4.8 to 6.4."""
+    """Its 64 columns are 0, 1, 2, ...: the fourth of 40 is of the old ones from 4.8 to 6.4, scaled twice."""
     np.save(tmp_path / "mean.npy", np.tile(np.arange(64, dtype=np.float32)[None, :, None], (64, 1, 3)))
     spec = spec_of(crop_px=64, crop=crop, normalization="mean_image", **GROWS)
     manifest = {"mean": [0.0] * 3, "std": [1.0] * 3}
@@ -236,4 +236,4 @@ def test_the_mean_image_grows_with_the_pictures(crop: str, expected: float, tmp_
     under = means(Batch(torch.zeros(1, 32, 32, 3), torch.zeros(1, dtype=torch.int64), torch.zeros(1), None, windows))
     assert under.shape == (1, 32, 32, 3)
     columns = 0 if crop == "patch" else slice(None)
-    assert under[0, 0, columns, 0].mean().item() == pytest.approx(expected, abs=0.05)
+    assert under[0, 0, columns, 0].mean().item() == pytest.approx(expected, abs=0.1)
