@@ -180,3 +180,13 @@ def test_a_file_that_a_run_starts_from_counts_by_its_content(tmp_path):
     one = started()
     (tmp_path / "weights.pt").write_bytes(b"two")
     assert started().name != one.name
+
+
+def test_layers_of_their_own_are_readable_in_a_folder_and_part_of_the_key():
+    decays = {"conv*": 0, "local[34]": 0.004}
+    (name,) = names(architectures=["alexnet"], training={"layer_decays": decays})
+    assert name.startswith("digits/alexnet/quick,layer_decays=conv_0-local34_0.004/seed=0-")
+    (spec,) = [run.spec for run in runs.expand(Params(**BOOK | {"architectures": ["alexnet"]}))]
+    assert "layer" not in runs.specification(spec)
+    changed = runs.expand(Params(**BOOK | {"training": {"layer_decays": decays}}))[0].spec
+    assert runs.parse_specification(runs.TrainSpec, runs.specification(changed)) == changed

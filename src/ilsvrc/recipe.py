@@ -11,6 +11,7 @@ from ilsvrc import plugins
 from ilsvrc.section import Fraction, Positive, Section, parse, read_yaml
 
 Side = Annotated[int, Field(ge=8)]  # of a square, in pixels
+ByLayer = dict[str, Annotated[float, Field(ge=0)]]
 
 
 class Recipe(Section):
@@ -51,6 +52,9 @@ class Recipe(Section):
     epsilon: float | None = Field(None, gt=0)  # RMSProp: inside the root; None: 1.0 and 1e-8
     weight_decay: float = Field(0.0, ge=0)
     decay: Literal["weights", "all"] = "all"  # weights: not biases, not normalisation
+    layer_decays: ByLayer = Field({})  # layers' own weight_decay, by name or type: {conv*: 0, Linear: 0.01}
+    layer_rates: ByLayer = Field({})  # layers' learning rates in units of the others'
+    bias_rate: float = Field(1.0, ge=0)  # of biases but normalisation's, in units of the weights'
     clip_norm: float | None = Field(None, gt=0)
     clip_adaptive: float | None = Field(None, gt=0)  # of each unit's weights' norm (Brock et al. 2021)
     largest_filter_rms: float | None = Field(None, gt=0)  # convolutions' filters are scaled down to it

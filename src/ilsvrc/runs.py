@@ -7,6 +7,7 @@ reruns what it must and a new option changes no existing run.
 import hashlib
 import itertools
 import json
+import re
 from collections.abc import Iterable, Mapping
 from functools import cache, cached_property
 from pathlib import Path
@@ -19,6 +20,7 @@ from ilsvrc.config import Data, Params
 from ilsvrc.recipe import Recipe, is_file, resolve_recipe
 from ilsvrc.section import Section, parse
 
+_IN_NO_NAME = re.compile(r"[^\w.]")  # what a pattern has and a folder's name should not
 FORM_OPTIONS = {
     "short_side_px", "encoding", "jpeg_quality", "order", "test_form", "exif_orientation", "on_bad_image", "verify",
 }  # fmt: skip
@@ -256,6 +258,8 @@ def _sha256(path: str) -> str:
 
 def readable(value: Any) -> str:
     """A recipe's value as it stands in names."""
+    if isinstance(value, Mapping):
+        return "-".join(f"{_IN_NO_NAME.sub('', key)}_{readable(inner)}" for key, inner in value.items())
     if isinstance(value, (tuple, list)):
         return "-".join(map(readable, value))
     return f"{value:g}" if isinstance(value, float) else f"{value}".rsplit("/", 1)[-1]  # a path is no folders here

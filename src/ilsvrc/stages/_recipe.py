@@ -17,7 +17,7 @@ from ilsvrc.layers import Classifier
 from ilsvrc.loading import batches
 from ilsvrc.recipe import Recipe, is_file
 from ilsvrc.stages import _network, _pictures
-from ilsvrc.training import batch_norm, draws, initialization, optimizer, precision, start
+from ilsvrc.training import batch_norm, by_layer, draws, initialization, optimizer, precision, start
 from ilsvrc.training.ahead import ahead
 from ilsvrc.training.averaging import WeightAverage
 from ilsvrc.training.constraints import renormalize_filters
@@ -73,14 +73,14 @@ def prepare(
     """The network with its first weights, its objective, optimizer and schedule, and what goes with them."""
     recipe, dtype, given = spec.recipe, precision.weights_dtype(number_format), given or Given()
     check_sizes(spec)
-    network, rates, frozen = first_network(spec, manifest, world, dtype, given)
+    network, own, frozen = first_network(spec, manifest, world, dtype, given)
     normalization = _pictures.normalization_of(spec, manifest, given.mean_image).to(world.device, dtype)
     distillation = distillation_of(recipe, given.teacher, world, dtype)
     return Training(
         network=network,
         objective=Objective(network, normalization, recipe.label_smoothing, distillation),
         optimizer=optimizer.make_optimizer(
-            network, recipe.optimizer, rates=rates, **{name: getattr(recipe, name) for name in STEPS}
+            network, recipe.optimizer, **own._asdict(), **{name: getattr(recipe, name) for name in STEPS}
         ),
         schedule=schedule_of(recipe, steps_an_epoch),
         batch_size=recipe.batch_size,
@@ -105,8 +105,8 @@ def prepare(
 
 def first_network(
     spec: runs.TrainSpec, manifest: results.Info, world: World, dtype: torch.dtype, given: Given
-) -> tuple[Classifier, dict[int, float], list[torch.nn.Module]]:
-    """The network as it starts, on its device; learning rates of parts of it, and what of it does not move."""
+) -> tuple[Classifier, by_layer.Own, list[torch.nn.Module]]:
+    """The network as it starts, on its device; what parts of it have of their own, and what of it does not move."""
     recipe = spec.recipe
     network = build(spec, len(manifest["classes"]))
     initialization.initialize(network, recipe.initialization, spec.seed)
@@ -117,10 +117,12 @@ def first_network(
     if given.start:
         taken = start.take_over(network, start.read_weights(given.start), recipe.start_layers, classifier)
     network = place(network, world, dtype)
+    own = by_layer.own_settings(network, recipe.bias_rate, recipe.layer_rates, recipe.layer_decays)
+    own = own.times(start.rates(network, taken, recipe.trunk_rate))
     batch_norm.group_statistics(network, recipe.batch_norm_group, recipe.batch_size, world, given.accumulate)
     draws.share(network)
     frozen = start.freeze(network, classifier, recipe.trained_layers)
-    return network, start.rates(network, taken, recipe.trunk_rate), frozen
+    return network, own, frozen
 
 
 def place(network: Classifier, world: World, dtype: torch.dtype) -> Classifier:

@@ -24,6 +24,7 @@ def make_optimizer(
     square_momentum: float | None = None,
     epsilon: float | None = None,
     rates: Mapping[int, float] | None = None,
+    decays: Mapping[int, float] | None = None,
 ) -> torch.optim.Optimizer:
     """The optimizer of a recipe; `lr` of its groups, their `rate_factor` times the rate, is set before each step.
 
@@ -45,11 +46,12 @@ def make_optimizer(
         square_momentum: of the mean squares; None: 0.9 in rmsprop, 0.999 in adamw.
         epsilon: None: 1.0 in rmsprop, 1e-8 in adamw.
         rates: learning rates of parameters, by `id`, in units of the others'.
+        decays: weight decays of parameters, by `id`, in the place of `weight_decay`.
 
     Raises:
         ValueError: there is no such optimizer.
     """
-    groups = parameter_groups(network, weight_decay, decay, rates)
+    groups = parameter_groups(network, weight_decay, decay, rates, decays)
     # not on a CPU, where torch's fused kernels read gradients of another memory format than the weights' wrongly
     fused = all(p.device.type == "cuda" for group in groups for p in group["params"]) or None
     if kind == "sgd" and rate_in_momentum:
@@ -117,12 +119,16 @@ class PapersSGD(torch.optim.Optimizer):
 
 
 def parameter_groups(
-    network: nn.Module, weight_decay: float, decay: str, rates: Mapping[int, float] | None = None
+    network: nn.Module,
+    weight_decay: float,
+    decay: str,
+    rates: Mapping[int, float] | None = None,
+    decays: Mapping[int, float] | None = None,
 ) -> list[dict[str, Any]]:
     """Groups for an optimizer: of a decay and a `rate_factor` each, the parameters that want gradients.
 
-    `decay` is all, or weights (not biases, not normalisation's parameters). `rates` are by the parameters' `id`; those
-    without one have 1.
+    `decay` is all, or weights (not biases, not normalisation's parameters). `rates` and `decays` are by the parameters'
+    `id`; those without one have 1, and `weight_decay`. What `decay` spares has none, whatever `decays` say.
     """
     if decay not in ("weights", "all"):
         raise ValueError(f"decay = {decay!r}; it can be weights or all (training: in params.yaml)")
@@ -130,7 +136,7 @@ def parameter_groups(
     members: dict[tuple[float, float], list[nn.Parameter]] = {}
     for p in network.parameters():
         if p.requires_grad:
-            own = 0.0 if id(p) in spared else weight_decay
+            own = 0.0 if id(p) in spared else (decays or {}).get(id(p), weight_decay)
             members.setdefault((own, (rates or {}).get(id(p), 1.0)), []).append(p)
     return [{"params": ps, "weight_decay": own, "rate_factor": factor} for (own, factor), ps in members.items()]
 
