@@ -100,6 +100,7 @@ class Recipe(Section):
     area: tuple[float, float] = (0.08, 1.0)  # area_aspect: of the picture
     aspect: tuple[float, float] = (0.75, 1.3333333333333333)
     aspect_draw: Literal["log_uniform", "uniform"] = "log_uniform"
+    swap_aspect: bool = False  # width and height change places in half of the draws (fb.resnet.torch)
     padding_px: Positive = 4  # padding: on each side
     padding: Literal["zero", "reflect"] = "zero"  # zero: what is 0 after normalisation
     interpolation: Literal["bilinear", "cubic", "random"] = "bilinear"  # random: one of these, area, nearest

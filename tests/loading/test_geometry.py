@@ -15,7 +15,7 @@ def training(crop: str, widths=WIDTHS, heights=HEIGHTS, seed=0, epoch=0, indices
 
 DRAWN = {  # instead of the draws, for the literal boxes
     geometry.FLIP: 0.3, geometry.LEFT: 0.5, geometry.TOP: 0.25, geometry.FILTER: 0.8, geometry.SHORT_SIDE: 0.5,
-    geometry.AREA_DRAW: 0.5, geometry.ASPECT_DRAW: 0.5,
+    geometry.AREA_DRAW: 0.5, geometry.ASPECT_DRAW: 0.5, geometry.SWAP_DRAW: 0.3,
 }  # fmt: skip
 JITTER = {"short_side_px": (256, 480)}
 
@@ -34,6 +34,12 @@ JITTER = {"short_side_px": (256, 480)}
         # 54 % of 187500 px; a square of 318.2 px; of aspect 1.0417, 324.8 x 311.8 px
         ({"crop": "area_aspect"}, (500, 375), (91, 14, 318, 318), (224, 224, 0, 0)),
         ({"crop": "area_aspect", "aspect_draw": "uniform"}, (500, 375), (88, 16, 325, 312), (224, 224, 0, 0)),
+        (
+            {"crop": "area_aspect", "aspect_draw": "uniform", "swap_aspect": True},
+            (500, 375),
+            (94, 12, 312, 325),
+            (224, 224, 0, 0),
+        ),
         # half of the area, aspect 2
         (
             {"crop": "area_aspect", "area": (0.5, 0.5), "aspect": (2, 2)},
@@ -80,6 +86,15 @@ def test_a_padded_window_leaves_the_picture_by_the_padding_at_most():
     windows = training("padding", crop_px=32, widths=0 * WIDTHS + 32, heights=0 * WIDTHS + 32).windows[:, 0]
     places = [(left, top) for left in range(-4, 5) for top in range(-4, 5)]
     assert sorted({(left, top) for _, _, left, top, _ in windows.tolist()}) == places
+
+
+def test_width_and_height_change_places_in_half_of_the_draws():
+    plain = training("area_aspect", aspect_draw="uniform", area=(0.1, 0.1)).boxes
+    swapped = training("area_aspect", aspect_draw="uniform", area=(0.1, 0.1), swap_aspect=True).boxes
+    changed = (plain[:, 2:] != swapped[:, 2:]).any(axis=1)
+    assert (plain[changed, 2:] == swapped[changed][:, [3, 2]]).all()
+    assert 0.47 < changed.mean() < 0.53
+    assert 0.97 < np.exp(np.log(swapped[:, 2] / swapped[:, 3]).mean()) < 1.03  # without, 1.028
 
 
 def test_an_even_aspect_is_drawn_evenly():

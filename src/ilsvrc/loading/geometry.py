@@ -17,7 +17,7 @@ from ilsvrc.loading import keyed
 
 Crop = Literal["patch", "rectangle", "area_aspect", "padding", "center"]
 AREA, ASPECT, TRIES = (0.08, 1.0), (3 / 4, 4 / 3), 10  # Szegedy et al. 2015; torchvision's RandomResizedCrop
-FLIP, LEFT, TOP, FILTER, SHORT_SIDE, AREA_DRAW, ASPECT_DRAW = 0, 1, 2, 3, 4, 10, 30  # draws of an image
+FLIP, LEFT, TOP, FILTER, SHORT_SIDE, AREA_DRAW, ASPECT_DRAW, SWAP_DRAW = 0, 1, 2, 3, 4, 10, 30, 50  # of an image
 BILINEAR, BOX, NEAREST, CUBIC = range(4)  # filters
 Padding = tuple[np.ndarray, bool]  # uint8 [3], or the picture mirrored
 NO_PADDING: Padding = (np.zeros(3, np.uint8), False)
@@ -33,9 +33,9 @@ class Look:
       central square (Krizhevsky et al. 2012).
     - "rectangle": the same, a window anywhere in the whole picture (Simonyan and Zisserman 2014; He et al. 2015).
     - "area_aspect": a box with a share `area` of the picture's area and an `aspect` (width to height), scaled to the
-      crop (Szegedy et al. 2015). The paper draws the aspect evenly ("uniform"), torchvision its logarithm. That
-      fb.resnet.torch swaps width and height of an even draw at random is not offered; "log_uniform" treats both alike
-      as it does.
+      crop (Szegedy et al. 2015). The paper draws the aspect evenly ("uniform"), torchvision its logarithm.
+      With `swap_aspect`, width and height change places in half of the draws (fb.resnet.torch, after an even draw,
+      which alone favours wide boxes).
     - "padding": the central square at `crop_px` (a stored square of this size as it is) with `padding_px` more on each
       side, a window anywhere (He et al. 2015, section 4.2).
     - "center": the same size as for "patch", the central window.
@@ -59,6 +59,7 @@ class Look:
     area: tuple[float, float] = AREA
     aspect: tuple[float, float] = ASPECT
     aspect_draw: Literal["log_uniform", "uniform"] = "log_uniform"
+    swap_aspect: bool = False
     padding_px: int = 4
     padding: Literal["zero", "reflect"] = "zero"
     interpolation: Literal["bilinear", "cubic", "random"] = "bilinear"
@@ -224,6 +225,8 @@ def _sides(look: Look, at: At, areas: np.ndarray, attempt: int) -> np.ndarray:
     low, high = look.area
     area = areas * (low + (high - low) * keyed.uniform(*at, AREA_DRAW + attempt))
     aspect = _ASPECTS[look.aspect_draw](look.aspect, keyed.uniform(*at, ASPECT_DRAW + attempt))
+    if look.swap_aspect:
+        aspect = np.where(keyed.uniform(*at, SWAP_DRAW + attempt) < 0.5, 1 / aspect, aspect)
     return np.rint(np.sqrt(np.column_stack((area * aspect, area / aspect)))).astype(np.int64)
 
 

@@ -22,7 +22,10 @@ from ilsvrc.training.mixing import Mixing
 from ilsvrc.views import View, square_px
 
 COLOURS = ("lighting", "lighting_unit", "brightness", "contrast", "saturation", "hue", "rand_augment", "erasing")
-LOOK = ("crop", "flip", "short_side_px", "area", "aspect", "aspect_draw", "padding_px", "padding", "interpolation")
+LOOK = (
+    "crop", "flip", "short_side_px", "area", "aspect", "aspect_draw", "swap_aspect", "padding_px", "padding",
+    "interpolation",
+)  # fmt: skip
 Means = Callable[[batches.Batch], Tensor | None]
 
 
