@@ -64,6 +64,8 @@ class Recipe(Section):
     warmup_epochs: float = Field(0.0, ge=0)
     warmup_iterations: int = Field(0, ge=0)
     warmup_rate: float | None = Field(None, gt=0)  # constant; None: rises linearly
+    warmup_from: float | None = Field(None, ge=0)  # where it begins to rise; None: a step's part above 0
+    lowest_rate: float = Field(0.0, ge=0)  # where cosine, linear and polynomial end, and what others do not fall below
     step_epochs: tuple[Positive, ...] = ()  # step: where the learning rate falls
     step_iterations: tuple[Positive, ...] = ()
     decay_epochs: float | None = Field(None, gt=0)  # exponential: how far apart the falls are
@@ -122,6 +124,11 @@ class Recipe(Section):
         for name in ("warmup", "step", "decay"):
             if getattr(self, f"{name}_epochs") and getattr(self, f"{name}_iterations"):
                 raise ValueError(f"give {name}_epochs or {name}_iterations, one of them")
+        warms_up = bool(self.warmup_epochs or self.warmup_iterations)
+        if self.warmup_from is not None and (self.warmup_rate is not None or not warms_up):
+            raise ValueError(
+                "warmup_from wants warmup_epochs or warmup_iterations, and no warmup_rate, which is constant"
+            )
         if self.schedule == "plateau" and self.validation_fraction == 0 and self.monitor == "validation":
             raise ValueError(
                 "schedule: plateau watches a validation error; set validation_fraction above 0, or monitor: test where "

@@ -71,6 +71,24 @@ def test_an_average_that_would_never_begin_is_an_error():
     assert resolve_recipe("googlenet", "googlenet", {"epochs": 90, "averaging": "none"}).epochs == 90
 
 
+def test_every_rate_of_a_recipe_grows_with_the_batch():
+    sizes = {"batch_size": 32, "reference_batch_size": 8, "epochs": 10, "warmup_epochs": 2}
+    schedule = _recipe.schedule_of(Recipe(learning_rate=0.1, warmup_from=0.01, lowest_rate=0.02, **sizes), 1)
+    assert [schedule.learning_rate(step) for step in (0, 1, 2, 10)] == pytest.approx([0.04, 0.22, 0.4, 0.08])
+
+
+def test_levits_rates_are_those_of_its_script():
+    schedule = _recipe.schedule_of(resolve_recipe("paper", "levit_256", {"batch_size": 8192, "repeats": 1}), 100)
+    assert [schedule.learning_rate(step) for step in (0, 250, 500)] == pytest.approx([1e-6, 0.0040005, 0.008])
+    assert schedule.learning_rate(100_000) == pytest.approx(1e-5)
+
+
+@pytest.mark.parametrize("given", [{}, {"warmup_epochs": 1, "warmup_rate": 0.01}])
+def test_a_warm_up_from_a_rate_is_one_that_rises(given: dict[str, Any]):
+    with pytest.raises(ValueError, match="warmup_from wants warmup_epochs or warmup_iterations, and no warmup_rate"):
+        Recipe(**LEAST | given, warmup_from=0.01)
+
+
 def test_held_out_images_are_not_called_test_images():
     with pytest.raises(ValueError, match=r"monitor: test .* validation_fraction"):
         resolve_recipe("alexnet", "alexnet", {"validation_fraction": 0.1})

@@ -53,6 +53,37 @@ def test_warm_up_at_a_constant_rate():
     assert rates(schedule, 5) == pytest.approx([0.01, 0.01, 0.1, 0.1, 0.01])
 
 
+def test_warm_up_from_a_rate_begins_with_it_and_comes_to_the_rate_at_the_step_after():
+    schedule = made("constant", 6, rate=1.0, warmup_steps=4, warmup_from=0.2)
+    assert rates(schedule, 6) == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0, 1.0])
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("cosine", [2, 1.25 + 0.75 * 2**-0.5, 1.25, 1.25 - 0.75 * 2**-0.5, 0.5]),
+        ("linear", [2, 1.625, 1.25, 0.875, 0.5]),
+        ("polynomial", [2, 0.5 + 1.5 * 0.75**2, 0.5 + 1.5 * 0.25, 0.5 + 1.5 * 0.0625, 0.5]),
+    ],
+)
+def test_smooth_schedules_end_at_the_lowest_rate(kind, expected):
+    assert rates(made(kind, 4, rate=2.0, power=2.0, lowest_rate=0.5), 5) == pytest.approx(expected)
+
+
+def test_stairs_do_not_fall_below_the_lowest_rate():
+    stairs = made("step", 4, milestones=(1, 2), factor=0.1, lowest_rate=0.03)
+    assert rates(stairs, 4) == pytest.approx([1, 0.1, 0.03, 0.03])
+    assert rates(made("exponential", 4, decay_steps=1, factor=0.5, lowest_rate=0.3), 4) == [1, 0.5, 0.3, 0.3]
+    plateau = made("plateau", 4, patience=1, factor=0.1, lowest_rate=0.05, errors=[9.0, 9.0, 9.0])
+    assert rates(plateau, 4) == pytest.approx([1, 1, 0.1, 0.05])
+
+
+@pytest.mark.parametrize("name", ["lowest_rate", "warmup_from"])
+def test_a_lower_rate_above_the_rate_is_refused(name):
+    with pytest.raises(ValueError, match=f"{name} = 0.2 is above the learning rate, 0.1, both for this batch_size"):
+        made("cosine", 9, rate=0.1, warmup_steps=2, **{name: 0.2})
+
+
 def test_warm_up_does_not_shift_the_falls():
     by_milestones = made("step", 10, warmup_steps=4, milestones=(8,))
     assert rates(by_milestones, 10) == pytest.approx([0.25, 0.5, 0.75, 1, 1, 1, 1, 1, 0.1, 0.1])

@@ -220,6 +220,8 @@ def schedule_of(recipe: Recipe, steps_an_epoch: int) -> Schedule:
         steps_an_epoch=steps_an_epoch,
         warmup_steps=steps(recipe.warmup_epochs, recipe.warmup_iterations),
         warmup_rate=recipe.warmup_rate and recipe.warmup_rate * scale,
+        warmup_from=recipe.warmup_from and recipe.warmup_from * scale,
+        lowest_rate=recipe.lowest_rate * scale,
         milestones=milestones,
         decay_steps=max(1, steps(recipe.decay_epochs, recipe.decay_iterations)),
         factor=recipe.decay_factor,

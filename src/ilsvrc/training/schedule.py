@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 class Schedule:
     """The rate of each step; steps and epochs count from 0. Each kind says what share of `rate` is left.
 
+    Of `polynomial`, `linear` and `cosine` the share is of what lies between `rate` and `lowest_rate`, where they end
+    (timm's cosine); the others do not fall below it.
+
     constant: all of it.
     step: multiplied by `factor` at each of `milestones` (steps).
     plateau: multiplied by `factor` each time that `patience` epochs passed without a lower validation error. With
@@ -18,10 +21,11 @@ class Schedule:
         with t of the T steps that follow the warm-up.
 
     The warm-up goes before each, and what counts steps or epochs counts them too. At a constant `warmup_rate` (He et
-    al. 2015, section 4.2), or else linear: step s of W has (s + 1) / W of the rate (Goyal et al. 2017).
+    al. 2015, section 4.2), or else linear: step s of W has (s + 1) / W of the rate (Goyal et al. 2017), with
+    `warmup_from` that and s / W of the way to the rate (timm's).
 
     Raises:
-        ValueError: there is no such kind, or the warm-up leaves no step.
+        ValueError: there is no such kind, the warm-up leaves no step, or a lower rate is above the rate.
     """
 
     kind: str
@@ -30,6 +34,8 @@ class Schedule:
     steps_an_epoch: int
     warmup_steps: int = 0
     warmup_rate: float | None = None
+    warmup_from: float | None = None
+    lowest_rate: float = 0.0
     milestones: Sequence[int] = ()
     decay_steps: int | None = None
     factor: float = 0.1
@@ -46,6 +52,12 @@ class Schedule:
                 f"a warm-up of {self.warmup_steps} steps leaves none of the {self.total_steps}; set warmup_epochs or "
                 "warmup_iterations lower by training: {...} in params.yaml"
             )
+        for name in ("lowest_rate", "warmup_from"):
+            if (getattr(self, name) or 0.0) > self.rate:
+                raise ValueError(
+                    f"{name} = {getattr(self, name):g} is above the learning rate, {self.rate:g}, both for this "
+                    "batch_size (training: in params.yaml)"
+                )
         assert self.kind != "exponential" or self.decay_steps
 
     @property
@@ -56,10 +68,17 @@ class Schedule:
     def learning_rate(self, step: int) -> float:
         """The rate of a step of the whole training."""
         if step >= self.warmup_steps:
-            return self.rate * SHARES[self.kind](self, step)
+            return self._after_warmup(SHARES[self.kind](self, step))
         if self.warmup_rate is not None:
             return self.warmup_rate
+        if self.warmup_from is not None:
+            return self.warmup_from + (self.rate - self.warmup_from) * step / self.warmup_steps
         return self.rate * (step + 1) / self.warmup_steps
+
+    def _after_warmup(self, share: float) -> float:
+        if self.kind in TO_THE_LOWEST:
+            return self.lowest_rate + (self.rate - self.lowest_rate) * share
+        return max(self.rate * share, self.lowest_rate)
 
     def is_over(self) -> bool:
         """The rate of a plateau has no fall left, and would fall."""
@@ -111,6 +130,7 @@ SHARES: dict[str, Callable[[Schedule, int], float]] = {
     "linear": _linear,
     "cosine": _cosine,
 }
+TO_THE_LOWEST = {"polynomial", "linear", "cosine"}  # those that end at the lowest rate
 
 
 def plateaus(errors: Sequence[float], patience: int) -> int:
