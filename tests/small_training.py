@@ -80,8 +80,10 @@ def command(run: runs.Run, packed: Path, **changes: Any) -> list[str]:
 
 
 def environment(**changes: str) -> dict[str, str]:
-    """The environment of the tests, without what a person's MLflow would add."""
+    """The environment of the tests, without what a person's MLflow would add; a PYTHONPATH goes before the tests'."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
+    if "PYTHONPATH" in changes and "PYTHONPATH" in kept:
+        changes["PYTHONPATH"] += os.pathsep + kept["PYTHONPATH"]
     return kept | {"CUDA_VISIBLE_DEVICES": ""} | changes
 
 

@@ -31,6 +31,7 @@ class Recipe(Section):
     repeats: Positive = 1  # repeated augmentation: how many times a batch shows an image
     validation_fraction: Annotated[float, Field(ge=0, le=0.5)] = 0.0  # of the training split, held out
     monitor: Literal["validation", "test"] = "validation"  # test: what a paper watched; the report says so
+    report_epoch: Literal["last", "best"] = "last"  # best: the epoch with the lowest error on held-out images
 
     # what is minimised
     label_smoothing: Fraction = 0.0
@@ -148,6 +149,11 @@ class Recipe(Section):
             raise ValueError(
                 "monitor: test watches the test images, validation_fraction held-out ones; set monitor: validation, or "
                 "validation_fraction: 0"
+            )
+        if self.report_epoch == "best" and not self.validation_fraction:
+            raise ValueError(
+                "report_epoch: best chooses an epoch by its validation error, and the test images may not choose it; "
+                "set validation_fraction above 0, or report_epoch: last"
             )
         if self.averaging != "none" and self.epochs is not None and self.averaging_from_epoch >= self.epochs:
             raise ValueError(

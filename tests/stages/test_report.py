@@ -221,6 +221,19 @@ def test_ensembles_stand_in_the_page_and_in_the_table(tmp_path: Path, monkeypatc
     assert [row["seed"] for row in read(found["table"])] == ["0", "0", "1", "1", "", ""]
 
 
+def test_a_run_that_reports_its_best_epoch_says_which(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    best = fake_results.run("alexnet", swept={"report_epoch": "best", "validation_fraction": 0.1})
+    plain = fake_results.run("resnet18")
+    for run in (best, plain):
+        fake_results.write_run(run)
+    path = Path("results/runs") / best.name / "run.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"reported_epoch": 7, "epochs": 12}))
+    html = make(tmp_path, fake_results.data_spec(best, plain))["report"].read_text(encoding="utf-8")
+    assert "(report_epoch: best): alexnet (epoch 7 of 12).</p>" in html
+    assert "report_epoch" not in make(tmp_path, fake_results.data_spec(plain))["report"].read_text(encoding="utf-8")
+
+
 def test_a_recipe_that_watched_the_test_pictures_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     watched = fake_results.run("alexnet", swept={"schedule": "plateau", "monitor": "test"})

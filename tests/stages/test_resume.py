@@ -22,7 +22,7 @@ from ilsvrc.stages import train, train_worker
 from ilsvrc.training import checkpoint, distributed
 
 FREQUENT = str(Path(small_training.__file__).with_name("frequent_checkpoints"))
-EPOCHS = 6  # of 6 steps
+EPOCHS = 7  # of 5 steps
 MOST_STEPS = 7  # before an attempt is stopped, so that four of them do not come to the end
 SECONDS_TO_END = 35  # torchrun gives the others 30 after one has died, and then kills them
 STOPS = {  # process -> signal; launcher, torchrun, first worker, second worker
@@ -56,6 +56,7 @@ def run() -> runs.Run:
         "wrn_10_1_cifar", epochs=EPOCHS, dropout=0.3, mixup=0.4, cutmix=1.0, lighting=0.1, rand_augment=5.0,
         erasing=0.3, batch_norm_group=4, averaging="exponential", rate_in_momentum=True,
         grows_px=(16, 32), grows_epochs=(0, 5), grows_by_px=4,
+        validation_fraction=0.05, report_epoch="best",
     )  # fmt: skip
 
 

@@ -33,7 +33,7 @@ def render(
         missing=list(missing),
         sections=[
             section(label, part, curves[curves["dataset"] == label], titles.get(label, label), swept)
-            | {"chosen_by_test": chosen_by_test(part, run_infos)}
+            | {"chosen_by_test": chosen_by_test(part, run_infos), "best_epochs": best_epochs(part, run_infos)}
             for label, part in errors.groupby("dataset", sort=False)
         ],
         environments=environments(run_infos),
@@ -81,6 +81,16 @@ def chosen_by_test(errors: pd.DataFrame, run_infos: Mapping[str, Info]) -> list[
     recipes = {run: run_infos.get(run, {}).get("spec", {}).get("recipe", {}) for run in errors["run"]}
     watched = [run for run, recipe in recipes.items() if recipe.get("monitor") == "test"]
     return list(dict.fromkeys(errors.loc[errors["run"].isin(watched), "architecture"]))
+
+
+def best_epochs(errors: pd.DataFrame, run_infos: Mapping[str, Info]) -> list[str]:
+    """`resnet18 (epoch 7 of 12)` for each run that reports its best epoch, not its last."""
+    found = []
+    for run, architecture in dict(zip(errors["run"], errors["architecture"], strict=True)).items():
+        info = run_infos.get(run, {})
+        if info.get("spec", {}).get("recipe", {}).get("report_epoch") == "best":
+            found.append(f"{architecture} (epoch {info.get('reported_epoch', DASH)} of {info.get('epochs', DASH)})")
+    return found
 
 
 def run_names(runs: pd.DataFrame, swept: Sequence[str]) -> list[str]:

@@ -40,6 +40,7 @@ def write(
         "num_classes": len(manifest["classes"]),
     }
     about = {**made_from, **describe(given, spec, so_far.history, machine), "num_images": num_images}
+    about["reported_epoch"] = reported(training, so_far.history)["epoch"]
     about |= cost(spec, len(manifest["classes"]))
     results.write_text(given.history, history.as_csv(so_far.history))
     results.write_text(given.weights_info, json.dumps(weights, indent=1) + "\n")
@@ -74,6 +75,11 @@ def describe(given: argparse.Namespace, spec: runs.TrainSpec, rows: list[Row], m
         "versions": hardware.versions(),
         **hardware.commit(),
     }
+
+
+def reported(training: Training, rows: list[Row]) -> Row:
+    """The row of the epoch whose weights are written."""
+    return rows[training.best.epoch - 1 if training.best is not None else -1]
 
 
 def cost(spec: runs.TrainSpec, num_classes: int) -> dict[str, int]:

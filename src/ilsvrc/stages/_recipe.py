@@ -20,6 +20,7 @@ from ilsvrc.stages import _network, _pictures
 from ilsvrc.training import batch_norm, by_layer, draws, initialization, optimizer, precision, start
 from ilsvrc.training.ahead import ahead
 from ilsvrc.training.averaging import WeightAverage
+from ilsvrc.training.best import BestEpoch
 from ilsvrc.training.constraints import renormalize_filters
 from ilsvrc.training.distributed import World
 from ilsvrc.training.loop import Training
@@ -97,6 +98,7 @@ def prepare(
         constrain=partial(renormalize_filters, largest_rms=recipe.largest_filter_rms)
         if recipe.largest_filter_rms else None,
         averages=averages_of(network, recipe, steps_an_epoch, world),
+        best=BestEpoch(network) if recipe.report_epoch == "best" else None,
         frozen=frozen,
         name_of=given.name_of,
         not_compiled=given.not_compiled,

@@ -216,8 +216,10 @@ class Reporter:
         seconds = sum(row["seconds"] for row in self.rows)
         number_format, rate = self.facts["machine"]["precision"], _outputs.mean_rate(self.rows)
         self.tracker.finish(self.rows, {"train_seconds": f"{seconds:.1f}", "precision": number_format})
+        row = _outputs.reported(self.training, self.rows)
+        best = f" (epoch {row['epoch']}, the best)" if self.training.best is not None else ""
         _stage.say(
-            f"trained {self.given.run}: {self.rows[-1]['validation_top1_error_percent']:.1f} % validation top-1 error "
+            f"trained {self.given.run}: {row['validation_top1_error_percent']:.1f} % validation top-1 error{best} "
             f"after {len(self.rows)} epochs, {seconds:.0f} s, {rate:.0f} images/s, {number_format}"
         )
 

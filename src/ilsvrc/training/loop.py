@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from ilsvrc.layers import Classifier
 from ilsvrc.training import draws, optimizer
 from ilsvrc.training.ahead import ahead
+from ilsvrc.training.best import BestEpoch
 from ilsvrc.training.checks import HELP, Checks, Listener
 from ilsvrc.training.compiling import Compiled
 from ilsvrc.training.distributed import World
@@ -71,6 +72,7 @@ class Training:
     means: Callable[[Any], Tensor | None] | None = None  # batch -> what the mean image subtracts from each
     constrain: Callable[[nn.Module], None] | None = None  # the weights, after each step
     averages: Averages | None = None
+    best: BestEpoch | None = None  # whose weights are reported, not the last ones
     frozen: Sequence[nn.Module] = ()  # that stay as in testing
     name_of: Callable[[int], str] = str  # an image's name
     not_compiled: Callable[[str], None] | None = None  # hears why compiling failed; None: nothing is compiled
@@ -83,6 +85,7 @@ class Training:
     def parts_with_state(self) -> dict[str, Any]:
         """What a checkpoint keeps beside the schedule's errors, by name."""
         kept = {"network": self.network, "optimizer": self.optimizer, "averages": self.averages, "scale": self.scale}
+        kept["best"] = self.best
         return {name: part for name, part in kept.items() if part is not None}
 
     def rows_of_parts(self, mine: int) -> list[slice]:
@@ -96,6 +99,12 @@ class Training:
     def swapped(self) -> AbstractContextManager[Any]:
         """Within it the network has the weights that are tested."""
         return self.averages.swapped() if self.averages else nullcontext()
+
+    def end(self) -> None:
+        """From here on the network is what is reported: where the recipe says so, as it was tested at its best."""
+        if self.best is not None:
+            self.best.take()
+            self.averages = None
 
 
 @dataclass
@@ -116,7 +125,7 @@ class Progress:
 def train(
     training: Training, batches: Batches, validation: Callable[[], Iterable[Any]], progress: Progress, to: Listener
 ) -> None:
-    """Trains from where `progress` stands to the schedule's end.
+    """Trains from where `progress` stands to the schedule's end, and leaves the network as it is reported.
 
     Raises:
         ValueError: the loss is no longer a number.
@@ -126,13 +135,16 @@ def train(
         row = train_epoch(training, batches, progress, to)
         with training.swapped():
             row |= evaluate(training.objective, validation(), training.world, training.autocast)
-        if not math.isfinite(row["validation_loss"]):
-            raise ValueError(f"the validation loss is not a number after epoch {row['epoch']}; {HELP}")
+            if not math.isfinite(row["validation_loss"]):
+                raise ValueError(f"the validation loss is not a number after epoch {row['epoch']}; {HELP}")
+            if training.best is not None:
+                training.best.consider(row["epoch"], row["validation_top1_error_percent"])
         training.schedule.errors.append(row["validation_top1_error_percent"])
         progress.history.append(row)
         progress.step, progress.sums, progress.seconds, progress.buffers = 0, [0.0, 0.0, 0.0], 0.0, []
         to.save(progress)
         to.epoch_ended(row)
+    training.end()
 
 
 def train_epoch(training: Training, batches: Batches, progress: Progress, to: Listener) -> Row:
