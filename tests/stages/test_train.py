@@ -320,7 +320,12 @@ def test_a_resume_in_more_parts_is_what_a_person_wants_whose_memory_was_full(run
 
 @pytest.mark.parametrize(
     ("status", "words"),
-    [(1, "a worker ended with status 1"), (137, "ended by SIGKILL (no memory left?)"), (143, "ended by SIGTERM")],
+    [
+        (1, "a worker ended with status 1"),
+        (134, "ended by SIGABRT (a GPU that no longer answers?)"),
+        (137, "ended by SIGKILL (no memory left?)"),
+        (143, "ended by SIGTERM"),
+    ],
 )
 def test_a_status_is_put_in_words(status, words):
     assert train.reason(status).startswith(words)

@@ -34,6 +34,7 @@ COMPILED = "TORCHINDUCTOR_CACHE_DIR"  # where torch keeps compiled programs for 
 RUN_ID = "mlflow_run"
 STOPPED = "stopped.txt"  # how far a training came that a signal asked to stop
 TRY_AGAIN = 75  # exit status of a stopped training: sysexits' EX_TEMPFAIL
+PERHAPS = {"SIGKILL": " (no memory left?)", "SIGABRT": " (a GPU that no longer answers?)"}
 FAILURE = "failure.txt"  # what went wrong: the worker that writes it speaks for all
 
 
@@ -182,7 +183,7 @@ def reason(status: int) -> str:
     if status <= 128:
         return f"a worker ended with status {status}; the log says more"
     name = signal.Signals(status - 128).name
-    return f"ended by {name}{' (no memory left?)' if name == 'SIGKILL' else ''}"
+    return f"ended by {name}{PERHAPS.get(name, '')}"
 
 
 def arguments() -> argparse.ArgumentParser:

@@ -135,6 +135,8 @@ def first_failure_speaks(work: Path, world: World, wishes: StopWishes) -> Iterat
         if not claims_to_be_first(work, error):
             _stage.log(traceback.format_exc())
             sys.exit(1)
+        if said := world.hangs(error):
+            raise ValueError(said) from error
         if isinstance(error, torch.OutOfMemoryError):
             raise ValueError(OUT_OF_MEMORY.format(error=str(error).split(". ")[0])) from error
         raise

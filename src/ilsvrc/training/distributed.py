@@ -1,6 +1,7 @@
 """Processes that train one network together: who this one is, and what they add up."""
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from ilsvrc.training.replicas import Replicas
 
 CPU = torch.device("cpu")
 LONGEST_WAIT = timedelta(minutes=10)  # for another process; one that died is noticed at once
+WAITED = re.compile(r"tim(ed|e) ?out", re.IGNORECASE)  # what gloo, NCCL and their stores say after it
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,16 @@ class World:
         if self.size > 1:
             dist.all_gather_object(found, value)
         return found
+
+    def hangs(self, error: BaseException) -> str:
+        """What to tell of `error` where another process did not answer in time; empty of any other."""
+        if self.size == 1 or not isinstance(error, RuntimeError) or not WAITED.search(str(error)):
+            return ""
+        return (
+            f"process {self.rank} of {self.size} waited {LONGEST_WAIT.total_seconds():g} s for another one that no "
+            "longer answers: its disk, memory or GPU hangs, or someone stopped it; the same command goes on from the "
+            "last checkpoint"
+        )
 
     def wrap(self, objective: nn.Module) -> nn.Module:
         """`objective`, with gradients averaged over the processes as they are computed.
