@@ -59,6 +59,10 @@ class Normalization(nn.Module):
         under = central(self.mean_image, images.shape[1], images.shape[2]) if means is None else means
         return pixels - under.to(pixels).movedim(-1, -3)
 
+    def kept(self) -> dict[str, Tensor]:
+        """What of it a trained network keeps beside its weights."""
+        return {} if self.mean_image is None else {"mean_image": self.mean_image}
+
 
 def central(mean_image: Tensor, height: int, width: int) -> Tensor:
     """The central `[height, width, 3]` of `[S, S, 3]`.

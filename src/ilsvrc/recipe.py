@@ -116,7 +116,7 @@ class Recipe(Section):
     hue: Annotated[float, Field(ge=0, le=0.5)] = 0.0  # turns
     rand_augment: float = Field(0.0, ge=0, le=10)  # magnitude of two drawn operations; 0: none
     erasing: Fraction = 0.0  # probability of a rectangle of noise
-    normalization: Literal["mean_std", "mean", "mean_image", "unit", "none"] = "mean_std"
+    normalization: Literal["mean_std", "mean", "mean_image", "unit", "gcn_zca", "none"] = "mean_std"
 
     @model_validator(mode="after")
     def _schedule_has_what_it_needs(self) -> "Recipe":

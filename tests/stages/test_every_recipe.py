@@ -97,7 +97,7 @@ def weights_of(architecture: str, crop_px: int, digits: Path) -> Path:
 def arguments(digits: Path, spec: runs.TrainSpec) -> argparse.Namespace:
     start, teacher = spec.recipe.start_from, spec.recipe.teacher
     return argparse.Namespace(
-        loader="pillow", threads=1, accumulate=1, train=digits / "train.beton", val=digits / "val.beton",
+        loader="pillow", threads=1, accumulate=1, work=None, train=digits / "train.beton", val=digits / "val.beton",
         start=[weights_of(start, spec.crop_px, digits)] if start else [],
         teacher=[weights_of(teacher, smallest_px(teacher), digits)] if teacher else [],
     )  # fmt: skip

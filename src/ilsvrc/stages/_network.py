@@ -10,8 +10,9 @@ from ilsvrc.layers import Classifier
 from ilsvrc.pixels import Normalization
 from ilsvrc.prediction import Predictor
 from ilsvrc.training import precision
+from ilsvrc.whitening import Whitening
 
-MEAN_IMAGE = "normalization.mean_image"  # among the weights, where the recipe subtracts one
+NORMALIZATION = "normalization."  # begins the names of what it keeps among the weights
 
 
 def predictor(weights: results.Info, path: Path, device: torch.device, number_format: str) -> Predictor:
@@ -38,6 +39,8 @@ def trained(weights: results.Info, path: Path) -> tuple[Classifier, Normalizatio
     spec = runs.TrainSpec.model_validate(weights["spec"])
     network = plugins.architecture(spec.architecture)(num_classes=weights["num_classes"], input_px=weights["crop_px"])
     state = safetensors.torch.load_file(path)
-    mean_image = state.pop(MEAN_IMAGE, None)
+    kept = {name.removeprefix(NORMALIZATION): state.pop(name) for name in list(state) if name.startswith(NORMALIZATION)}
     network.load_state_dict(state)
-    return network, Normalization(weights["mean"], weights["std"], spec.recipe.normalization, mean_image)
+    if spec.recipe.normalization == "gcn_zca":
+        return network, Whitening(kept["zca_mean"], kept["zca"])
+    return network, Normalization(weights["mean"], weights["std"], spec.recipe.normalization, kept.get("mean_image"))

@@ -48,12 +48,10 @@ def write(
 
 
 def weights_of(training: Training) -> dict[str, torch.Tensor]:
-    """What is tested, by name, in float32; beside it the mean image where one is subtracted."""
+    """What is tested, by name, in float32; beside it what the normalisation keeps, such as a mean image."""
     with training.swapped():
         own = {name: value.detach().clone() for name, value in training.network.state_dict().items()}
-    mean_image = training.objective.normalization.mean_image
-    if mean_image is not None:
-        own[_network.MEAN_IMAGE] = mean_image
+    own |= {_network.NORMALIZATION + name: value for name, value in training.objective.normalization.kept().items()}
     return {name: value.float() if value.is_floating_point() else value for name, value in own.items()}
 
 

@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ LOOK = (
     "crop", "flip", "short_side_px", "area", "aspect", "aspect_draw", "swap_aspect", "padding_px", "padding",
     "interpolation",
 )  # fmt: skip
-Means = Callable[[batches.Batch], Tensor | None]
+Beside = Callable[[batches.Batch, int], Tensor | None]  # of a batch and an epoch
 
 
 @contextmanager
@@ -44,7 +45,7 @@ def opened(
         labels = packed.open_packed(given.train).labels
         chosen, apart = validation.held_out(labels, recipe.validation_fraction, spec.seed)
     training = batches.open_training(
-        given.loader, given.train, look=look_of(spec, manifest), batch_size=recipe.batch_size, seed=spec.seed,
+        given.loader, given.train, look=loaded(spec, manifest), batch_size=recipe.batch_size, seed=spec.seed,
         subset=chosen, order=recipe.order, repeats=recipe.repeats,
         side_in=partial(recipe.crop_px_in, crop_px=spec.crop_px) if recipe.grows_px else None, **share,
     )  # fmt: skip
@@ -61,6 +62,14 @@ def look_of(spec: runs.TrainSpec, manifest: Mapping[str, Any]) -> geometry.Look:
     zero = {"unit": [128] * 3, "none": [0] * 3}.get(spec.recipe.normalization, [round(m) for m in manifest["mean"]])
     chosen = {name: getattr(spec.recipe, name) for name in LOOK}
     return geometry.Look(crop_px=spec.crop_px, fill=(zero[0], zero[1], zero[2]), **chosen)
+
+
+def loaded(spec: runs.TrainSpec, manifest: Mapping[str, Any]) -> geometry.Look:
+    """What the loader cuts out: what training shows, or the whole picture, which is whitened before it is cut."""
+    look = look_of(spec, manifest)
+    if spec.recipe.normalization != "gcn_zca":
+        return look
+    return replace(look, crop="patch", short_side_px=(spec.crop_px, spec.crop_px), flip=False)
 
 
 def short_side_px(spec: runs.TrainSpec) -> int:
@@ -87,7 +96,7 @@ def normalization_of(spec: runs.TrainSpec, manifest: Mapping[str, Any], mean_ima
     return Normalization(manifest["mean"], manifest["std"], spec.recipe.normalization, image)
 
 
-def means_of(spec: runs.TrainSpec, manifest: results.Info, normalization: Normalization) -> Means | None:
+def means_of(spec: runs.TrainSpec, manifest: results.Info, normalization: Normalization) -> Beside | None:
     """Windows of the mean image that lie under a batch's crops; None: its central one, for all.
 
     Where crops leave the central square or change its scale there is nothing under them (He et al. 2015 subtract one
@@ -101,7 +110,7 @@ def means_of(spec: runs.TrainSpec, manifest: results.Info, normalization: Normal
     def under_all(side: int) -> Tensor:
         return central(mean_windows.scaled(image, round(len(image) * side / spec.crop_px)), side, side)
 
-    def means(batch: batches.Batch) -> Tensor | None:
+    def means(batch: batches.Batch, epoch: int) -> Tensor | None:
         side = batch.images.shape[1]
         if look.crop not in mean_windows.ALIGNED:
             return under_all(side).expand(len(batch.labels), -1, -1, -1)

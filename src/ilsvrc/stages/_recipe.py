@@ -15,8 +15,9 @@ import torch
 from ilsvrc import plugins, results, runs
 from ilsvrc.layers import Classifier
 from ilsvrc.loading import batches
+from ilsvrc.pixels import Normalization
 from ilsvrc.recipe import Recipe, is_file
-from ilsvrc.stages import _network, _pictures
+from ilsvrc.stages import _network, _pictures, _whitening
 from ilsvrc.training import batch_norm, by_layer, draws, initialization, optimizer, precision, start
 from ilsvrc.training.ahead import ahead
 from ilsvrc.training.averaging import WeightAverage
@@ -36,8 +37,12 @@ class Given:
 
     start: Path | None = None  # weights to start from
     teacher: Path | None = None
+    packed: Path | None = None  # the training images
     mean_image: Path | None = None
     images: Path | None = None  # the list of training images, for their names
+    work: Path | None = None  # where what is made once is kept
+    loader: str = "pillow"
+    threads: int = 1
     accumulate: int = 1  # parts that a process's share of a batch is passed in
     not_compiled: Callable[[str], None] | None = None  # see `loop.Training`
     names: list[str] = field(default_factory=list, compare=False)
@@ -53,8 +58,12 @@ class Given:
         return cls(
             start=start_,
             teacher=given.teacher[0] if given.teacher else None,
+            packed=given.train,
             mean_image=given.train.with_suffix(".mean_image.npy"),
             images=given.train.with_suffix(".images.csv"),
+            work=given.work,
+            loader=given.loader,
+            threads=given.threads,
             accumulate=given.accumulate,
             not_compiled=not_compiled,
         )
@@ -75,7 +84,7 @@ def prepare(
     recipe, dtype, given = spec.recipe, precision.weights_dtype(number_format), given or Given()
     check_sizes(spec)
     network, own, frozen = first_network(spec, manifest, world, dtype, given)
-    normalization = _pictures.normalization_of(spec, manifest, given.mean_image).to(world.device, dtype)
+    normalization, beside = normalized(spec, manifest, world, dtype, given)
     distillation = distillation_of(recipe, given.teacher, world, dtype)
     return Training(
         network=network,
@@ -93,7 +102,7 @@ def prepare(
         scale=precision.LossScale() if number_format == "float16" else None,
         parts=given.accumulate,
         look=_pictures.augmentation_of(recipe, manifest),
-        means=_pictures.means_of(spec, manifest, normalization),
+        beside=beside,
         mix=_pictures.mixing_of(recipe, len(manifest["classes"]), spec.seed, world),
         constrain=partial(renormalize_filters, largest_rms=recipe.largest_filter_rms)
         if recipe.largest_filter_rms else None,
@@ -103,6 +112,17 @@ def prepare(
         name_of=given.name_of,
         not_compiled=given.not_compiled,
     )  # fmt: skip
+
+
+def normalized(
+    spec: runs.TrainSpec, manifest: results.Info, world: World, dtype: torch.dtype, given: Given
+) -> tuple[Normalization, _pictures.Beside | None]:
+    """What the network sees of pixels, on the device; and what that takes with each batch."""
+    if spec.recipe.normalization == "gcn_zca":
+        whitening = _whitening.of(spec, manifest, given, world)
+        return whitening.to(world.device, dtype), _whitening.windows_of(spec, manifest)
+    normalization = _pictures.normalization_of(spec, manifest, given.mean_image).to(world.device, dtype)
+    return normalization, _pictures.means_of(spec, manifest, normalization)
 
 
 def first_network(
@@ -187,11 +207,11 @@ def recompute_statistics(recipe: Recipe, training: Training, batches_: Any) -> N
     def forward(batch: batches.Batch) -> None:
         batch = next(ahead(iter([batch]), training.world.device))
         images = batch.images if training.look is None else training.look(batch, training.seed, epoch)
-        under = None if training.means is None else training.means(batch)
+        beside = None if training.beside is None else training.beside(batch, epoch)
         for rows in training.rows_of_parts(len(images)):
             with training.autocast():
-                means = None if under is None else under[rows]
-                training.network(training.objective.normalization(images[rows], means))
+                own = None if beside is None else beside[rows]
+                training.network(training.objective.normalization(images[rows], own))
 
     with training.swapped(), closing(batches_.epoch(epoch)) as given:
         batch_norm.recompute(

@@ -83,7 +83,7 @@ def loader(beton: Path, spec: runs.TrainSpec, manifest: results.Info, given: arg
     """Training batches as the recipe asks for them, thrown away."""
     recipe = spec.recipe
     opened = batches.open_training(
-        given.loader, beton, look=_pictures.look_of(spec, manifest), batch_size=recipe.batch_size, seed=spec.seed,
+        given.loader, beton, look=_pictures.loaded(spec, manifest), batch_size=recipe.batch_size, seed=spec.seed,
         workers=given.threads, order=recipe.order, repeats=recipe.repeats,
     )  # fmt: skip
     with closing(opened):
@@ -98,9 +98,9 @@ def network(beton: Path, spec: runs.TrainSpec, manifest: results.Info, world: Wo
     size = recipe.batch_size if given.gpus else min(recipe.batch_size, group)
     spec = _beforehand.alone(spec, size)
     number_format = _recipe.number_format(given, spec, world)
-    noise = batches.open_training("synthetic", beton, look=_pictures.look_of(spec, manifest), batch_size=size, seed=0)
+    noise = batches.open_training("synthetic", beton, look=_pictures.loaded(spec, manifest), batch_size=size, seed=0)
     torch.set_num_threads(given.threads)
-    beside = _recipe.Given(mean_image=beton.with_suffix(".mean_image.npy"))
+    beside = _recipe.Given(packed=beton, mean_image=beton.with_suffix(".mean_image.npy"), loader="synthetic")
     training = _recipe.prepare(spec, manifest, len(noise), world, number_format, beside)
     training.network.train()
     # the sums that a step returns wait for the device

@@ -78,7 +78,7 @@ def plan(beton: Path, spec: runs.TrainSpec, manifest: results.Info, given: argpa
     with torch.device("meta"):
         _recipe.build(spec, 2)  # refuses rates that the network has not, which are 0 from here on
     opened = batches.open_training(
-        given.loader, beton, look=_pictures.look_of(spec, manifest), batch_size=recipe.batch_size, seed=spec.seed,
+        given.loader, beton, look=_pictures.loaded(spec, manifest), batch_size=recipe.batch_size, seed=spec.seed,
         order=recipe.order, repeats=recipe.repeats,
     )  # fmt: skip
     with closing(opened):
@@ -105,7 +105,9 @@ def prepared(
     group = spec.recipe.batch_norm_group
     shared = group if isinstance(group, int) and len(batch.labels) % group == 0 else None
     small = small.model_copy(update={"recipe": small.recipe.model_copy(update=STILL | {"batch_norm_group": shared})})
-    beside = _recipe.Given(mean_image=beton.with_suffix(".mean_image.npy"))
+    beside = _recipe.Given(
+        packed=beton, mean_image=beton.with_suffix(".mean_image.npy"), loader=given.loader, threads=given.threads
+    )
     training = _recipe.prepare(small, manifest, 1, world, "float32", beside)
     training.look = training.mix = training.averages = None
     training.network.train()

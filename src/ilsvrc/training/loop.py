@@ -69,7 +69,7 @@ class Training:
     parts: int = 1  # that a process's share of a batch is passed in, one after the other
     look: Callable[[Any, int, int], Tensor] | None = None  # batch, seed, epoch -> images
     mix: Callable[[Tensor, Tensor, int, int], tuple[Tensor, Tensor]] | None = None  # see `mixing`
-    means: Callable[[Any], Tensor | None] | None = None  # batch -> what the mean image subtracts from each
+    beside: Callable[[Any, int], Tensor | None] | None = None  # batch, epoch -> what the normalisation takes with each
     constrain: Callable[[nn.Module], None] | None = None  # the weights, after each step
     averages: Averages | None = None
     best: BestEpoch | None = None  # whose weights are reported, not the last ones
@@ -187,17 +187,17 @@ def train_step(training: Training, batch: Any, step: int, epoch: int = 0) -> Ten
         images = training.look(batch, training.seed, epoch)
     if training.mix is not None:
         images, targets = training.mix(images, labels, epoch, step)
-    means = training.means(batch) if training.means is not None else None
+    beside = training.beside(batch, epoch) if training.beside is not None else None
     sums = torch.zeros(3, dtype=torch.float64, device=labels.device)
     for part in range(training.parts):
-        sums += _forward_backward(training, (images, targets, labels, means), step, part)
+        sums += _forward_backward(training, (images, targets, labels, beside), step, part)
     _update(training, step)
     return sums
 
 
 def _forward_backward(training: Training, share: tuple[Any, ...], step: int, part: int) -> Tensor:
-    """Adds the gradients of a part of this process's share of a batch: images, targets, labels, means."""
-    images, targets, labels, means = share
+    """Adds the gradients of a part of this process's share of a batch: images, targets, labels, beside."""
+    images, targets, labels, beside = share
     world, mine = training.world, len(labels)
     rows = training.rows_of_parts(mine)[part]
     first = world.rows(training.batch_size).start
@@ -206,8 +206,8 @@ def _forward_backward(training: Training, share: tuple[Any, ...], step: int, par
     alone: Any = nullcontext if last or world.size == 1 else training.distributed.no_sync
     with alone():
         with training.autocast():
-            under = () if means is None else (means[rows],)
-            loss, logits = training.distributed(images[rows], targets[rows], *under)
+            own = () if beside is None else (beside[rows],)
+            loss, logits = training.distributed(images[rows], targets[rows], *own)
         # the wrapper averages over processes, whose shares of the batch may differ by one image
         scaled = loss * (world.size / training.batch_size)
         (training.scale(scaled) if training.scale else scaled).backward()

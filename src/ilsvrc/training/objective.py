@@ -87,7 +87,8 @@ class Objective(nn.Module):
         Args:
             images: `[N, H, W, 3]`, uint8 or floats from 0 to 255.
             targets: labels int64 `[N]`, or the classes' parts float `[N, K]`, of sum 1.
-            means: what the normalisation "mean_image" subtracts, where it is not the central window.
+            means: what the normalisation takes with each picture: of "mean_image" what it subtracts, where it is not
+                the central window.
         """
         seen = self.normalization(images) if means is None else self.normalization(images, means)
         if self.distillation is None:
