@@ -82,9 +82,10 @@ class Pipeline:
         """The predictions of every run by every protocol."""
         return [str(kept.prediction_file(run, p)) for run in self.runs for p in self.params.protocols]
 
-    def damaged_predictions(self) -> list[str]:
-        """Predictions that are there but cut short or of an older format: Snakemake would take them as they are."""
-        return [file for file in self.predictions() if Path(file).exists() and not kept.is_whole(Path(file))]
+    def damaged_predictions(self, run: str) -> list[str]:
+        """Predictions of `run` that are there but cut short or of an older format: Snakemake would believe in them."""
+        files = [kept.prediction_file(run, protocol) for protocol in self.params.protocols]
+        return [str(file) for file in files if file.exists() and not kept.is_whole(file)]
 
     def prediction_groups(self, is_main_process: bool = True) -> dict[tuple[str, ...], list[str]]:
         """Protocols that one job predicts together -> the runs for which it does.

@@ -93,7 +93,7 @@ def test_a_damaged_prediction_is_predicted_with_what_is_missing(monkeypatch, che
     keep(checkout.folder, first, "single_crop")
     damaged = keep(checkout.folder, first, "ten_crop")
     damaged.write_bytes(damaged.read_bytes()[:300])
-    assert flow.damaged_predictions() == [f"results/predictions/{first}/ten_crop.npz"]
+    assert flow.damaged_predictions(first) == [f"results/predictions/{first}/ten_crop.npz"]
     assert flow.prediction_groups()[("ten_crop",)] == [first]
 
 

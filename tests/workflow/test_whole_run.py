@@ -127,6 +127,7 @@ def test_a_damaged_prediction_is_named_and_made_again(done):
     there = done.folder / "results/predictions" / run / "ten_crop.npz"
     whole = there.read_bytes()
     there.write_bytes(whole[:1000])
+    assert done.jobs()["predict_ten_crop"] == 1
     again = done.snakemake()
     assert f"{run}/ten_crop.npz is damaged or of an older format: it is made again" in again.stderr
     assert there.read_bytes() == whole

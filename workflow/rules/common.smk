@@ -77,12 +77,13 @@ def work_folder(wildcards):
     return f"work/{wildcards.run.rsplit('-', 1)[1]}"
 
 
-def damaged_predictions():
-    """Names files of predictions that are cut short or of an older format."""
-    damaged = PIPELINE.damaged_predictions()
-    for path in damaged:
-        print(f"{path} is damaged or of an older format: it is made again", file=sys.stderr)
-    return damaged
+def weights_info(wildcards):
+    """What predicting depends on. Damaged predictions are made again, as --forcerun would, in a dry run too."""
+    for path in PIPELINE.damaged_predictions(wildcards.run) if workflow.is_main_process else []:
+        if path not in workflow.dag.forcefiles:
+            print(f"{path} is damaged or of an older format: it is made again", file=sys.stderr)
+        workflow.dag.forcefiles.add(path)
+    return f"results/runs/{wildcards.run}/weights.json"
 
 
 def not_recorded():

@@ -1,9 +1,5 @@
 PREDICTION_GROUPS = PIPELINE.prediction_groups(workflow.is_main_process)
 
-# A damaged file is made again by the plain command, and a dry run lists it.
-if workflow.is_main_process and not getattr(workflow.dag_settings, "targets", True):
-    workflow.dag_settings.forcerun = {*workflow.dag_settings.forcerun, *damaged_predictions()}
-
 
 # One rule for each set of protocols that one job predicts together: nearly always one rule, all protocols.
 for protocols, names in PREDICTION_GROUPS.items():
@@ -13,7 +9,7 @@ for protocols, names in PREDICTION_GROUPS.items():
             pipeline.rule_name(protocols, PIPELINE.params.protocols)
         input:
             weights=ancient("results/runs/{run}/weights.safetensors"),
-            weights_info="results/runs/{run}/weights.json",
+            weights_info=weights_info,
             val=ancient(f"{PIPELINE.packed_for_test}/val.beton"),
             manifest=f"{PIPELINE.packed_for_test}/val.manifest.json",
             images=ancient(f"{PIPELINE.packed_for_test}/val.images.csv"),
