@@ -14,6 +14,7 @@ include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/predict.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/cost.smk"
 
 
 localrules:
@@ -27,6 +28,7 @@ rule all:
     input:
         PIPELINE.of_runs("results/runs/{run}/weights.json"),
         PIPELINE.predictions(),
+        PIPELINE.cost_results(),
         "results/report.html",
         "work/recorded.json",
 

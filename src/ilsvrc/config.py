@@ -12,6 +12,8 @@ from ilsvrc.section import Positive, Section, did_you_mean, parse, read_yaml
 
 Value = TypeVar("Value")
 ShortSide = Positive | Literal["original"] | None  # None: the data set's card's
+COSTS = ("float32", "bfloat16", "int8")
+USUAL_COSTS = COSTS[:2]
 
 
 class TestForm(Section):
@@ -89,6 +91,7 @@ class Params(Section):
     protocols: Annotated[tuple[str, ...], Field(min_length=1)]
     sweep: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(default={})
     ensembles: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")], Ensemble] = Field(default={})
+    costs: tuple[str, ...] = USUAL_COSTS  # the precisions in which networks are timed; none: nothing is measured
 
     @model_validator(mode="before")
     @classmethod
@@ -115,6 +118,18 @@ class Params(Section):
     @classmethod
     def _seeds_differ(cls, given: tuple[int, ...]) -> tuple[int, ...]:
         return _unique(given)
+
+    @field_validator("costs", mode="before")
+    @classmethod
+    def _costs_exist(cls, given: Any) -> tuple[str, ...]:
+        if isinstance(given, bool):
+            return USUAL_COSTS if given else ()
+        if not isinstance(given, (list, tuple)) or any(name not in COSTS for name in given):
+            raise ValueError(
+                f"{given!r} is not to be measured; it can be true ({', '.join(USUAL_COSTS)}), false (nothing), or a "
+                f"list of {', '.join(COSTS)}"
+            )
+        return _unique(tuple(name for name in given))
 
     @model_validator(mode="after")
     def _ensembles_are_called_like_no_network(self) -> "Params":

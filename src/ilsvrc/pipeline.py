@@ -11,6 +11,7 @@ from typing import IO, Any
 
 from ilsvrc import kept, members, plugins, runs
 from ilsvrc.config import Params
+from ilsvrc.costs import asked
 from ilsvrc.section import parse
 
 GROUPS_FILE = Path("work/prediction_groups.json")
@@ -27,6 +28,7 @@ class Pipeline:
         self.ensembles = members.find(params, self.runs)
         self.trained = {run.name: run for run in runs.with_those_before(self.runs.values())}
         train, test = runs.form_spec(params), runs.test_form_spec(params)
+        self.label = train.data
         self.raw = f"data/raw/{train.data}"
         self.all_packed = f"data/packed/{train.data}"
         self.packed = f"{self.all_packed}/{runs.form_name(train)}"
@@ -53,6 +55,22 @@ class Pipeline:
         ensembles = [ensemble.model_dump() for ensemble in self.ensembles]
         spec = {"runs": list(self.runs), "protocols": list(self.params.protocols), "swept": list(self.params.sweep)}
         return json.dumps(spec | ({"ensembles": ensembles} if ensembles else {}))
+
+    @cached_property
+    def costs(self) -> asked.Plan:
+        """What is measured of what the networks cost."""
+        return asked.plan(self.runs.values(), self.params.costs, self.label)
+
+    @property
+    def cost_table_spec(self) -> str:
+        """What the table and the figure of costs depend on: the runs' files, and the protocols."""
+        _, of_runs, quantized = self.costs
+        return json.dumps({"runs": of_runs, "int8": quantized, "protocols": list(self.params.protocols)})
+
+    def cost_results(self) -> list[str]:
+        """The tables and the figure of costs, where any are measured."""
+        names = ("tables/costs.csv", "tables/error_against_costs.csv", "figures/error_against_costs.svg")
+        return [f"results/{name}" for name in names] if self.params.costs else []
 
     @property
     def whole_spec(self) -> str:

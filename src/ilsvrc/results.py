@@ -19,6 +19,7 @@ from ilsvrc.kept import PREDICTIONS as PREDICTIONS
 from ilsvrc.kept import prediction_file as prediction_file
 
 RUNS = Path("results/runs")
+COSTS = Path("results/costs")
 PACKED = Path("data/packed")
 RUN_FILES = ("weights.safetensors", "weights.json", "history.csv", "run.json")
 

@@ -72,6 +72,11 @@ def mean_image(wildcards):
     return PIPELINE.mean_image(wildcards.run)
 
 
+def cost_spec(wildcards):
+    """What is measured of a network."""
+    return runs.specification(PIPELINE.costs.forms[f"results/costs/{PIPELINE.label}/{wildcards.network}.json"])
+
+
 def work_folder(wildcards):
     """Where a run's checkpoints lie, outside every rule's outputs: Snakemake deletes those of a failed job."""
     return f"work/{wildcards.run.rsplit('-', 1)[1]}"

@@ -62,6 +62,7 @@ rule report:
 rule record:
     input:
         rules.report.output.report,
+        PIPELINE.cost_results(),
     output:
         "work/recorded.json",
     log:

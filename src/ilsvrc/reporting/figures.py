@@ -75,7 +75,7 @@ def learning_curves(curves: pd.DataFrame, drawn: Sequence[Style], columns: Mappi
         if legend:
             handles, labels = figure.axes[0].get_legend_handles_labels()
             figure.legend(handles, labels, loc="outside right upper", frameon=False, fontsize=8, handlelength=3)
-        return _svg(figure)
+        return as_svg(figure)
 
 
 def error_against_cost(scores: pd.DataFrame, drawn: Sequence[Style]) -> str:
@@ -91,7 +91,7 @@ def error_against_cost(scores: pd.DataFrame, drawn: Sequence[Style]) -> str:
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: short(x)))
         axes.xaxis.set_minor_formatter(NullFormatter())
-        return _svg(figure)
+        return as_svg(figure)
 
 
 def for_page(svg: str, prefix: str) -> str:
@@ -159,7 +159,8 @@ def short(number: float) -> str:
     return f"{number:.3g}"
 
 
-def _svg(figure: Figure) -> str:
+def as_svg(figure: Figure) -> str:
+    """SVG text without a date or a name."""
     text = io.StringIO()
     figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
     return text.getvalue()

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from ilsvrc import config, pipeline, plugins, runs
@@ -40,5 +41,10 @@ def alone(spec: runs.TrainSpec, batch_size: int) -> runs.TrainSpec:
 
 def with_trainings_memory() -> None:
     """Starts this program again with the allocator's settings that a training has."""
-    if not ENVIRONMENT.items() <= os.environ.items():
-        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], os.environ | ENVIRONMENT)
+    started_with(ENVIRONMENT)
+
+
+def started_with(variables: Mapping[str, str]) -> None:
+    """Starts this program again with `variables` in its environment, where they are not there yet."""
+    if not variables.items() <= os.environ.items():
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], os.environ | variables)

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from ilsvrc import config, results, runs
+from ilsvrc import config, pipeline, results, runs
 from ilsvrc.stages import _stage
 
 WORK = Path("work")
@@ -43,6 +43,8 @@ def leftovers(params: config.Params) -> Iterator[Path]:
             yield folder
         else:
             yield from (path for path in sorted(folder.iterdir()) if path.stem not in params.protocols)
+    measured = {Path(path) for path in pipeline.Pipeline(params).costs.files}
+    yield from (path for path in sorted(results.COSTS.rglob("*.json")) if path not in measured)
     asked = [results.PACKED / form.data / runs.form_name(form) for form in runs.forms(params)]
     yield from (path for path in sorted(results.PACKED.glob("*/*")) if path.is_dir() and path not in asked)
     keys = {results.run_key(name) for name in named}

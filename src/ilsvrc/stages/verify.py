@@ -6,11 +6,13 @@ repeats the specification it was made from and the hash of the large one beside 
 
 import argparse
 import csv
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from ilsvrc import config, members, results, runs
+from ilsvrc import config, members, pipeline, results, runs
 from ilsvrc.card import SPLITS
+from ilsvrc.costs import asked
 from ilsvrc.progress import track
 from ilsvrc.reporting.scores import ENSEMBLE
 from ilsvrc.stages import _stage, record
@@ -25,6 +27,7 @@ def main(given: argparse.Namespace) -> None:
     for run in track(runs.with_those_before(named), "verify", unit="runs"):
         num_removed += sum(discard(*fault) for fault in run_faults(run))
         num_removed += sum(discard(*fault) for fault in prediction_faults(run, params.protocols))
+    num_removed += sum(discard(*fault) for fault in cost_faults(pipeline.Pipeline(params).costs))
     num_removed += sum(discard(*fault) for fault in summary_faults(params, named))
     record.mark(record.MARKER, recorded=True, reason="pulled as it was recorded elsewhere")
     kept = sum((results.RUNS / run.name).is_dir() for run in named)
@@ -90,6 +93,21 @@ def prediction_faults(run: runs.Run, protocols: tuple[str, ...]) -> Iterator[Fau
             results.check_prediction(run.name, protocol, found, results.read_json(weights))
         except ValueError as error:
             yield path, str(error)
+
+
+def cost_faults(plan: asked.Plan) -> Iterator[Fault]:
+    """Costs that were measured of something else, or in int8 with other weights."""
+    for name, spec in plan.forms.items():
+        path = Path(name)
+        info, why = _read(path)
+        if path.exists() and (why or info.get("spec") != json.loads(runs.specification(spec))):
+            yield path, why or "measured of something else"
+    for run, name in plan.quantized.items():
+        path, weights = Path(name), results.RUNS / run / "weights.json"
+        info, why = _read(path)
+        used = results.read_json(weights)["weights_sha256"] if weights.exists() else None
+        if path.exists() and (why or info.get("weights_sha256") != used):
+            yield path, why or "measured with other weights than the run's"
 
 
 def summary_faults(params: config.Params, named: list[runs.Run]) -> Iterator[Fault]:

@@ -1,0 +1,66 @@
+"""How long passes take: single ones, and the batch that passes most pictures a second."""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+GAIN = 1.03  # a batch twice as large is worth it where it passes so many times the pictures a second
+PATIENCE = 2  # doublings in a row that gain nothing, after which the search ends
+LEAST_PASSES, MOST_PASSES = 10, 2000
+OVERTIME = 10  # times the seconds that are given, for LEAST_PASSES of a slow network
+
+
+class Latency(NamedTuple):
+    """Milliseconds of a pass: the median and two percentiles of `passes`."""
+
+    median_ms: float
+    p95_ms: float
+    p99_ms: float
+    passes: int
+
+
+def latency(seconds: Sequence[float]) -> Latency:
+    """Percentiles of single passes' seconds, each the time of a pass (nearest rank, not interpolated)."""
+    median, *high = np.percentile(seconds, [50, 95, 99], method="inverted_cdf") * 1e3
+    return Latency(float(median), float(high[0]), float(high[1]), len(seconds))
+
+
+def passes(
+    run: Callable[[], Any], seconds: float, least: int = LEAST_PASSES, clock: Callable[[], float] = time.perf_counter
+) -> list[float]:
+    """Seconds of each pass, for about `seconds`.
+
+    At least `least` passes, where they take no longer than OVERTIME times that; `run` returns when its work is done.
+    """
+    found: list[float] = []
+    start = clock()
+    while not found or (len(found) < MOST_PASSES and clock() - start < _most(seconds, len(found) < least)):
+        begin = clock()
+        run()
+        found.append(clock() - begin)
+    return found
+
+
+def _most(seconds: float, too_few: bool) -> float:
+    return seconds * (OVERTIME if too_few else 1)
+
+
+def best_batch(seconds_of: Callable[[int], float | None], alone: float) -> tuple[int, dict[int, float]]:
+    """The batch of 1, 2, 4, ... pictures that passes most a second, and each tried one's pictures a second.
+
+    Larger ones are tried while they gain more than 3 % on the best so far (the first of two doublings may fail to).
+
+    Args:
+        seconds_of: a batch's seconds a pass, None where it takes more memory or time than there is.
+        alone: seconds of a single picture.
+    """
+    best, size, idle = 1, 2, 0
+    rates = {1: 1 / alone}
+    while idle < PATIENCE and (taken := seconds_of(size)) is not None:
+        rates[size] = size / taken
+        gains = rates[size] > GAIN * rates[best]
+        best, idle = (size, 0) if gains else (best, idle + 1)
+        size *= 2
+    return best, rates
