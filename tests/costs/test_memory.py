@@ -86,7 +86,7 @@ def test_what_is_extended_from_smaller_batches_is_what_would_be_measured(monkeyp
     monkeypatch.setattr(training, "STEP_SECONDS", 1e-9)
     extended = training.peak(prepare, 32, 32, free_bytes=8e9)
     assert (measured["extended_from"], extended["extended_from"]) == (None, [2, 4])
-    assert extended["peak_bytes"] == pytest.approx(measured["peak_bytes"], rel=0.01)
+    assert extended["peak_bytes"] == pytest.approx(measured["peak_bytes"], rel=0.1)
 
 
 def test_a_batch_that_would_not_fit_is_not_tried():
