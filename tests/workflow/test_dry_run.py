@@ -10,7 +10,9 @@ import numpy as np
 from ilsvrc import pipeline, results
 from ilsvrc.config import load
 
-FRESH = {"acquire": 1, "pack": 2, "train": 3, "predict": 3, "score": 1, "report": 1, "record": 1}
+FRESH = {
+    "acquire": 1, "pack": 2, "train": 3, "predict": 3, "score": 1, "report": 1, "cost": 3, "cost_table": 1, "record": 1,
+}  # fmt: skip
 
 NO_TORCH = """
 import sys
@@ -42,7 +44,7 @@ def test_dry_run_imports_neither_torch_nor_anything_heavy(checkout):
 
 def test_sweeps_seeds_and_architectures_multiply_runs(checkout):
     checkout.edit(architectures=["resnet18"], sweep={"learning_rate": [0.1, 0.2]}, seeds=[0, 1, 2])
-    assert checkout.jobs() == FRESH | {"train": 6, "predict": 6}
+    assert checkout.jobs() == FRESH | {"train": 6, "predict": 6, "cost": 1}  # each network at a size once
 
 
 def test_test_images_of_another_form_are_packed_beside_the_others(checkout):
@@ -67,7 +69,7 @@ def test_missing_folder_of_pictures_is_named(checkout):
 
 def test_configfile_replaces_the_book_and_is_not_recorded(checkout):
     checkout.write("other.yaml", dataset="digits", architectures=["vgg_a"], recipe="quick", protocols=["ten_crop"])
-    assert checkout.jobs("--configfile", "other.yaml") == FRESH | {"train": 1, "predict": 1}
+    assert checkout.jobs("--configfile", "other.yaml") == FRESH | {"train": 1, "predict": 1, "cost": 1}
 
 
 def test_protocols_that_are_missing_are_predicted_together_apart_from_those_that_are_there(
@@ -125,8 +127,8 @@ def test_each_training_asks_for_one_gpu_where_there_are_any_and_for_none_elsewhe
         words = ("--cores", "all", "--dry-run", "--printshellcmds", "--quiet", "host")
         return checkout.run("snakemake", *words, CUDA_VISIBLE_DEVICES=devices).stdout
 
-    assert commands("0,1").count("--gpus 1") == 6  # three trainings, three predictions
-    assert commands("").count("--gpus 0") == 6
+    assert commands("0,1").count("--gpus 1") == 9  # of each network a training, a prediction and its costs
+    assert commands("").count("--gpus 0") == 9
 
 
 def test_more_gpus_than_there_are_is_an_error_and_not_fewer_in_silence(checkout):
@@ -145,4 +147,25 @@ def test_one_error_message_is_enough_for_a_misspelt_training_key(checkout):
 
 def test_a_teacher_is_trained_first_and_only_its_pupils_are_tested(checkout):
     checkout.edit(architectures=["resnet18"], training={"teacher": "resnet34"})
-    assert checkout.jobs() == FRESH | {"train": 2, "predict": 1}
+    assert checkout.jobs() == FRESH | {"train": 2, "predict": 1, "cost": 1}
+
+
+def test_costs_are_measured_in_what_is_asked_for_and_in_nothing_where_they_are_off(checkout):
+    checkout.edit(costs=["float32", "int8"], seeds=[0, 1])
+    assert checkout.jobs() == FRESH | {"train": 6, "predict": 6, "int8": 3}
+    checkout.edit(costs=False, seeds=[0])
+    assert checkout.jobs() == {rule: count for rule, count in FRESH.items() if not rule.startswith("cost")}
+
+
+def test_a_precision_that_is_not_measured_is_named_with_those_that_are(checkout):
+    checkout.edit(costs=["int4"])
+    done = checkout.snakemake(check=False)
+    assert done.returncode == 1
+    assert "params.yaml: costs: ['int4'] is not to be measured; it can be true (float32, bfloat16)" in done.stderr
+
+
+def test_each_measurement_has_the_machine_to_itself(checkout):
+    words = ("--cores", "4", "--dry-run", "--printshellcmds", "--quiet", "host")
+    measured = [line for line in checkout.run("snakemake", *words).stdout.splitlines() if "ilsvrc.stages.cost " in line]
+    assert len(measured) == 3
+    assert all("--threads 4" in line for line in measured)
