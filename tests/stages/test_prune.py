@@ -5,7 +5,7 @@ from pathlib import Path
 import fake_results
 import pytest
 
-from ilsvrc import config, results, runs
+from ilsvrc import config, pipeline, results, runs
 from ilsvrc.stages import prune
 
 BOOK = """
@@ -30,6 +30,16 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for key in (runs.key8(named.spec), "0a1b2c3d"):
         (Path("work") / key).mkdir()
     return tmp_path
+
+
+def test_costs_that_are_no_longer_asked_for_are_left_over(capsys: pytest.CaptureFixture) -> None:
+    (asked,) = pipeline.Pipeline(config.load()).costs.forms
+    other = Path(asked).with_name("alexnet,80px-0a1b2c3d.json")
+    other.parent.mkdir(parents=True)
+    for path in (asked, other):
+        Path(path).write_text("{}")
+    run_prune("--remove")
+    assert (Path(asked).exists(), other.exists()) == (True, False)
 
 
 def run_prune(*given: str) -> None:

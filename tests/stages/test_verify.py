@@ -7,7 +7,7 @@ from pathlib import Path
 import fake_results
 import pytest
 
-from ilsvrc import config, results, runs
+from ilsvrc import config, pipeline, results, runs
 from ilsvrc.stages import verify
 
 BOOK = """
@@ -120,6 +120,28 @@ def test_half_a_prediction_goes(named: list, capsys: pytest.CaptureFixture) -> N
     path.write_bytes(path.read_bytes()[:300])
     assert "no complete prediction" in run_verify(capsys)[0]
     assert not path.exists()
+
+
+def test_costs_of_another_specification_or_of_other_weights_go(named: list, capsys: pytest.CaptureFixture) -> None:
+    Path("params.yaml").write_text(f"{BOOK}costs: [float32, int8]\n")
+    measured = pipeline.Pipeline(config.load()).costs
+    for path, spec in measured.forms.items():
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).write_text(json.dumps({"spec": json.loads(runs.specification(spec))}))
+    for run, path in measured.quantized.items():
+        weights = json.loads((results.RUNS / run / "weights.json").read_text())
+        Path(path).parent.mkdir(parents=True)
+        Path(path).write_text(json.dumps({"weights_sha256": weights["weights_sha256"]}))
+    assert run_verify(capsys)[0].startswith("verified: 2 of 2")
+    form, int8 = Path(next(iter(measured.forms))), Path(next(iter(measured.quantized.values())))
+    edit(form, spec={"architecture": "other"})
+    edit(int8, weights_sha256="0" * 64)
+    lines = run_verify(capsys)
+    assert lines[:2] == [
+        f"removed {form}: measured of something else",
+        f"removed {int8}: measured with other weights than the run's",
+    ]
+    assert [Path(path).exists() for path in measured.files] == [False, True, False, True]
 
 
 @pytest.mark.parametrize("same", [True, False])

@@ -11,7 +11,7 @@ import pytest
 from conftest import BIN, CHECKOUT, Checkout, new_checkout, with_git
 
 ON_PATH = f"{BIN}:{os.environ['PATH']}"
-RESULTS = {"score": 1, "report": 1, "record": 1}
+RESULTS = {"score": 1, "report": 1, "cost_table": 1, "record": 1}
 TINY = {
     "dataset": "digits",
     "data": {},
@@ -95,7 +95,7 @@ def test_snakemake_writes_nowhere_but_in_its_folders(done):
     "edit, jobs",
     [
         ({"seeds": [0, 1]}, {"train": 1, "predict": 1}),
-        ({"architectures": ["resnet18", "resnet18_b"]}, {"train": 1, "predict": 1}),
+        ({"architectures": ["resnet18", "resnet18_b"]}, {"train": 1, "predict": 1, "cost": 1}),
         ({"protocols": ["single_crop"]}, {}),
         ({"training": {**TINY["training"], "epochs": 2}}, {"train": 1, "predict": 1}),
         ({"sweep": {"label_smoothing": [0.0, 0.1]}}, {"train": 1, "predict": 1}),
