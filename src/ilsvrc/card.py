@@ -13,11 +13,16 @@ imports stay light (the standard library and this one): the dry run reads the ca
 yields the splits of `SPLITS` only, each picture once, by split, class and name; a class's index is its place in the
 sorted names of all classes. `fingerprint` says "missing" where nothing stands, and depends on content and names
 alone, never on modification times or on where the folder is.
+
+Where a picture may have several classes or none (`Sample.several`, of all samples of a data set or of none),
+`label_name` is the name of a set of classes, `joined`: their names, sorted and parted by `JOINER`.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 SPLITS = ("train", "val")
+JOINER = ";"  # in no class's name where a picture may have several
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,7 @@ class Card:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One picture: `size` bytes at `offset` of `file`, and the class it belongs to.
+    """One picture: `size` bytes at `offset` of `file`, and the class it belongs to, or the set of its classes.
 
     `kind` says what the bytes are: "" an encoded picture (JPEG, PNG ...), `deflated:<bytes>` one that a zip has
     squeezed, `planes:<channels>x<height>x<width>` pixels channel by channel, `rows:<height>x<width>` grey pixels.
@@ -66,3 +71,14 @@ class Sample:
     offset: int
     size: int
     kind: str = ""
+    several: bool = False  # acquiring asks; the index of pictures does not keep it
+
+
+def joined(classes: Iterable[str]) -> str:
+    """The name of a set of classes; the empty set's is empty."""
+    return JOINER.join(sorted(set(classes)))
+
+
+def parted(label_name: str) -> list[str]:
+    """The classes of a set, by its name."""
+    return label_name.split(JOINER) if label_name else []

@@ -176,6 +176,12 @@ def split_sha256(form: Mapping[str, Any], split: str) -> str | None:
     return str(read_json(path)["content_sha256"]) if path.exists() else None
 
 
+def label_sets_sha256(manifest: Mapping[str, Any]) -> str | None:
+    """Hash of what the packed labels stand for where they number sets of classes; None where they number classes."""
+    sets = manifest.get("label_sets")
+    return None if sets is None else hashlib.sha256(json.dumps([manifest["classes"], sets]).encode()).hexdigest()
+
+
 def file_sha256(path: Path) -> str:
     """SHA-256 of a file's bytes."""
     with path.open("rb") as file:

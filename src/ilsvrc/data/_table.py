@@ -1,4 +1,4 @@
-"""Pictures that a CSV lists: `file`, `label` and perhaps `split`."""
+"""Pictures that a CSV lists: `file`, `label` (one class) or `labels` (several), and perhaps `split`."""
 
 import csv
 import errno
@@ -11,21 +11,23 @@ from pathlib import Path
 from sys import intern
 from typing import NamedTuple
 
-from ilsvrc.card import SPLITS, Sample
+from ilsvrc.card import SPLITS, Sample, joined, parted
+from ilsvrc.data import _label_sets
 from ilsvrc.data._layout import TEST_SPLITS, listed
 
-COLUMNS = ("file", "label")
+ONE, SEVERAL = "label", "labels"  # columns
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 TEST_PART = 5  # without a column `split`, one in so many
 
 
 class Row(NamedTuple):
-    """A line of the table."""
+    """A picture of the table; `label` is a class, or the name of a set of classes."""
 
     split: str
     label: str
     file: str
     size: int
+    several: bool
 
 
 def is_one(path: Path) -> bool:
@@ -50,7 +52,8 @@ def check(path: Path, train_split: str | None = None, test_split: str | None = N
     """Sees that the table is one and that its files are there.
 
     Raises:
-        ValueError: it has other columns or splits, lists a file twice or one that is not there, or lacks a class.
+        ValueError: it has other columns or splits, lists a file twice (with the column `label`) or one that is not
+            there, or lacks a class.
     """
     _rows(path, train_split, test_split)
 
@@ -59,21 +62,41 @@ def samples(path: Path, raw: Path, train_split: str | None = None, test_split: s
     """Every picture by split, class and name; its file relative to `raw` where the table's path is relative."""
     base = str(path.parent) if path.is_absolute() else os.path.relpath(path.parent, raw)
     for row in sorted(_rows(path, train_split, test_split)):
-        yield Sample(row.split, row.label, f"{row.label}/{row.file}", str(Path(base, row.file)), 0, row.size)
+        name = row.file if row.several else f"{row.label}/{row.file}"
+        yield Sample(row.split, row.label, name, str(Path(base, row.file)), 0, row.size, several=row.several)
 
 
 def _rows(path: Path, train: str | None, test: str | None) -> list[Row]:
     if not path.is_file():
         raise ValueError(f"data.path = {str(path)!r} in params.yaml: there is no such table")
-    columns, found = [], set()
-    for _, line in _lines(path):
+    columns, found, parting = [], set(), _label_sets.Parting(path)
+    for number, line in _lines(path):
         columns = columns or list(line)
         found.add(line.get("split"))
+        parting.see(number, line.get(SEVERAL, ""))
     ours = _splits(path, found, train, test) if "split" in columns else None
-    rows = [_row(path, number, line, ours) for number, line in _lines(path)]
+    if SEVERAL in columns:
+        rows = [_row(path, number, line, ours, parting.name(line[SEVERAL]), True) for number, line in _lines(path)]
+        return _united(path, rows)
+    rows = [_row(path, number, line, ours, line[ONE], False) for number, line in _lines(path)]
     _check_once(path, [row.file for row in rows])
     _check_classes(path, rows)
     return rows
+
+
+def _united(path: Path, rows: list[Row]) -> list[Row]:
+    """A row a picture, with the classes of all rows that list it."""
+    pictures: dict[str, Row] = {}
+    for row in rows:
+        place = os.path.normpath(path.parent.absolute() / row.file)
+        first = pictures.setdefault(place, row)
+        if first.split != row.split:
+            raise ValueError(f"{path} has {row.file} in both splits")
+        pictures[place] = first._replace(label=intern(joined(parted(first.label) + parted(row.label))))
+    found = {split: {row.label for row in pictures.values() if row.split == split} for split in SPLITS}
+    _label_sets.check_classes(path, found)
+    _label_sets.check_names(path, found["train"])
+    return list(pictures.values())
 
 
 def _lines(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
@@ -97,23 +120,24 @@ def _lines(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
 
 
 def _check_columns(path: Path, columns: list[str]) -> None:
-    if not set(COLUMNS) <= set(columns):
+    if "file" not in columns or len({ONE, SEVERAL} & set(columns)) != 1:
         raise ValueError(
-            f"{path} has the columns {', '.join(columns)}; it should have file,label (and split), named in its first"
-            " line and parted by commas"
+            f"{path} has the columns {', '.join(columns)}; it should have file,label (or file,labels where a picture"
+            " has several), and split if you like, named in its first line and parted by commas"
         )
     if len(set(columns)) < len(columns):
         raise ValueError(f"{path} has the columns {', '.join(columns)}; each should have a name of its own")
 
 
-def _row(path: Path, number: int, line: dict[str, str], ours: dict[str, str] | None) -> Row:
-    label, file = line["label"], line["file"]
-    if not label or not file:
+def _row(path: Path, number: int, line: dict[str, str], ours: dict[str, str] | None, label: str, several: bool) -> Row:
+    file = line["file"]
+    if not file or not (label or several):
         raise ValueError(f"{path}, line {number}: file or label is empty")
     picture = path.parent / file
     if not _is_file(picture):
         raise ValueError(f"{path}, line {number}: there is no file {picture}")
-    return Row(ours[line["split"]] if ours else _split(file), intern(label), file, picture.stat().st_size)
+    split = ours[line["split"]] if ours else _split(file)
+    return Row(split, intern(label), file, picture.stat().st_size, several)
 
 
 def _is_file(picture: Path) -> bool:

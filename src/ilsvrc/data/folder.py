@@ -8,7 +8,9 @@ place (symbolic links, sparse files, other compression, a password) is an error,
 picture.
 
 A CSV has the columns `file` (relative to its own folder, or absolute), `label` and, if you like, `split`; without the
-last, a fifth of each class is the test split, chosen by a hash of the file's name.
+last, a fifth of each class is the test split, chosen by a hash of the file's name. Where it has the column `labels` in
+the place of `label`, a picture has several classes or none: their names stand in one cell, parted by `;`, `|` or `,`
+(one of them in the whole table) or else by spaces, or in several rows of the same file.
 """
 
 from collections.abc import Iterator, Mapping
@@ -22,7 +24,7 @@ CARD = Card(
     title="A folder of pictures",
     licence="yours",
     address="",
-    path="a folder, a tar or zip archive, or a CSV of file,label",
+    path="a folder, a tar or zip archive, or a CSV of file,label (file,labels where a picture has several)",
 )
 
 

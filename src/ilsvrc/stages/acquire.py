@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ilsvrc import plugins, results
-from ilsvrc.card import SPLITS, Card, Sample
+from ilsvrc.card import SPLITS, Card, Sample, parted
 from ilsvrc.loading import index
 from ilsvrc.progress import track
 from ilsvrc.runs import SourceSpec, parse_specification
@@ -36,16 +36,33 @@ def main(arguments: argparse.Namespace) -> None:
     finally:
         unchecked.unlink(missing_ok=True)
     results.write_text(arguments.source, json.dumps(source, indent=1) + "\n")
-    counts = ", ".join(f"{sum(source['counts'][split].values())} in {split}" for split in SPLITS)
-    say(f"acquired {spec.dataset}: {source['num_images']} pictures ({counts}) of {len(source['classes'])} classes")
+    counts = ", ".join(f"{seen.num_images(split)} in {split}" for split in SPLITS)
+    classes = f"{len(source['classes'])} classes"
+    if seen.several:
+        classes += f" in {len(source['label_sets'])} combinations"
+    say(f"acquired {spec.dataset}: {source['num_images']} pictures ({counts}) of {classes}")
 
 
 class Seen:
-    """What is remembered of pictures that go by: how many of each class, and a hash over all."""
+    """What is remembered of pictures that go by: how many of each class or set of classes, and a hash over all."""
 
     def __init__(self) -> None:
         self.counts: Counter[tuple[str, str]] = Counter()
         self.digest = hashlib.sha256()
+        self.several = False  # a picture may have several classes
+
+    def num_images(self, split: str) -> int:
+        """Pictures of a split."""
+        return sum(count for (where, _), count in self.counts.items() if where == split)
+
+    def of_classes(self) -> Counter[tuple[str, str]]:
+        """Pictures of each split and class."""
+        if not self.several:
+            return self.counts
+        found: Counter[tuple[str, str]] = Counter()
+        for (split, label_name), count in self.counts.items():
+            found.update({(split, name): count for name in parted(label_name)})
+        return found
 
     def passing(self, samples: Iterable[Sample]) -> Iterator[Sample]:
         """The same pictures, counted.
@@ -59,6 +76,7 @@ class Seen:
                     f"{sample.name!r} has a carriage return or a null byte in its name: rename the picture"
                 )
             self.counts[sample.split, sample.label_name] += 1
+            self.several = sample.several
             line = f"{sample.split},{sample.label_name},{sample.name},{sample.size}\n"
             self.digest.update(line.encode(errors="surrogateescape"))
             yield sample
@@ -70,19 +88,27 @@ def describe(spec: SourceSpec, card: Card, seen: Seen) -> dict[str, Any]:
     Raises:
         ValueError: the pictures are not as many, or of as many classes, as the card says.
     """
-    classes = sorted({label_name for _, label_name in seen.counts})
-    counts = {split: {name: seen.counts[split, name] for name in classes} for split in SPLITS}
-    _check(spec.dataset, card, classes, counts)
+    found = seen.of_classes()
+    classes = sorted({label_name for _, label_name in found})
+    counts = {split: {name: found[split, name] for name in classes} for split in SPLITS}
+    _check(spec.dataset, card, classes, {split: seen.num_images(split) for split in SPLITS})
     return {
         "spec": _portable(spec),
         "classes": classes,
+        **({"label_sets": label_sets(classes, seen)} if seen.several else {}),
         "counts": counts,
         "num_images": seen.counts.total(),
         "content_sha256": seen.digest.hexdigest(),
     }
 
 
-def _check(dataset: str, card: Card, classes: Sequence[str], counts: Mapping[str, Mapping[str, int]]) -> None:
+def label_sets(classes: Sequence[str], seen: Seen) -> list[list[int]]:
+    """The sets of classes that pictures of any split have, as indices; a set's place is its number."""
+    at = {name: index for index, name in enumerate(classes)}
+    return sorted(sorted(at[name] for name in parted(label_name)) for label_name in {name for _, name in seen.counts})
+
+
+def _check(dataset: str, card: Card, classes: Sequence[str], num_images: Mapping[str, int]) -> None:
     if not classes:
         raise ValueError(f"{dataset} has no pictures")
     if card.classes not in (None, len(classes)):
@@ -90,9 +116,9 @@ def _check(dataset: str, card: Card, classes: Sequence[str], counts: Mapping[str
             f"{dataset} should have {card.classes} classes; {len(classes)} were found: {_again(dataset, card)}"
         )
     for split, expected in card.counts.items():
-        if sum(counts[split].values()) != expected:
+        if num_images[split] != expected:
             raise ValueError(
-                f"{dataset} should have {expected} pictures in {split}; {sum(counts[split].values())} were found:"
+                f"{dataset} should have {expected} pictures in {split}; {num_images[split]} were found:"
                 f" {_again(dataset, card)}"
             )
 

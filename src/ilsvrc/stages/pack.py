@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ilsvrc import results
-from ilsvrc.card import SPLITS, Sample
+from ilsvrc.card import SPLITS, Sample, joined, parted
 from ilsvrc.loading import index, jpeg, keyed
 from ilsvrc.loading.index import Index
 from ilsvrc.loading.writer import Packing, pack, summary
@@ -26,9 +26,10 @@ def main(arguments: argparse.Namespace) -> None:
     """Writes `--beton`, then `--images` and `--mean-image`, then `--manifest`."""
     told = parse_specification(PackSpec, arguments.spec)
     form = FormSpec(**told.model_dump(exclude={"compare"}))
-    classes = json.loads(arguments.source.read_text())["classes"]
+    source = json.loads(arguments.source.read_text())
+    classes, label_sets = source["classes"], source.get("label_sets")
     samples = _ordered(index.read(arguments.index, arguments.split), form)
-    labels = {name: label for label, name in enumerate(classes)}
+    labels = {name: label for label, name in enumerate(label_names(classes, label_sets))}
     if jpeg.turbojpeg() is None:
         say("libturbojpeg is not on this machine: damage in the middle of a JPEG goes unseen")
     started = time.perf_counter()
@@ -38,20 +39,31 @@ def main(arguments: argparse.Namespace) -> None:
     seconds = time.perf_counter() - started
     _write_images(arguments.images, packing, samples)
     _write_mean_image(arguments.mean_image, packing)
-    manifest = describe(form, arguments.split, classes, packing, samples)
+    manifest = describe(form, arguments.split, classes, packing, samples, label_sets)
     results.write_text(arguments.manifest, json.dumps(manifest, indent=1) + "\n")
     say(_closing_line(arguments.split, packing, seconds))
 
 
+def label_names(classes: Sequence[str], label_sets: Sequence[Sequence[int]] | None) -> list[str]:
+    """What the packed labels stand for, by number: classes, or sets of classes."""
+    if label_sets is None:
+        return list(classes)
+    return [joined(classes[index] for index in each) for each in label_sets]
+
+
 def describe(
-    form: FormSpec, split: str, classes: Sequence[str], packing: Packing, samples: Sequence[Sample]
-) -> dict[str, Any]:
+    form: FormSpec, split: str, classes: Sequence[str], packing: Packing, samples: Sequence[Sample],
+    label_sets: Sequence[Sequence[int]] | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """The manifest: the same for the same pictures and form, whenever, wherever and by however many workers."""
     found = Counter(samples[place].label_name for place in packing.kept)
+    if label_sets is not None:
+        found = Counter(name for label_name in found.elements() for name in parted(label_name))
     return {
         "spec": form.model_dump(mode="json", exclude_defaults=True),
         "split": split,
         "classes": list(classes),
+        **({} if label_sets is None else {"label_sets": [list(each) for each in label_sets]}),
         "counts": {name: found[name] for name in classes},
         **summary(packing),
         "bad_images": {samples[place].name: reason for place, reason in packing.bad.items()},
