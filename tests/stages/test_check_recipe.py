@@ -1,5 +1,6 @@
 """The stage that says whether a recipe can start, on a few digits."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from ilsvrc.pixels import Normalization
 from ilsvrc.stages import _first_steps, check_recipe
 from ilsvrc.stages._first_steps import Look, Seen, Try
 from ilsvrc.training.distributed import World
+from ilsvrc.training.labels import ClassSets
 from ilsvrc.training.loop import Training
 from ilsvrc.training.objective import Objective
 from ilsvrc.training.optimizer import make_optimizer
@@ -269,3 +271,28 @@ def test_a_papers_initialization_may_be_slow_but_not_blow_up():
     looked = looked._replace(spec=looked.spec.model_copy(update={"recipe": recipe}))
     assert _first_steps.judged(looked, [STILL, STILL, BAD]).fits is None
     assert _first_steps.judged(looked, [BAD, STILL, STILL]).fits is False
+
+
+def test_several_classes_a_picture_begin_near_k_times_ln_2_and_are_learned_by_heart():
+    torch.manual_seed(0)
+    network = Chain()
+    seen_by = look(network)
+    seen_by.training.objective.labels = ClassSets([[0, 1], [1, 2, 3], [], [3]], 4)
+    start = {name: value.clone() for name, value in network.state_dict().items()}
+    found = _first_steps.first_loss(seen_by, Seen(seen_by))
+    assert found.fits and "4 ln 2 is 2.77" in found.said
+    network.load_state_dict(start)
+    learned = _first_steps.try_rate(seen_by, 1.0, math.inf)
+    assert learned.learned and learned.losses[-1] < 0.277
+    with torch.no_grad():
+        logits = network(seen_by.training.objective.normalization(seen_by.batch.images))
+    assert torch.equal(logits > 0, seen_by.labels.targets(seen_by.batch.labels).bool())
+
+
+def test_logits_that_are_too_large_for_sigmoids_are_named():
+    seen_by = look(Chain())
+    seen_by.training.objective.labels = ClassSets([[0, 1], [1, 2, 3], [], [3]], 4)
+    seen = Seen(seen_by)
+    seen.logits = 20 * torch.ones(4, 4)
+    found = _first_steps.first_loss(seen_by, seen)
+    assert found.fits is False and found.said.startswith("50, 4 ln 2 is 2.77")  # ten of sixteen answers cost 20

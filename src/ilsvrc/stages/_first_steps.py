@@ -7,40 +7,19 @@ from statistics import median
 from typing import Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ilsvrc import runs
-from ilsvrc.loading import batches
 from ilsvrc.recipe import Recipe
+from ilsvrc.stages._look import Finding, Look
 from ilsvrc.training import loop
-from ilsvrc.training.loop import Training
 from ilsvrc.training.schedule import Schedule
 
-BELOW, ABOVE = 1.0, 3.0  # ln K, see `first_loss`
+BELOW, ABOVE = 1.0, 3.0  # an even loss, see `first_loss`
 LEAST_RATIO, MOST_RATIO = 1e-7, 10.0  # see `first_update`
 STEPS, WARMUP_STEPS = 300, 10
 RATES = (1.0, 0.1, 10.0)  # in units of the recipe's
-BY_HEART = 0.1  # cross entropy in units of ln K
+BY_HEART = 0.1  # the loss in units of an even one
 WAITS = "slow, as some papers' plain networks are at first; initialization: he_normal starts at once"
-
-
-class Finding(NamedTuple):
-    """What a check says; `fits` is None where the time was too short to tell."""
-
-    check: str
-    fits: bool | None
-    said: str
-
-
-class Look(NamedTuple):
-    """A training and the one batch that it is looked at with."""
-
-    spec: runs.TrainSpec
-    training: Training
-    batch: batches.Batch
-    planned: Schedule  # the recipe's own
-    classes: int
 
 
 class Seen:
@@ -106,15 +85,18 @@ def moved(before: Tensor, after: Tensor) -> float:
 def first_loss(look: Look, seen: Seen) -> Finding:
     """The main head's plain cross entropy, which is near ln K where no class is preferred.
 
+    Near K ln 2 where a picture has several classes, and its range is that of K sigmoids (`labels.usual_room`).
+
     Logits of deviation s add about s^2 / 2: 1 where `he_normal` makes the classifier (s^2 = 2, of inputs whose mean
     square is 1), 2 or a little more behind a last stage of two residual blocks, whose sum doubles that. Eight pictures
     leave a deviation of s / 3. Up to 3 above and 1 below are therefore usual; pixels on their scale add tens.
     """
-    loss, even = float(F.cross_entropy(seen.logits, look.batch.labels)), math.log(look.classes)
+    loss, even, room = look.loss(seen.logits), look.even_loss, look.labels.usual_room(look.classes)
     deviation = float(seen.logits.std(dim=1).mean())
     pixels = float(look.training.objective.normalization(look.batch.images).std())
-    numbers = f"{loss:.3g}, ln {look.classes} is {even:.3g}; logits deviate by {deviation:.2g}, pixels by {pixels:.2g}"
-    if -BELOW <= loss - even <= ABOVE:
+    even_in_words = look.labels.even.format(look.classes)
+    numbers = f"{loss:.3g}, {even_in_words} is {even:.3g}; logits deviate by {deviation:.2g}, pixels by {pixels:.2g}"
+    if -BELOW * room <= loss - even <= ABOVE * room:
         return Finding("first loss", True, numbers)
     if loss < even:
         return Finding("first loss", False, f"{numbers}; the labels are known beforehand: are they the pictures'?")
@@ -177,7 +159,7 @@ def by_heart(look: Look, start: dict[str, Tensor], until: float) -> Finding:
     """The pictures are learned by heart with the recipe's optimizer, at its rate, a tenth of it or ten times it.
 
     The rate is constant, after a short warm-up where the recipe has one. By heart is: each picture right, and the main
-    head's cross entropy below a tenth of ln K.
+    head's cross entropy below a tenth of ln K (of K ln 2, and each class, where a picture has several).
     """
     tries: list[Try] = []
     for factor in RATES:
@@ -209,7 +191,7 @@ class Try(NamedTuple):
 
 def try_rate(look: Look, factor: float, until: float) -> Try:
     """Steps until the pictures are known by heart, the loss blows up, STEPS are made or the time is over."""
-    training, labels, losses = look.training, look.batch.labels, []
+    training, targets, losses = look.training, look.labels.targets(look.batch.labels), []
     training.optimizer.state.clear()
     warmup = WARMUP_STEPS if look.planned.warmup_steps else 0
     training.schedule = Schedule("constant", look.planned.rate * factor, STEPS, STEPS, warmup_steps=warmup)
@@ -218,9 +200,9 @@ def try_rate(look: Look, factor: float, until: float) -> Try:
     for step in range(STEPS):
         loop.train_step(training, look.batch, step)
         logits = kept.pop()
-        losses.append(float(F.cross_entropy(logits, labels)))
-        right = bool((logits.argmax(dim=1) == labels).all())
-        learned = right and losses[-1] < BY_HEART * math.log(look.classes)
+        losses.append(look.loss(logits))
+        right = float(look.labels.wrong(logits, targets)) == 0
+        learned = right and losses[-1] < BY_HEART * look.even_loss
         tried = Try(factor, step + 1, losses, learned)
         if learned or tried.blew_up or time.perf_counter() > until:
             break

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ilsvrc import results, runs
+from ilsvrc import multilabel, results, runs
 from ilsvrc.loading import batches, geometry, keyed, mean_windows, packed
 from ilsvrc.pixels import Normalization, central
 from ilsvrc.recipe import Recipe
@@ -43,7 +43,7 @@ def opened(
     chosen = apart = None
     if recipe.validation_fraction:
         labels = packed.open_packed(given.train).labels
-        chosen, apart = validation.held_out(labels, recipe.validation_fraction, spec.seed)
+        chosen, apart = held_out(labels, manifest, recipe.validation_fraction, spec.seed)
     training = batches.open_training(
         given.loader, given.train, look=loaded(spec, manifest), batch_size=recipe.batch_size, seed=spec.seed,
         subset=chosen, order=recipe.order, repeats=recipe.repeats,
@@ -55,6 +55,16 @@ def opened(
     testing = batches.open_testing(given.loader, watched, views=center, batch_size=a_pass, subset=apart, **share)
     with closing(training), closing(testing):
         yield training, testing
+
+
+def held_out(
+    labels: np.ndarray, manifest: Mapping[str, Any], fraction: float, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Places to train on and to watch, a share of each class."""
+    if "label_sets" not in manifest:
+        return validation.held_out(labels, fraction, seed)
+    members = multilabel.members(manifest["label_sets"], len(manifest["classes"]))
+    return validation.held_out_of_sets(labels, members, fraction, seed)
 
 
 def look_of(spec: runs.TrainSpec, manifest: Mapping[str, Any]) -> geometry.Look:

@@ -24,6 +24,7 @@ from ilsvrc.training.averaging import WeightAverage
 from ilsvrc.training.best import BestEpoch
 from ilsvrc.training.constraints import renormalize_filters
 from ilsvrc.training.distributed import World
+from ilsvrc.training.labels import Classes, ClassSets, Labels
 from ilsvrc.training.loop import Training
 from ilsvrc.training.objective import Distillation, Objective, Teacher
 from ilsvrc.training.schedule import Schedule, in_steps
@@ -85,10 +86,11 @@ def prepare(
     check_sizes(spec)
     network, own, frozen = first_network(spec, manifest, world, dtype, given)
     normalization, beside = normalized(spec, manifest, world, dtype, given)
-    distillation = distillation_of(recipe, given.teacher, world, dtype)
+    labels = labels_of(manifest, world)
+    distillation = distillation_of(recipe, given.teacher, world, dtype, labels)
     return Training(
         network=network,
-        objective=Objective(network, normalization, recipe.label_smoothing, distillation),
+        objective=Objective(network, normalization, recipe.label_smoothing, distillation, labels),
         optimizer=optimizer.make_optimizer(
             network, recipe.optimizer, **own._asdict(), **{name: getattr(recipe, name) for name in STEPS}
         ),
@@ -186,7 +188,16 @@ def check_sizes(spec: runs.TrainSpec) -> None:
             ) from None
 
 
-def distillation_of(recipe: Recipe, teacher: Path | None, world: World, dtype: torch.dtype) -> Distillation | None:
+def labels_of(manifest: results.Info, world: World) -> Labels:
+    """What the packed labels stand for."""
+    if "label_sets" not in manifest:
+        return Classes()
+    return ClassSets(manifest["label_sets"], len(manifest["classes"]), world.device)
+
+
+def distillation_of(
+    recipe: Recipe, teacher: Path | None, world: World, dtype: torch.dtype, labels: Labels
+) -> Distillation | None:
     """The teacher's part of the loss."""
     if recipe.teacher is None:
         return None
@@ -194,7 +205,7 @@ def distillation_of(recipe: Recipe, teacher: Path | None, world: World, dtype: t
     info = results.read_json(teacher.with_name("weights.json"))
     network, normalization = _network.trained(info, teacher)
     taught_by = Teacher(network.to(world.device, dtype), normalization.to(world.device, dtype))
-    return Distillation(taught_by, recipe.distillation, recipe.temperature, recipe.distillation_weight)
+    return Distillation(taught_by, recipe.distillation, recipe.temperature, recipe.distillation_weight, labels)
 
 
 def recompute_statistics(recipe: Recipe, training: Training, batches_: Any) -> None:

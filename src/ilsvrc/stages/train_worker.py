@@ -91,7 +91,9 @@ def identity_of(given: argparse.Namespace, manifest: results.Info) -> results.In
     """What a checkpoint must have been made from: the specification, the images, the weights that go before."""
     before = {role: path.with_name("weights.json") for role in ("start", "teacher") for path in getattr(given, role)}
     weights = {role: results.read_json(path)["weights_sha256"] for role, path in before.items()}
-    return {"spec": given.spec, "manifest_sha256": manifest["content_sha256"], **weights}
+    sets = results.label_sets_sha256(manifest)  # packed bytes number them and do not say what they are
+    of_sets = {"label_sets_sha256": sets} if sets else {}
+    return {"spec": given.spec, "manifest_sha256": manifest["content_sha256"], **of_sets, **weights}
 
 
 def found_checkpoint(given: argparse.Namespace, identity: results.Info, world: World) -> Any:
@@ -210,7 +212,8 @@ class Reporter:
             return
         self.rows.append(row)
         _stage.log(f"{self.given.run}: {history.as_line(row, self.training.schedule.epochs)}")
-        self.shown.note = f"epoch {row['epoch']}, error {row['validation_top1_error_percent']:.1f} %"
+        error, name = history.watched(row)
+        self.shown.note = f"epoch {row['epoch']}, {name} {error:.1f} %"
         self.tracker.log_epochs(self.rows)
 
     def finish(self) -> None:
@@ -219,9 +222,10 @@ class Reporter:
         number_format, rate = self.facts["machine"]["precision"], _outputs.mean_rate(self.rows)
         self.tracker.finish(self.rows, {"train_seconds": f"{seconds:.1f}", "precision": number_format})
         row = _outputs.reported(self.training, self.rows)
+        error, name = history.watched(row)
         best = f" (epoch {row['epoch']}, the best)" if self.training.best is not None else ""
         _stage.say(
-            f"trained {self.given.run}: {row['validation_top1_error_percent']:.1f} % validation top-1 error{best} "
+            f"trained {self.given.run}: {error:.1f} % validation {name}{best} "
             f"after {len(self.rows)} epochs, {seconds:.0f} s, {rate:.0f} images/s, {number_format}"
         )
 

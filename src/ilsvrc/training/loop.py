@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ilsvrc.layers import Classifier
-from ilsvrc.training import draws, optimizer
+from ilsvrc.training import draws, history, optimizer
 from ilsvrc.training.ahead import ahead
 from ilsvrc.training.best import BestEpoch
 from ilsvrc.training.checks import HELP, Checks, Listener
@@ -137,9 +137,10 @@ def train(
             row |= evaluate(training.objective, validation(), training.world, training.autocast)
             if not math.isfinite(row["validation_loss"]):
                 raise ValueError(f"the validation loss is not a number after epoch {row['epoch']}; {HELP}")
+            error = history.watched(row).error_percent
             if training.best is not None:
-                training.best.consider(row["epoch"], row["validation_top1_error_percent"])
-        training.schedule.errors.append(row["validation_top1_error_percent"])
+                training.best.consider(row["epoch"], error)
+        training.schedule.errors.append(error)
         progress.history.append(row)
         progress.step, progress.sums, progress.seconds, progress.buffers = 0, [0.0, 0.0, 0.0], 0.0, []
         to.save(progress)
@@ -182,7 +183,8 @@ def train_step(training: Training, batch: Any, step: int, epoch: int = 0) -> Ten
     rate = training.schedule.learning_rate(step)
     for group in training.optimizer.param_groups:
         group["lr"] = rate * group.get("rate_factor", 1.0)
-    images, targets, labels = batch.images, batch.labels, batch.labels
+    images, labels = batch.images, training.objective.labels.targets(batch.labels)
+    targets = labels
     if training.look is not None:
         images = training.look(batch, training.seed, epoch)
     if training.mix is not None:
@@ -211,8 +213,8 @@ def _forward_backward(training: Training, share: tuple[Any, ...], step: int, par
         # the wrapper averages over processes, whose shares of the batch may differ by one image
         scaled = loss * (world.size / training.batch_size)
         (training.scale(scaled) if training.scale else scaled).backward()
-    errors = (logits.argmax(dim=1) != labels[rows]).sum()
-    return torch.stack([loss.detach().double(), errors.double(), torch.full_like(errors, len(logits)).double()])
+    errors = training.objective.labels.wrong(logits, labels[rows]).double()
+    return torch.stack([loss.detach().double(), errors, torch.full_like(errors, len(logits))])
 
 
 def _update(training: Training, step: int) -> None:

@@ -31,13 +31,13 @@ class Mixing:
     def __call__(
         self, images: Tensor, labels: Tensor, num_classes: int, seed: int, epoch: int, step: int
     ) -> tuple[Tensor, Tensor]:
-        """Float32 pictures `[N, H, W, 3]` and each one's parts of classes, float32 `[N, num_classes]`, not smoothed.
+        """Float32 pictures `[N, H, W, 3]` and what each is of every class, float32 `[N, num_classes]`, not smoothed.
 
         The objective smooths them; as smoothing is linear, that is smoothing before mixing.
 
         Args:
             images: `[N, H, W, 3]`, uint8 or floats; stays as it is.
-            labels: int64 `[N]`.
+            labels: int64 `[N]`, or of sets of classes float `[N, K]`.
             num_classes: K.
             seed: of the training.
             epoch: counted from 0.
@@ -55,7 +55,7 @@ class Mixing:
             images, own = cut(images, partners, *box(draws, own, *images.shape[1:3]))
         else:
             images = torch.lerp(partners, images, own)
-        targets = F.one_hot(labels, num_classes).float()
+        targets = labels.float() if labels.is_floating_point() else F.one_hot(labels, num_classes).float()
         return images, torch.lerp(self.partners(targets), targets, own)
 
     def partners(self, values: Tensor) -> Tensor:

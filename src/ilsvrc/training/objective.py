@@ -1,10 +1,10 @@
-"""What training minimises: the cross entropies of a network's heads, and what a teacher says."""
+"""What training minimises: the losses of a network's heads, and what a teacher says."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ilsvrc.layers import Classifier
+from ilsvrc.training.labels import Classes, Labels
 
 DISTILLATIONS = ("soft", "hard")
 
@@ -36,33 +36,41 @@ class Distillation(nn.Module):
       where both agree.
     - "hard": the cross entropy with the teacher's best class, not smoothed (Touvron et al. 2021; Graham et al. 2021).
 
+    Where labels are sets of classes both are of sigmoids in the place of softmax, class by class (`labels.ClassSets`).
+
     Labels have the other part: (1 - weight) l(labels) + weight l(teacher). The sum of He et al. 2018, l(labels) +
     T^2 l(teacher), is twice that at 0.5.
     """
 
-    def __init__(self, teacher: Teacher, kind: str = "soft", temperature: float = 1.0, weight: float = 0.5) -> None:
+    def __init__(
+        self,
+        teacher: Teacher,
+        kind: str = "soft",
+        temperature: float = 1.0,
+        weight: float = 0.5,
+        labels: Labels | None = None,
+    ) -> None:
         super().__init__()
         if kind not in DISTILLATIONS:
             raise ValueError(
                 f"distillation = {kind!r}; it can be {' or '.join(DISTILLATIONS)} (training: in params.yaml)"
             )
         self.teacher, self.kind, self.temperature, self.weight = teacher, kind, temperature, weight
+        self.labels = labels or Classes()
 
     def forward(self, logits: Tensor, images: Tensor) -> Tensor:
         """The sum over images of what the teacher's logits and the network's `[N, K]` differ by."""
         taught = self.teacher(images).to(logits.dtype)
         if self.kind == "hard":
-            return F.cross_entropy(logits, taught.argmax(dim=1), reduction="sum")
-        mine, others = ((z / self.temperature).log_softmax(dim=1) for z in (logits, taught))
-        return self.temperature**2 * F.kl_div(mine, others, reduction="sum", log_target=True)
+            return self.labels.loss(logits, self.labels.decided(taught))
+        return self.temperature**2 * self.labels.taught(logits, taught, self.temperature)
 
 
 class Objective(nn.Module):
-    """Cross entropy with label smoothing, summed over images and, by their weights, over heads.
+    """The loss of `labels` with label smoothing, summed over images and, by their weights, over heads.
 
-    A module around the network, so that the wrapper that distributes it sees one forward pass. With smoothing e the
-    target is 1 - e + e / K for the label and e / K for each other class (Szegedy et al. 2015, section 7); of a mixed
-    target t it is (1 - e) t + e / K.
+    A module around the network, so that the wrapper that distributes it sees one forward pass. `labels` says what
+    packed labels stand for: cross entropy where they are classes, binary ones where they are sets of classes.
 
     With a `distillation` the teacher has its part of the loss, on the main head; a network whose `heads` gives two
     logits, as LeViT's does, learns the labels with the first and the teacher with the second.
@@ -74,19 +82,21 @@ class Objective(nn.Module):
         normalization: nn.Module,
         label_smoothing: float = 0.0,
         distillation: Distillation | None = None,
+        labels: Labels | None = None,
     ) -> None:
         super().__init__()
         self.network = network
         self.normalization = normalization
         self.label_smoothing = label_smoothing
         self.distillation = distillation
+        self.labels = labels or Classes()
 
     def forward(self, images: Tensor, targets: Tensor, means: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The sum of the images' losses, and the logits `[N, K]` that are their class scores.
 
         Args:
             images: `[N, H, W, 3]`, uint8 or floats from 0 to 255.
-            targets: labels int64 `[N]`, or the classes' parts float `[N, K]`, of sum 1.
+            targets: as `labels` gives them, or mixed.
             means: what the normalisation takes with each picture: of "mean_image" what it subtracts, where it is not
                 the central window.
         """
@@ -100,11 +110,7 @@ class Objective(nn.Module):
         return (1 - part) * self._of_labels(heads, targets) + part * of_teacher, scores
 
     def _of_labels(self, heads: list[tuple[float, Tensor]], targets: Tensor) -> Tensor:
-        losses = []
-        for weight, logits in heads:
-            wanted = targets.to(logits.dtype) if targets.is_floating_point() else targets
-            loss = F.cross_entropy(logits, wanted, reduction="sum", label_smoothing=self.label_smoothing)
-            losses.append(weight * loss)
+        losses = [weight * self.labels.loss(logits, targets, self.label_smoothing) for weight, logits in heads]
         return torch.stack(losses).sum()
 
 

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from ilsvrc.training.distributed import World
 from ilsvrc.training.objective import Objective, widened
@@ -14,27 +13,22 @@ from ilsvrc.training.precision import Autocast
 
 @torch.no_grad()
 def evaluate(objective: Objective, batches: Iterable[Any], world: World, autocast: Autocast) -> dict[str, float | None]:
-    """Mean cross entropy, top-1 and top-5 error in percent of single views uint8 `[N, 1, H, W, 3]`.
+    """The mean loss and the errors, or F2, of single views uint8 `[N, 1, H, W, 3]`: history's columns `validation_*`.
 
-    Over the images of all processes. Top-5 is None where there are no more than five classes.
+    Over the images of all processes. Not smoothed, and without auxiliary heads.
     """
     objective.eval()
-    sums = torch.zeros(4, dtype=torch.float64, device=world.device)
-    num_classes = 0
+    kind, num_classes = objective.labels, 0
+    sums = torch.zeros(kind.num_watched + 1, dtype=torch.float64, device=world.device)
     for batch in batches:
         images, labels = batch.images[:, 0].to(world.device), batch.labels.to(world.device)
         with autocast():
             logits = widened(objective.network(objective.normalization(images)))
         num_classes = logits.shape[1]
-        best = logits.topk(min(5, num_classes), dim=1).indices == labels[:, None]
-        wrong = [len(labels) - best[:, :k].sum() for k in (1, 5)]
-        sums += torch.stack([F.cross_entropy(logits, labels, reduction="sum"), *wrong, labels.new_tensor(len(labels))])
-    loss, wrong1, wrong5, num_images = world.sum(sums).tolist()
-    return {
-        "validation_loss": loss / num_images,
-        "validation_top1_error_percent": 100 * wrong1 / num_images,
-        "validation_top5_error_percent": 100 * wrong5 / num_images if num_classes > 5 else None,
-    }
+        sums[:-1] += kind.watch(logits, kind.targets(labels))
+        sums[-1] += len(labels)
+    *watched, num_images = world.sum(sums).tolist()
+    return kind.measured([each / num_images for each in watched], num_classes)
 
 
 def held_out(labels: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -63,3 +57,42 @@ def held_out(labels: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarray
             )
         watched[places[:count]] = True
     return np.flatnonzero(~watched), np.flatnonzero(watched)
+
+
+def held_out_of_sets(
+    labels: np.ndarray, members: np.ndarray, fraction: float, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """As `held_out`, where labels number sets of classes: about `fraction` of each class's images is watched.
+
+    Class by class, the one with the fewest images that are not settled yet first (after Sechidis et al. 2011, section
+    3.2): as many of these are watched as its share lacks, the others are trained on. A class of few images may have
+    none to watch.
+
+    Args:
+        labels: int64 `[N]`.
+        members: which classes each set has, bool `[S, K]`.
+        fraction: above 0.
+        seed: which images.
+
+    Raises:
+        ValueError: no image would be watched, or a class would keep none to train on.
+    """
+    order = np.random.default_rng(seed).permutation(len(labels))
+    has = np.column_stack([members, ~members.any(axis=1)])[labels[order]]  # the last column: images of no class
+    wanted = np.rint(fraction * has.sum(axis=0)).astype(np.int64)
+    left, watched, settled = has.sum(axis=0), np.zeros(len(order), bool), np.zeros(len(order), bool)
+    while left.any():
+        column = int(np.where(left > 0, left, len(order) + 1).argmin())
+        places = np.flatnonzero(has[:, column] & ~settled)
+        lacking = max(0, wanted[column] - int((watched & has[:, column]).sum()))
+        watched[places[:lacking]] = True
+        settled[places] = True
+        left -= has[places].sum(axis=0)
+    without = np.flatnonzero((has.any(axis=0) & ~has[~watched].any(axis=0))[:-1])
+    if len(without) or not watched.any():
+        what = f"class {without[0]} no image to train on" if len(without) else "no image to watch"
+        raise ValueError(
+            f"validation_fraction = {fraction} leaves {what}; set another by training: {{validation_fraction: ...}} in "
+            "params.yaml"
+        )
+    return np.sort(order[~watched]), np.sort(order[watched])
