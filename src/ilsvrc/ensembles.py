@@ -18,6 +18,8 @@ SMALLEST = np.float32(2.0**-24)  # float16's smallest number above 0
 def combine(paths: Sequence[Path], average: str = "probabilities") -> Prediction:
     """What the mean of the predictions at `paths` says of each image; its own probabilities are not kept.
 
+    Where a picture may have several classes they are, and the geometric mean is of each class's two outcomes.
+
     `average` is `probabilities`, or `log_probabilities`: the geometric mean, where what float16 cannot hold (below
     6e-8) counts as its smallest number. The label's log probability is of the members' own, kept before rounding.
 
@@ -27,6 +29,9 @@ def combine(paths: Sequence[Path], average: str = "probabilities") -> Prediction
     first, *others = heads = [results.read_prediction(path, probabilities=False) for path in paths]
     for path, other in zip(paths[1:], others, strict=True):
         check_same(first, paths[0], other, path)
+    spec = {"classes": first.spec.get("classes"), "average": average, "members": [head.spec for head in heads]}
+    if first.labels.ndim == 2:
+        return results.keep(_mean_of_sets(paths, average), first.labels, first.images, spec)
     likelihoods = np.stack([head.log_probabilities for head in heads]).astype(np.float64)
     mean = _geometric if average == "log_probabilities" else _arithmetic
     parts, start = [], 0
@@ -37,7 +42,6 @@ def combine(paths: Sequence[Path], average: str = "probabilities") -> Prediction
             averaged, own = mean(blocks, likelihoods[:, rows])
             parts.append(metrics.judge(averaged, first.labels[rows])._replace(log_probabilities=own))
     judged = metrics.Judgement(*map(np.concatenate, zip(*parts, strict=True)))
-    spec = {"classes": first.spec.get("classes"), "average": average, "members": [head.spec for head in heads]}
     return Prediction(first.labels, first.images, *judged, num_classes=first.num_classes, spec=spec)
 
 
@@ -87,9 +91,22 @@ def _difference(ours: np.ndarray, theirs: np.ndarray) -> str:
     """` (17 of them, number 3: cat and dog ...)`, or how many there are of each."""
     if len(ours) != len(theirs):
         return f" in number ({len(ours)} and {len(theirs)})"
-    places = np.flatnonzero(ours != theirs)
+    places = np.flatnonzero((ours != theirs).reshape(len(ours), -1).any(axis=1))
     shown = "; ".join(f"number {at}: {ours[at]} and {theirs[at]}" for at in places[:SHOWN])
     return f" ({len(places)} of {len(ours)}; {shown}{' ...' if len(places) > SHOWN else ''})"
+
+
+def _mean_of_sets(paths: Sequence[Path], average: str) -> NDArray[np.float32]:
+    """Mean probabilities `[N, K]` of classes that a picture may have several of."""
+    members = [np.concatenate(list(probability_blocks(path))) for path in paths]
+    if average != "log_probabilities":
+        return np.mean(members, axis=0, dtype=np.float32)
+    there, absent = (
+        np.exp(np.mean([np.log(np.maximum(p, SMALLEST)) for p in each], axis=0))
+        for each in (members, [1 - member for member in members])
+    )
+    mean: NDArray[np.float32] = (there / (there + absent)).astype(np.float32)
+    return mean
 
 
 Averaged = tuple[NDArray[np.float32], NDArray[np.float32]]

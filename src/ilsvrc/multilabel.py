@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ilsvrc.metrics import Interval
+from ilsvrc import metrics
+from ilsvrc.metrics import Interval, Judgement
 
 BETA, THRESHOLD = 2.0, 0.2
 DRAWS, SEED = 10_000, 0  # of the bootstrap
@@ -103,14 +104,29 @@ def mean_average_precision_percent(probabilities: Probabilities, targets: Target
     return float(measured.mean()) if len(measured) else float("nan")
 
 
-def negative_log_likelihood(probabilities: Probabilities, targets: Targets) -> float:
-    """Mean over pictures of the sum over classes of the binary cross entropy, in nats: what training minimises.
+def judge(probabilities: Probabilities, targets: Targets) -> Judgement:
+    """What probabilities say of each picture beside all its classes, as `metrics.judge` of one.
 
-    A probability of 0 counts as the smallest that float32 holds.
+    `log_probabilities` are of all K answers together, the negative of what training minimises; a probability of 0
+    counts as the smallest that float32 holds. `ranks` count the classes that a picture has not and that are as probable
+    as the least probable one that it has, or more.
     """
     _, true = _said_and_true(probabilities, targets, THRESHOLD)
-    of_truth = np.where(true, probabilities, 1 - probabilities).astype(np.float64)
-    return float(-np.log(np.maximum(of_truth, float(np.finfo(np.float32).tiny))).sum(axis=1).mean())
+    of_truth = np.where(true, probabilities, 1 - probabilities)
+    least = np.where(true, probabilities, np.inf).min(axis=1, keepdims=True)
+    guesses, their = metrics.guesses(probabilities)
+    return Judgement(
+        log_probabilities=metrics.logarithm(of_truth).sum(axis=1),
+        ranks=(~true & (probabilities >= least)).sum(axis=1).astype(np.int32),
+        guesses=guesses,
+        guess_probabilities=their,
+        squared_norms=np.einsum("nk,nk->n", probabilities, probabilities).astype(np.float32),
+    )
+
+
+def brier_score(probabilities: Probabilities, targets: Targets) -> float:
+    """Mean squared distance of the probabilities from the truth, over pictures: 0 to K."""
+    return float(((probabilities.astype(np.float64) - targets) ** 2).sum(axis=1).mean())
 
 
 def _average_precision(probabilities: Probabilities, true: NDArray[np.bool_]) -> float:

@@ -6,6 +6,7 @@ the device mirrors, the network sees each distinct view once, and each protocol 
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -66,6 +67,7 @@ class Predictor:
         self.network = network.to(self.device).to(memory_format=torch.channels_last).eval()
         self.normalize = normalize
         self.autocast = autocast
+        self.several = False  # classes a picture may have
 
     @torch.inference_mode()
     def logits(self, images: Tensor, passes: Sequence[View], windows: Sequence[View]) -> Tensor:
@@ -81,12 +83,16 @@ class Predictor:
         return torch.cat(parts).unflatten(0, seen.shape[:2])
 
 
-def average(logits: Tensor, how: str) -> Tensor:
-    """Class probabilities `[N, K]` of a protocol's views `[N, P, K]`: the mean of probabilities, or of logits."""
+def average(logits: Tensor, how: str, several: bool = False) -> Tensor:
+    """Class probabilities `[N, K]` of a protocol's views `[N, P, K]`: the mean of probabilities, or of logits.
+
+    Of softmax; of a sigmoid for each class where a picture may have `several`.
+    """
+    probabilities = torch.sigmoid if several else partial(torch.softmax, dim=-1)
     if how == "probabilities":
-        return logits.softmax(dim=-1).mean(dim=1)
+        return probabilities(logits).mean(dim=1)
     if how == "logits":
-        return logits.mean(dim=1).softmax(dim=-1)
+        return probabilities(logits.mean(dim=1))
     raise ValueError(f"AVERAGE = {how!r} of a protocol; it can be 'probabilities' or 'logits'")
 
 
@@ -109,7 +115,8 @@ def predict(
             at = np.asarray(batch.indices)
             logits = predictor.logits(torch.as_tensor(batch.images), steps.passes, steps.windows)
             for name, protocol in protocols.items():
-                probabilities[name][at] = average(logits[:, steps.members[name]], protocol.AVERAGE).cpu().numpy()
+                found = average(logits[:, steps.members[name]], protocol.AVERAGE, predictor.several)
+                probabilities[name][at] = found.cpu().numpy()
             labels[at] = np.asarray(batch.labels)
             np.add.at(times_seen, at, 1)
             shown.update(len(at))

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ilsvrc import half, kept, metrics, plugins, runs
+from ilsvrc import half, kept, metrics, multilabel, plugins, runs
 from ilsvrc.kept import PREDICTIONS as PREDICTIONS
 from ilsvrc.kept import prediction_file as prediction_file
 
@@ -36,6 +36,9 @@ class Prediction(NamedTuple):
     int32 `[N]` of the label (0 the most probable), the five first `guesses` int32 `[N, 5]` (K of fewer classes) and
     their `guess_probabilities` float32, and `squared_norms` float32 `[N]`, the sum of the squared probabilities. Of
     equally probable classes the one of the smaller index comes first. `labels` int64 `[N]`, `images` `[N]` names.
+
+    Where a picture may have several classes, `labels` are uint8 `[N, K]`, 1 for each that it has, and
+    `log_probabilities` and `ranks` are of all of them, as `multilabel.judge` says.
 
     `spec` says what made them: run key, protocol, revision, weights_sha256, manifest_sha256, form, and classes, their
     names by index.
@@ -59,11 +62,12 @@ def keep(probabilities: np.ndarray, labels: np.ndarray, images: np.ndarray, spec
     Raises:
         ValueError: NaN among the probabilities, labels that are no classes, or numbers of images that differ.
     """
-    judged = metrics.judge(probabilities, labels)
+    several = labels.ndim == 2
+    judged = (multilabel.judge if several else metrics.judge)(probabilities, labels)
     if len(images) != len(labels):
         raise ValueError(f"{len(labels)} predictions of {len(images)} images; pack the data again")
     return Prediction(
-        labels.astype(np.int64, copy=False),
+        labels.astype(np.uint8 if several else np.int64, copy=False),
         images,
         *judged,
         num_classes=probabilities.shape[1],
@@ -110,6 +114,16 @@ def read_prediction(path: Path, probabilities: bool = True) -> Prediction:
         raise
     except Exception as error:
         raise kept.DamagedError(path, f"is no complete prediction ({error})") from error
+
+
+def read_for_scores(path: Path) -> Prediction:
+    """What scores take of the predictions at `path`: no probabilities, but where a picture may have several classes.
+
+    Raises:
+        kept.DamagedError: as `read_prediction`.
+    """
+    found = read_prediction(path, probabilities=False)
+    return read_prediction(path) if found.labels.ndim == 2 else found
 
 
 def read_json(path: Path) -> Info:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ilsvrc import metrics
-from ilsvrc.reporting import scores
+from ilsvrc.reporting import label_sets, scores
 from ilsvrc.results import Prediction
 
 COLUMNS: Mapping[str, tuple[str, ...]] = {
@@ -41,25 +41,28 @@ class Breakdown:
     def __init__(self) -> None:
         self._text = {name: io.StringIO() for name in COLUMNS}
         self._answers: list[Answers] = []
-        for name, columns in COLUMNS.items():
-            self._text[name].write(scores.as_csv([], columns))
+        self._columns = dict(COLUMNS)
 
     def add(self, row: scores.Row, prediction: Prediction) -> None:
         """Adds what is behind a row of scores.csv."""
         of = {key: row[key] for key in ("run", "protocol")}
         classes = prediction.spec.get("classes") or [str(i) for i in range(prediction.num_classes)]
+        self._write("calibration", of, [each._asdict() for each in scores.reliability(prediction)])
+        if label_sets.is_of_sets(prediction):  # no class is taken for another, and no answer is right or wrong alone
+            self._columns["per_class"] = (*COLUMNS["per_class"][:-1], *label_sets.BY_CLASS)
+            self._write("per_class", of, label_sets.per_class(prediction, classes))
+            return
         self._write("per_class", of, per_class(prediction, classes))
         self._write("confusion", of, confusion(prediction, classes))
-        self._write("calibration", of, [each._asdict() for each in scores.reliability(prediction)])
         self._answers.append(Answers(row, np.packbits(prediction.ranks > 0), _images_sha256(prediction)))
 
     def tables(self) -> dict[str, str]:
         """CSV text by table's name."""
         self._write("mcnemar", {}, compared(self._answers))
-        return {name: text.getvalue() for name, text in self._text.items()}
+        return {name: scores.as_csv([], self._columns[name]) + text.getvalue() for name, text in self._text.items()}
 
     def _write(self, name: str, of: Row, rows: Sequence[Row]) -> None:
-        self._text[name].write(scores.as_csv([of | row for row in rows], COLUMNS[name], header=False))
+        self._text[name].write(scores.as_csv([of | row for row in rows], self._columns[name], header=False))
 
 
 def per_class(prediction: Prediction, classes: Sequence[str]) -> list[Row]:

@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from ilsvrc import metrics
+from ilsvrc.reporting import measure
 
 PALETTE = ("#2f6db5", "#d9622b", "#2b8f6a", "#9c4bb0", "#b58a08", "#c43a53", "#3aa0c0", "#74747c")
 INK, MUTED, LINE = "#1d1d20", "#6c6c74", "#e3e3e6"
@@ -34,6 +34,7 @@ PANELS = {
     "train_loss": "Training loss",
     "train_error_percent": "Training error (augmented), %",
     "validation_top1_error_percent": "Validation top-1 error, %",
+    "validation_f2_percent": "Validation F2, %",
 }
 
 
@@ -79,12 +80,13 @@ def learning_curves(curves: pd.DataFrame, drawn: Sequence[Style], columns: Mappi
 
 
 def error_against_cost(scores: pd.DataFrame, drawn: Sequence[Style]) -> str:
-    """Top-1 error with its 95 % interval against multiply-adds; a point a run and protocol, the last one filled."""
+    """Top-1 error, or F2, with its 95 % interval against multiply-adds; a point a run and protocol, the last filled."""
+    by = measure.of(scores.columns)
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(11, 3.8), layout="constrained")
-        axes = figure.add_subplot(title="Top-1 error, %, with its 95 % interval", xlabel="multiply-adds (log scale)")
+        axes = figure.add_subplot(title=f"{by.title}, %, with its 95 % interval", xlabel="multiply-adds (log scale)")
         for place, (_, rows) in enumerate(scores.groupby("run", sort=False)):
-            _draw_points(axes, rows, place, drawn[place].colour)
+            _draw_points(axes, rows, by, place, drawn[place].colour)
         low, high = scores["multiply_adds"].min(), scores["multiply_adds"].max()
         axes.set(xscale="log", xlim=(low / 1.4, high * 1.9), ylim=(0, None))
         _label_points(axes, scores, [style.name for style in drawn])
@@ -120,11 +122,11 @@ def _draw_curves(axes: Axes, curves: pd.DataFrame, column: str, drawn: Sequence[
     axes.grid(visible=False, axis="x")
 
 
-def _draw_points(axes: Axes, rows: pd.DataFrame, place: int, colour: str) -> None:
+def _draw_points(axes: Axes, rows: pd.DataFrame, by: measure.Measure, place: int, colour: str) -> None:
     """A run's protocols side by side, in the order of the table."""
     for step, row in enumerate(rows.to_dict("records")):
-        x, y = row["multiply_adds"] * 1.035 ** (step - (len(rows) - 1) / 2), row["top1_error_percent"]
-        interval = metrics.wilson_interval_percent(y, row["num_images"])
+        x, y = row["multiply_adds"] * 1.035 ** (step - (len(rows) - 1) / 2), row[by.column]
+        interval = by.interval(row)
         is_last = step == len(rows) - 1
         axes.errorbar(
             x, y, yerr=[[y - interval.low], [interval.high - y]], fmt="o", color=colour, markersize=7,
@@ -136,7 +138,7 @@ def _label_points(axes: Axes, scores: pd.DataFrame, names: Sequence[str]) -> Non
     """Names beside the last protocol's point: each run's where they are few, else each architecture's once."""
     runs = scores.groupby("run", sort=False).last().reset_index()
     runs["name"] = list(names) if len(runs) <= 8 else runs["architecture"]
-    spots = runs.groupby(["multiply_adds", "name"], sort=False)["top1_error_percent"].median()
+    spots = runs.groupby(["multiply_adds", "name"], sort=False)[measure.of(scores.columns).column].median()
     for (x, name), y in _spread({key: float(y) for key, y in spots.items()}, axes).items():
         axes.annotate(name, (x, y), xytext=(12, 0), textcoords="offset points", va="center", fontsize=9, color=INK)
 

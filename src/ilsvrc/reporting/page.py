@@ -9,8 +9,9 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
-from ilsvrc.reporting import figures, tables
+from ilsvrc.reporting import figures, measure, tables
 from ilsvrc.reporting.figures import Style
+from ilsvrc.reporting.measure import Measure
 
 Info = Mapping[str, Any]
 NBSP, DASH = "\u00a0", "–"
@@ -48,13 +49,15 @@ def section(label: str, errors: pd.DataFrame, curves: pd.DataFrame, title: str, 
     drawn = figures.styles(names, list(runs["architecture"]))
     places = {run: place for place, run in enumerate(runs["run"])}
     notes = footnotes(errors)
-    top = axis_end(errors["top1_high_percent"].max())
+    by = measure.of(errors.columns)
+    top = axis_end(errors[f"{by.stem}_high_percent"].max())
     trained = runs[runs["seed"].notna()]  # the others are ensembles
-    best = errors.loc[errors["top1_error_percent"].idxmin()].to_dict()
+    best = errors.loc[by.best(errors[by.column])].to_dict()
     return {
         "label": label,
         "title": title,
-        "rows": [row_cells(row, places, drawn, notes, top) for row in errors.to_dict("records")],
+        "by": by,
+        "rows": [row_cells(row, places, drawn, notes, by, top) for row in errors.to_dict("records")],
         "axis_end": top,
         "shows_seed": runs["seed"].nunique() > 1,
         "shows_recipe": runs["recipe"].nunique() > 1,
@@ -64,7 +67,7 @@ def section(label: str, errors: pd.DataFrame, curves: pd.DataFrame, title: str, 
         "protocols": list(errors["protocol"].unique()),
         "num_images": sorted(set(errors["num_images"])),
         "train_seconds": trained["train_seconds"].sum(),
-        "best": best | {"name": names[places[best["run"]]]},
+        "best": best | {"name": names[places[best["run"]]], **measured(best, by)},
         "notes": list(notes.items()),
         "seeds": tables.over_seeds(errors, swept).to_dict("records"),
         "legend": [legend_entry(drawn[places[run]]) for run in trained["run"]],
@@ -104,20 +107,29 @@ def run_names(runs: pd.DataFrame, swept: Sequence[str]) -> list[str]:
 
 
 def row_cells(
-    row: Info, places: Info, drawn: Sequence[Style], notes: Mapping[tuple, int], top: float
+    row: Info, places: Info, drawn: Sequence[Style], notes: Mapping[tuple, int], by: Measure, top: float
 ) -> dict[str, Any]:
     """A table row: the measured values, its run's mark and its error's place on the small axis."""
     place = places[row["run"]]
-    marks = ("top1_low_percent", "top1_error_percent", "top1_high_percent")
-    low, at, high = (round(100 * row[key] / top, 2) for key in marks)
+    shown = measured(row, by)
+    low, at, high = (round(100 * shown[key] / top, 2) for key in ("low", "at", "high"))
     return {
-        **{key: value if given(value) else None for key, value in row.items()},
+        **{key: value if given(value) else None for key, value in {**row, **shown}.items()},
         "place": place,
         "mark": figures.PALETTE.index(drawn[place].colour),
         "whisker": {"low": low, "at": at, "high": high},
         "note": notes.get(note_key(row)),
         "swept_values": {key: text(value) for key, value in row.items()},
     }
+
+
+def measured(row: Info, by: Measure) -> dict[str, Any]:
+    """What a row is compared by, `at` with its interval, and the second measure, whose interval may not be known."""
+    second = {end: row.get(f"{by.second_stem}_{end}_percent") for end in ("low", "high")}
+    return {
+        "at": row[by.column], "low": row[f"{by.stem}_low_percent"], "high": row[f"{by.stem}_high_percent"],
+        "second": row[by.second], "second_low": second["low"], "second_high": second["high"],
+    }  # fmt: skip
 
 
 def note_key(row: Info) -> tuple[str, str] | None:

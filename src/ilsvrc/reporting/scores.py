@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ilsvrc import metrics
+from ilsvrc.reporting import label_sets
 from ilsvrc.results import Info, Prediction
 
 COLUMNS = (
@@ -15,6 +16,8 @@ COLUMNS = (
     "top1_error_percent", "top5_error_percent", "negative_log_likelihood", "expected_calibration_error_percent",
     "brier_score", "parameters", "multiply_adds", "train_seconds", "images_per_second",
 )  # fmt: skip
+MEASURED = COLUMNS[9:14]  # of predictions; NaN where it does not apply
+ERRORS = (*MEASURED[:2], *label_sets.SCORES)  # what metrics.json holds of them
 ENSEMBLE = "ensemble/"  # begins the name that an ensemble has among runs
 CURVE_COLUMNS = ("run", "dataset", "architecture", "recipe", "seed", "epoch")
 
@@ -72,6 +75,9 @@ def measured(prediction: Prediction) -> Row:
     """The figures of a row that come from its predictions."""
     ranks, num_classes = prediction.ranks, prediction.num_classes
     bins = reliability(prediction)
+    if label_sets.is_of_sets(prediction):
+        calibration = {"expected_calibration_error_percent": metrics.expected_calibration_error_percent(bins)}
+        return dict.fromkeys(MEASURED, math.nan) | label_sets.measured(prediction) | calibration
     return {
         "num_images": len(ranks),
         "top1_error_percent": metrics.top_k_error_percent(ranks, 1, num_classes),
@@ -83,7 +89,9 @@ def measured(prediction: Prediction) -> Row:
 
 
 def reliability(prediction: Prediction) -> list[metrics.Bin]:
-    """The bins of its reliability diagram."""
+    """The bins of its reliability diagram: of first guesses, or of each class of each picture where it has several."""
+    if label_sets.is_of_sets(prediction):
+        return label_sets.reliability(prediction)
     return metrics.reliability(prediction.guess_probabilities[:, 0], prediction.ranks == 0)
 
 
@@ -109,7 +117,7 @@ def tree(rows: Iterable[Row], swept: Sequence[str]) -> dict[str, Any]:
     so that DVC compares a run with the same run under other parameters."""
     found: dict[str, Any] = {}
     for row in rows:
-        errors = {k: row[k] for k in ("top1_error_percent", "top5_error_percent") if not math.isnan(row[k])}
+        errors = {k: row[k] for k in ERRORS if not math.isnan(row.get(k, math.nan))}
         found.setdefault(row["dataset"], {}).setdefault(short_name(row, swept), {})[row["protocol"]] = errors
     return found
 
@@ -131,14 +139,20 @@ def result_lines(rows: Sequence[Row], swept: Sequence[str]) -> list[str]:
             *(f"{key}={row[key]}" if key in row else "" for key in swept),
             *([f"seed={row['seed']}" if row["seed"] != "" else row["networks"]] if several_seeds else []),
             row["protocol"],
-            f"top-1 {error_with_interval(row['top1_error_percent'], row['num_images'])}",
-            f"top-5 {error_with_interval(row['top5_error_percent'], row['num_images'])}",
+            *error_cells(row),
             f"n = {row['num_images']}",
         ]
         for row in rows
     ]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
+
+
+def error_cells(row: Row) -> list[str]:
+    """What a line says of errors."""
+    if label_sets.columns([row]):
+        return label_sets.cells(row)
+    return [f"top-{k} {error_with_interval(row[f'top{k}_error_percent'], row['num_images'])}" for k in (1, 5)]
 
 
 def error_with_interval(error_percent: float, num_images: int) -> str:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from ilsvrc import metrics
+from ilsvrc.reporting import measure
 
 
 class Published(NamedTuple):
@@ -47,12 +48,8 @@ def errors(scores: pd.DataFrame, published: Callable[[Mapping[str, Any]], Publis
 def over_seeds(scores: pd.DataFrame, swept: Sequence[str]) -> pd.DataFrame:
     """Mean and standard deviation (of a sample, n - 1) over seeds, a row where a run has two seeds or more."""
     same = ["dataset", "architecture", "recipe", *swept, "protocol"]
-    groups = scores.groupby(same, sort=False, dropna=False)
-    table = groups.agg(
-        seeds=("seed", "count"),
-        top1_mean_percent=("top1_error_percent", "mean"),
-        top1_deviation_percent=("top1_error_percent", "std"),
-        top5_mean_percent=("top5_error_percent", "mean"),
-        top5_deviation_percent=("top5_error_percent", "std"),
-    ).reset_index()
+    by, columns = measure.of(scores.columns), {"seeds": ("seed", "count")}
+    for stem, column in ((by.stem, by.column), (by.second_stem, by.second)):
+        columns |= {f"{stem}_mean_percent": (column, "mean"), f"{stem}_deviation_percent": (column, "std")}
+    table = scores.groupby(same, sort=False, dropna=False).agg(**columns).reset_index()
     return table[table["seeds"] > 1].reset_index(drop=True)

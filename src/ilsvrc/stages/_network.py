@@ -23,9 +23,16 @@ def predictor(weights: results.Info, path: Path, device: torch.device, number_fo
     """
     network, normalize = trained(weights, path)
     dtype = precision.weights_dtype(number_format)
-    return Predictor(
+    made = Predictor(
         network.to(device, dtype), normalize.to(device, dtype), device, precision.autocast(number_format, device)
     )
+    made.several = has_several(weights)
+    return made
+
+
+def has_several(weights: results.Info) -> bool:
+    """Whether the network was trained on pictures that may have several classes: weights.json says so."""
+    return "label_sets_sha256" in weights
 
 
 def trained(weights: results.Info, path: Path) -> tuple[Classifier, Normalization]:

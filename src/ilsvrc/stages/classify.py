@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ilsvrc import plugins, prediction, results, runs
+from ilsvrc import multilabel, plugins, prediction, results, runs
 from ilsvrc.loading import encode, geometry, layout, pillow_loader
 from ilsvrc.prediction import Predictor
 from ilsvrc.stages import _network, _stage
@@ -45,13 +45,18 @@ def main(given: argparse.Namespace) -> None:
 
 
 def guesses(predictor: Predictor, weights: results.Info, path: Path, protocol_name: str) -> list[tuple[str, float]]:
-    """The most probable classes of a picture with their probabilities, the first five at most."""
+    """The most probable classes of a picture with their probabilities, the first five at most.
+
+    Where a picture may have several: all that are above `multilabel.THRESHOLD`.
+    """
     protocol = plugins.load("protocols", protocol_name)
     steps = prediction.plan({protocol_name: protocol.views(weights["crop_px"])})
     shown = decoded(path.read_bytes(), runs.FormSpec(**weights["spec"]["form"]), steps.windows)
     logits = predictor.logits(torch.from_numpy(shown)[None], steps.passes, steps.windows)
-    probabilities = prediction.average(logits[:, steps.members[protocol_name]], protocol.AVERAGE)[0].cpu().numpy()
-    best = np.argsort(-probabilities, kind="stable")[:NUM_GUESSES]
+    views = logits[:, steps.members[protocol_name]]
+    probabilities = prediction.average(views, protocol.AVERAGE, predictor.several)[0].cpu().numpy()
+    most = int((probabilities > multilabel.THRESHOLD).sum()) if predictor.several else NUM_GUESSES
+    best = np.argsort(-probabilities, kind="stable")[:most]
     return [(weights["classes"][place], float(probabilities[place])) for place in best]
 
 
@@ -70,11 +75,12 @@ def as_text(run: str, protocol: str, found: Mapping[str, Sequence[tuple[str, flo
     """A small table for each picture."""
     lines = [f"{run}, {protocol}"] if found else []
     for picture, listed in found.items():
-        width = max(len(name) for name, _ in listed)
+        width = max((len(name) for name, _ in listed), default=0)
         lines += [
             "",
             picture,
             *(f"  {name:{width}}  {100 * p:5.1f} %  {'▇' * round(30 * p)}".rstrip() for name, p in listed),
+            *([] if listed else [f"  no class above {100 * multilabel.THRESHOLD:g} %"]),
         ]
     return "".join(f"{line}\n" for line in lines)
 

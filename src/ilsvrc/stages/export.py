@@ -6,7 +6,8 @@ Writes two files, a line an image in alphabetical order of the images' file name
 five guesses, the most probable first, as class numbers from 1, parted by spaces. The numbers are the owners' where the
 data set has such (ILSVRC2012_ID, from the development kit at `data.path`), else places in the order of the classes.
 
-`<protocol>.csv` is for people: image, label, guess1 to guess5 and their probabilities p1 to p5.
+`<protocol>.csv` is for people: image, label, guess1 to guess5 and their probabilities p1 to p5. Where a picture may
+have several classes it is the only file: image, labels, those that are said of it (above 0.2), all probabilities.
 """
 
 import argparse
@@ -16,7 +17,7 @@ from pathlib import Path
 from ilsvrc import config, ensembles, kept, plugins, results, runs
 from ilsvrc.members import Averaged
 from ilsvrc.pipeline import Pipeline
-from ilsvrc.reporting import scores
+from ilsvrc.reporting import label_sets, scores
 from ilsvrc.results import Prediction
 from ilsvrc.stages import _stage
 from ilsvrc.stages._runs import find_run
@@ -30,14 +31,18 @@ def main(given: argparse.Namespace) -> None:
     name, prediction = find(given.name, given.protocol, params)
     classes = prediction.spec["classes"]
     label = runs.data_label(params) if name.startswith(scores.ENSEMBLE) else name.split("/")[0]
-    numbers = class_numbers(label, params, classes)
     order = sorted(range(len(prediction.images)), key=lambda i: file_order(str(prediction.images[i])))
     folder = given.to or EXPORTS / name
-    lines = [" ".join(str(numbers[guess]) for guess in prediction.guesses[i]) for i in order]
-    files = {
-        f"{given.protocol}.submission.txt": "".join(f"{line}\n" for line in lines),
-        f"{given.protocol}.csv": readable(prediction, classes, order),
-    }
+    if label_sets.is_of_sets(prediction):
+        columns, rows = label_sets.readable(prediction, classes, order)
+        files = {f"{given.protocol}.csv": scores.as_csv(rows, columns)}
+    else:
+        numbers = class_numbers(label, params, classes)
+        lines = [" ".join(str(numbers[guess]) for guess in prediction.guesses[i]) for i in order]
+        files = {
+            f"{given.protocol}.submission.txt": "".join(f"{line}\n" for line in lines),
+            f"{given.protocol}.csv": readable(prediction, classes, order),
+        }
     for file, text in files.items():
         results.write_text(folder / file, text)
         _stage.say(f"{folder / file}: {len(order)} images")
@@ -58,7 +63,7 @@ def find(name: str, protocol: str, params: config.Params) -> tuple[str, Predicti
     if not path.exists():
         there = ", ".join(sorted(file.stem for file in path.parent.glob("*.npz"))) or "none"
         raise ValueError(f"{run} has no predictions by {protocol}; there are: {there}")
-    return run, results.read_prediction(path, probabilities=False)
+    return run, results.read_for_scores(path)
 
 
 def of_ensemble(ensemble: Averaged, protocol: str) -> Prediction:

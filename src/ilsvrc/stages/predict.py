@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ilsvrc import hardware, plugins, prediction, results, runs
+from ilsvrc import hardware, multilabel, plugins, prediction, results, runs
 from ilsvrc.loading import batches
 from ilsvrc.prediction import Predictor
 from ilsvrc.results import Info
@@ -36,7 +36,7 @@ def main(given: argparse.Namespace) -> None:
         started = time.perf_counter()
         found, labels = forward(given, predictor, steps, protocols, weights["num_classes"])
         seconds = time.perf_counter() - started
-    names = image_names(given.images)
+    names, labels = image_names(given.images), targets(labels, manifest)
     for path, protocol in zip(given.output, protocols, strict=True):
         spec = specification(given.run, protocol, protocols[protocol].revision, weights, manifest)
         results.write_prediction(path, results.keep(found[protocol], labels, names, spec))
@@ -92,6 +92,15 @@ def check(given: argparse.Namespace, weights: Info, manifest: Info) -> None:
     for name, value in trained_on.items():
         if {**manifest, "data": manifest["spec"]["data"]}[name] != value:
             raise ValueError(f"{given.run}: {name} of {given.val_manifest} is not what the run was trained for")
+    if results.label_sets_sha256(manifest) != weights.get("label_sets_sha256"):
+        raise ValueError(f"{given.run}: {given.val_manifest} numbers other sets of classes than the run was trained on")
+
+
+def targets(labels: np.ndarray, manifest: Info) -> np.ndarray:
+    """The classes `[N]` that packed labels stand for; where they number sets of classes uint8 `[N, K]`, 1 for each."""
+    if "label_sets" not in manifest:
+        return labels
+    return multilabel.members(manifest["label_sets"], len(manifest["classes"]))[labels].astype(np.uint8)
 
 
 def specification(run: str, protocol: str, revision: int, weights: Info, manifest: Info) -> Info:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from ilsvrc import plugins, reference, results
 from ilsvrc.card import Card
-from ilsvrc.reporting import figures, page, tables
+from ilsvrc.reporting import figures, measure, page, tables
 from ilsvrc.stages import _stage
 
 
@@ -40,6 +40,8 @@ def data_card(label: str) -> Card | None:
 
 def published(row: Mapping[str, Any]) -> tables.Published | None:
     """What a paper reports of such networks: under the same conditions, else the nearest and what differs."""
+    if measure.of(row) is not measure.TOP1:
+        return None
     card = data_card(row["dataset"])
     papers_data = card.papers_data if card else None
     networks, protocol = row["networks"], row["protocol"]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ilsvrc import ensembles, kept, plugins, results, runs, tracking
-from ilsvrc.reporting import breakdown, scores
+from ilsvrc.reporting import breakdown, label_sets, scores
 from ilsvrc.stages import _stage
 
 
@@ -29,7 +29,7 @@ def main(given: argparse.Namespace) -> None:
     results.write_text(given.metrics, json.dumps(scores.tree(rows, spec["swept"]), indent=2) + "\n")
     for name, text in behind.tables().items():
         results.write_text(given.tables / f"{name}.csv", text)
-    results.write_text(given.scores, scores.as_csv(rows, [*scores.COLUMNS, *spec["swept"]]))
+    results.write_text(given.scores, scores.as_csv(rows, [*scores.COLUMNS, *label_sets.columns(rows), *spec["swept"]]))
     for line in scores.result_lines(rows, spec["swept"]):
         _stage.say(line)
 
@@ -44,7 +44,7 @@ def score_runs(
         counts = count(info, weights)
         curve_rows += scores.curve(info, results.RUNS / run / "history.csv")
         for protocol in spec["protocols"]:
-            prediction = results.read_prediction(results.prediction_file(run, protocol), probabilities=False)
+            prediction = results.read_for_scores(results.prediction_file(run, protocol))
             results.check_prediction(run, protocol, prediction, weights)
             rows.append(scores.score(info, protocol, prediction, counts) | swept_values(weights, spec["swept"]))
             behind.add(rows[-1], prediction)
@@ -115,12 +115,6 @@ def swept_values(weights: results.Info, swept: Sequence[str]) -> dict[str, Any]:
     return {key: spec.crop_px if key == "crop_px" else getattr(spec.recipe, key) for key in swept}
 
 
-TRACKED = (
-    "top1_error_percent", "top5_error_percent", "negative_log_likelihood", "expected_calibration_error_percent",
-    "brier_score",
-)  # fmt: skip
-
-
 def track(info: results.Info, row: scores.Row) -> None:
     """Logs a row as a protocol of the training's run in MLflow."""
     run_id = Path("work") / info["key"] / "mlflow_run"
@@ -138,7 +132,7 @@ def track_ensemble(row: scores.Row, members: Sequence[str]) -> None:
 
 def known(row: scores.Row) -> dict[str, float]:
     """What is tracked of a row, where it was measured."""
-    return {key: row[key] for key in TRACKED if not math.isnan(row[key])}
+    return {key: row[key] for key in (*scores.MEASURED, *label_sets.SCORES) if not math.isnan(row.get(key, math.nan))}
 
 
 def count(info: results.Info, weights: results.Info) -> Mapping[str, int]:
