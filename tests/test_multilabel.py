@@ -80,9 +80,15 @@ def test_the_interval_of_a_mean_is_the_bootstraps():
     assert multilabel.mean_interval_percent(np.array([0.25, 0.25])) == (25.0, 25.0)
 
 
-def test_likelihood_sums_over_classes():
-    found = multilabel.negative_log_likelihood(np.array([[0.5, 0.25], [1.0, 0.0]]), np.array([[1, 0], [1, 0]]))
-    assert found == pytest.approx((np.log(2) + np.log(4 / 3)) / 2)
+def test_a_judgement_is_of_all_classes_of_a_picture():
+    probabilities = np.array([[0.5, 0.25, 0.75], [1.0, 0.0, 0.2], [0.3, 0.3, 0.2]], np.float32)
+    found = multilabel.judge(probabilities, np.array([[1, 0, 0], [1, 0, 0], [1, 0, 1]]))
+    expected = [np.log(0.5 * 0.75 * 0.25), np.log(0.8), np.log(0.3 * 0.7 * 0.2)]
+    np.testing.assert_allclose(found.log_probabilities, expected, rtol=1e-5)
+    # above or as probable as the least of the picture's own: the third; none; the second
+    assert found.ranks.tolist() == [1, 0, 1]
+    assert found.guesses.tolist() == [[2, 0, 1], [0, 2, 1], [0, 1, 2]]
+    assert multilabel.judge(probabilities[:1], np.zeros((1, 3))).ranks.tolist() == [0]
 
 
 def test_sets_become_targets():

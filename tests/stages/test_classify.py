@@ -21,8 +21,10 @@ NUM_CLASSES = len(fake_results.CLASSES)
 class Redness(torch.nn.Module):
     """The redder the picture, the higher the last class."""
 
+    shift = 0.0
+
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return images[:, 0].mean((1, 2))[:, None] * torch.arange(NUM_CLASSES)
+        return images[:, 0].mean((1, 2))[:, None] * torch.arange(NUM_CLASSES) + self.shift
 
 
 @pytest.fixture(autouse=True)
@@ -48,6 +50,19 @@ def test_five_guesses_with_probabilities_as_a_table(capsys: pytest.CaptureFixtur
     assert [line.split()[:2] for line in lines[3:]] == [
         ["5", "63.4"], ["4", "23.3"], ["3", "8.6"], ["2", "3.2"], ["1", "1.2"],
     ]  # fmt: skip
+
+
+def test_of_several_classes_all_above_a_fifth_are_listed(capsys: pytest.CaptureFixture) -> None:
+    network = _network.predictor()
+    network.several, network.network.shift = True, -4
+    run_classify("red.png")
+    # Sigmoids of 1, 0, -1, -2 and less.
+    assert [line.split()[:2] for line in capsys.readouterr().out.splitlines()[3:]] == [
+        ["5", "73.1"], ["4", "50.0"], ["3", "26.9"],
+    ]  # fmt: skip
+    network.network.shift = -20
+    run_classify("red.png")
+    assert capsys.readouterr().out.splitlines()[3:] == ["  no class above 20 %"]
 
 
 @pytest.mark.parametrize("protocol", ["single_crop", "ten_crop"])

@@ -138,6 +138,38 @@ def test_weights_with_other_bytes_are_refused(run: runs.Run, packed: Path) -> No
         predict.main(arguments(run, packed, "ten_crop"))
 
 
+@pytest.fixture
+def of_sets(run: runs.Run, packed: Path, tmp_path: Path) -> Path:
+    """The manifest of the same pictures where labels number sets: 0 is {b}, 1 is {a, b}; a network trained on them."""
+    manifest = json.loads((packed / "val.manifest.json").read_text()) | {"label_sets": [[1], [0, 1]]}
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    info = results.RUNS / run.name / "weights.json"
+    of_these = {"label_sets_sha256": results.label_sets_sha256(manifest)}
+    info.write_text(json.dumps(results.read_json(info) | of_these))
+    return tmp_path / "manifest.json"
+
+
+def test_sets_of_classes_are_predicted_by_a_sigmoid_for_each_class(run: runs.Run, packed: Path, of_sets: Path) -> None:
+    predict.main(arguments(run, packed, "single_crop", "ten_crop", val_manifest=of_sets))
+    single, ten = (
+        results.read_prediction(results.prediction_file(run.name, name)) for name in ("single_crop", "ten_crop")
+    )
+    assert single.labels.tolist() == [[0, 1], [0, 1], [1, 1]]
+    # Logits 4 and 0 as above.
+    assert single.probabilities[0].tolist() == pytest.approx([1 / (1 + np.exp(-4)), 0.5], rel=1e-5)
+    # Logits (4, 0) in the centre, (4, 0.5) in the left corners, (3.4, 0) in the right ones, and mirrored: their mean.
+    assert ten.probabilities[0].tolist() == pytest.approx([0.7627] * 2, abs=2e-4)
+
+
+def test_a_split_that_numbers_other_sets_is_refused(run: runs.Run, packed: Path, of_sets: Path) -> None:
+    manifest = json.loads(of_sets.read_text())
+    for other in ({"label_sets": [[0], [0, 1]]}, {"label_sets": None}):
+        changed = {key: value for key, value in (manifest | other).items() if value is not None}
+        of_sets.write_text(json.dumps(changed))
+        with pytest.raises(ValueError, match=r"manifest\.json numbers other sets of classes than the run"):
+            predict.main(arguments(run, packed, "ten_crop", val_manifest=of_sets))
+
+
 OTHER_DATA = {"spec": {"data": "letters"}, "data": ""}
 
 

@@ -17,16 +17,12 @@ class Measure(NamedTuple):
     column: str
     stem: str
     title: str
+    best_title: str
     second: str
     second_stem: str
     second_title: str
     of_interval: str  # what the interval is of, and whose
     highest_is_best: bool = False
-
-    @property
-    def best_title(self) -> str:
-        """Of the best run."""
-        return f"{'Highest' if self.highest_is_best else 'Lowest'} {self.title[0].lower()}{self.title[1:]}"
 
     def best(self, values: Any) -> Any:
         """The index label of the best of a column."""
@@ -40,11 +36,12 @@ class Measure(NamedTuple):
 
 
 TOP1 = Measure(
-    "top1_error_percent", "top1", "Top-1 error", "top5_error_percent", "top5", "Top-5 error",
+    "top1_error_percent", "top1", "Top-1 error", "Lowest top-1 error", "top5_error_percent", "top5", "Top-5 error",
     "of an error measured on n pictures (Wilson)",
 )  # fmt: skip
 F2 = Measure(
-    "f2_percent", "f2", "F2", "mean_average_precision_percent", "mean_average_precision", "Mean average precision",
+    "f2_percent", "f2", "F2", "Highest F2",
+    "mean_average_precision_percent", "mean_average_precision", "Mean average precision",
     "of F2, the mean over n pictures at a threshold of 0.2 (bootstrap over pictures)", highest_is_best=True,
 )  # fmt: skip
 
