@@ -111,6 +111,7 @@ def test_the_page_calls_the_highest_f2_the_best():
     assert shown["best"]["at"] == pytest.approx(84.72, abs=0.01)
     html = page.render(table, curves, {}, {}, [])
     assert "Highest F2" in html and "Mean average precision, %" in html and "F2 against cost" in html
+    assert "the share that is wrong (Hamming error)" in html
     assert "Top-1" not in html and "Paper," not in html and "Wilson" not in html
     # 84.72 and 25 (of the picture that has no class): a mean of 54.86
     assert "54.86" in html
