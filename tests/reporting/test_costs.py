@@ -117,3 +117,21 @@ def test_a_table_of_nothing_but_counts_can_be_drawn(scores):
     assert table["precision"].tolist() == [None]
     found = costs.points(table, scores, {"quick/0": "q"}, "single_crop")
     assert "multiply-adds an image" in costs.error_against(found, drawn(found))
+
+
+def test_of_sets_of_classes_the_highest_f2_is_on_the_front(scores):
+    tested = passes("int8", 1.0, 2000.0, int8_f2_percent=80.0, float32_f2_percent=81.0)
+    quick, slow = (network(name, n, passes("float32", ms, 1.0)) for name, n, ms in (("quick", 10, 2), ("slow", 90, 8)))
+    file = {"run": "slow/0", "architecture": "slow", "crop_px": 80, "tests": [tested], "device": "cpu", "threads": 2}
+    table = costs.table([*costs.rows("q", quick), *costs.rows("s", slow), *costs.rows("s", file)])
+    assert table.loc[2, ["f2_percent", "float32_f2_percent"]].tolist() == [80.0, 81.0]
+    of_sets = scores.assign(f2_percent=100 - scores["top1_error_percent"], top1_error_percent=float("nan"))
+    found = costs.points(table, of_sets, {"quick/0": "q", "slow/0": "s"}, "single_crop")
+    assert found["f2_percent"].tolist() == [95.0, 97.0, 80.0]
+    assert found["on_front_latency_ms"].tolist() == [True, True, True]
+    assert found["on_front_multiply_adds"].tolist() == [True, True, False]
+    worse = of_sets.assign(f2_percent=of_sets["f2_percent"].where(of_sets["run"] != "slow/0", 90.0))
+    found = costs.points(table, worse, {"quick/0": "q", "slow/0": "s"}, "single_crop")
+    assert found["on_front_latency_ms"].tolist() == [True, False, True]
+    svg = costs.error_against(found, drawn(found))
+    assert "F2, %" in svg and "Top-1" not in svg

@@ -75,3 +75,13 @@ def test_pictures_are_spread_evenly_over_a_file(packed, monkeypatch):
     every = torch.cat([labels for _, labels in int8.pictures(given, packed / "val.beton", 30, 32)])
     some = torch.cat([labels for _, labels in int8.pictures(given, packed / "val.beton", 4, 32)])
     assert some.tolist() == every[[0, 10, 19, 29]].tolist()
+
+
+def test_sets_of_classes_are_judged_by_f2():
+    what, judge = int8.judged({"label_sets": [[], [0, 1]], "classes": ["a", "b", "c"]})
+    logits = torch.tensor([[2.0, -3.0, -3.0], [-3.0, -3.0, -3.0]])
+    assert what == "f2"
+    assert judge(logits, torch.tensor([1, 0])) == pytest.approx(5 / (8 + 1) + 1)
+    assert int8.errors_in_words({"int8_f2_percent": 77.7, "float32_f2_percent": 80.0, "num_images": 2}) == (
+        ", F2 77.7 % (float32 80.0 %), n = 2"
+    )

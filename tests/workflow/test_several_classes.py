@@ -47,6 +47,7 @@ def tiles(tmp_path_factory) -> Checkout:
         recipe="quick",
         training={"epochs": 6, "crop": "padding", "padding_px": 2, "crop_px": 32, "validation_fraction": 0.1},
         protocols=["whole"],
+        costs=[],
     )
     checkout.snakemake()
     return checkout

@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from ilsvrc.costs.front import front
-from ilsvrc.reporting import figures
+from ilsvrc.reporting import figures, measure
 from ilsvrc.reporting.figures import Style
 from ilsvrc.results import Info
 
@@ -25,6 +25,7 @@ COLUMNS = (
     "best_batch", "images_per_second", "ms_an_image", "joules_an_image", "best_batch_joules_an_image", "energy",
     "top1_error_percent", "float32_top1_error_percent", "num_images", "int8_layers", "layers", "why_not", "hardware",
 )  # fmt: skip
+OF_SETS = ("f2_percent", "float32_f2_percent")  # in the place of errors, where a picture may have several classes
 # What error is drawn against -> its axis; those of the network alone are the same in every precision.
 OF_THE_NETWORK = {
     "parameters": "parameters",
@@ -57,13 +58,15 @@ def rows(network: str, measured: Info) -> list[dict[str, Any]]:
 
 def table(rows_: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     """costs.csv: what is of the network alone stands in its int8 row too."""
-    found = pd.DataFrame(list(rows_), columns=list(COLUMNS))
+    given = list(rows_)
+    of_sets = OF_SETS if any(row.get(OF_SETS[0]) is not None for row in given) else ()
+    found = pd.DataFrame(given, columns=[*COLUMNS, *of_sets])
     of_network = found.groupby("network", sort=False)[list(OF_THE_NETWORK)].transform("first")
     return found.assign(**{name: found[name].fillna(of_network[name]) for name in OF_THE_NETWORK})
 
 
 def points(costs: pd.DataFrame, scores: pd.DataFrame, networks: Mapping[str, str], protocol: str) -> pd.DataFrame:
-    """A row a run and precision: its error, its costs, and whether it is on the front of each cost.
+    """A row a run and precision: its error (or F2), its costs, and whether it is on the front of each cost.
 
     The error is the run's by `protocol`, whatever the precision that it was predicted in; int8's is its own, of the
     run that was quantised.
@@ -74,7 +77,8 @@ def points(costs: pd.DataFrame, scores: pd.DataFrame, networks: Mapping[str, str
         networks: run -> the name of its network in `costs`.
         protocol: whose errors are taken, one of `scores`.
     """
-    errors = scores.loc[scores["protocol"] == protocol, ["run", "architecture", "top1_error_percent"]]
+    by = measure.of(scores.columns).column
+    errors = scores.loc[scores["protocol"] == protocol, ["run", "architecture", by]]
     errors = errors.assign(network=errors["run"].map(networks)).dropna(subset="network")
     costs = costs[costs["why_not"].isna()]
     own = costs["precision"] == "int8"
@@ -82,7 +86,7 @@ def points(costs: pd.DataFrame, scores: pd.DataFrame, networks: Mapping[str, str
     found = pd.concat(
         [
             errors.merge(costs.loc[~own, numbers], on="network"),
-            costs.loc[own & costs["run"].isin(errors["run"]), ["run", "architecture", "top1_error_percent", *numbers]],
+            costs[own & costs["run"].isin(errors["run"])].reindex(columns=["run", "architecture", by, *numbers]),
         ]
     )
     order = {run: place for place, run in enumerate(errors["run"])}
@@ -93,13 +97,15 @@ def points(costs: pd.DataFrame, scores: pd.DataFrame, networks: Mapping[str, str
 
 def on_front(found: pd.DataFrame, cost: str) -> np.ndarray:
     """Which rows of `points` nothing beats in error and `cost` at once, bool `[N]`."""
-    return front(found["top1_error_percent"].where(_drawn(found, cost)), found[cost])
+    by = measure.of(found.columns)
+    errors = 100 - found[by.column] if by.highest_is_best else found[by.column]
+    return front(errors.where(_drawn(found, cost)), found[cost])
 
 
 def error_against(
     found: pd.DataFrame, drawn: Sequence[Style], columns: Mapping[str, str] | None = None, legend: bool = True
 ) -> str:
-    """Top-1 error against costs as SVG, a panel each, two or more in two columns; those not measured are left out.
+    """Top-1 error, or F2, against costs as SVG, a panel each, in two columns where there are more; those measured.
 
     What is on the front is filled and joined by a line; a run has its colour, a precision its marker.
 
@@ -117,7 +123,7 @@ def error_against(
         figure = Figure(figsize=(5.6 * across, 3.2 * max(1, down) + 0.3), layout="constrained")
         for place, (name, title) in enumerate(given.items(), start=1):
             axes = figure.add_subplot(down, across, place, xlabel=f"{title} (log scale)")
-            axes.set_title("Top-1 error, %")
+            axes.set_title(f"{measure.of(found.columns).title}, %")
             _draw(axes, found, name, drawn)
         if legend and len(precisions) > 1:
             handles = [_mark(MARKERS[name], name) for name in precisions]
@@ -131,7 +137,7 @@ def _tested(tested: Info) -> dict[str, Any]:
         return {key: tested.get(key) for key in ("precision", "why_not")}
     latency, rate = tested["latency"], tested["images_per_second"]
     return {
-        **{key: value for key, value in tested.items() if key in COLUMNS},
+        **{key: value for key, value in tested.items() if key in (*COLUMNS, *OF_SETS)},
         "test_bytes": tested["peak_bytes"],
         "best_batch_test_bytes": tested["best_batch_peak_bytes"],
         "latency_ms": latency["median_ms"],
@@ -140,6 +146,7 @@ def _tested(tested: Info) -> dict[str, Any]:
         "latency_passes": latency["passes"],
         "ms_an_image": 1e3 / rate,
         "top1_error_percent": tested.get("int8_top1_error_percent"),
+        "f2_percent": tested.get("int8_f2_percent"),
     }
 
 
@@ -155,13 +162,14 @@ def _draw(axes: Axes, found: pd.DataFrame, cost: str, drawn: Sequence[Style]) ->
     places = {run: place for place, run in enumerate(found["run"].unique())}
     shown = found[_drawn(found, cost) & found[cost].notna()]
     best = shown[shown[f"on_front_{cost}"]].sort_values(cost)
-    axes.plot(best[cost], best["top1_error_percent"], color=figures.MUTED, linewidth=1, drawstyle="steps-post")
+    by = measure.of(found.columns).column
+    axes.plot(best[cost], best[by], color=figures.MUTED, linewidth=1, drawstyle="steps-post")
     for step, row in enumerate(shown.to_dict("records")):
         place, filled = places[row["run"]], row[f"on_front_{cost}"]
         marker = MARKERS[row["precision"]] if cost in OF_A_PRECISION else "o"
         look = {"color": drawn[place].colour, "markerfacecolor": drawn[place].colour if filled else "none"}
         axes.plot(
-            row[cost], row["top1_error_percent"], marker, markersize=7, markeredgewidth=1.6, clip_on=False,
+            row[cost], row[by], marker, markersize=7, markeredgewidth=1.6, clip_on=False,
             gid=f"run-{place}-{cost}-{step}", **look,
         )  # fmt: skip
     low, high = shown[cost].min(), shown[cost].max()
@@ -175,7 +183,7 @@ def _draw(axes: Axes, found: pd.DataFrame, cost: str, drawn: Sequence[Style]) ->
 def _label(axes: Axes, best: pd.DataFrame, cost: str, names: Sequence[str]) -> None:
     """Names of the front's points, each once, above the point to the right."""
     labelled: set[str] = set()
-    for name, x, y in zip(names, best[cost], best["top1_error_percent"], strict=True):
+    for name, x, y in zip(names, best[cost], best[measure.of(best.columns).column], strict=True):
         if name not in labelled:
             look = {"fontsize": 8.5, "color": figures.INK, "textcoords": "offset points"}
             axes.annotate(name, (x, y), xytext=(5, 6), **look)
