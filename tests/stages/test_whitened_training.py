@@ -94,6 +94,10 @@ def test_what_training_shows_is_cut_out_of_whitened_pictures(packed, manifest):
         ({"crop_px": 64}, "whitens pictures of 48 px at most, not 64; set crop_px"),
         ({"crop": "area_aspect"}, r"whitens whole pictures; set crop: padding, or crop: patch and short_side_px: \[16"),
         ({"crop": "patch"}, "whitens whole pictures"),  # of 18 px, by default
+        (
+            {"grows_px": (8, 16), "grows_epochs": (0, 1), "epochs": 2},
+            "whitens pictures of one size; set grows_px: null",
+        ),
         ({"crop": "patch", "short_side_px": (20, 20)}, "whitens whole pictures"),
     ],
 )

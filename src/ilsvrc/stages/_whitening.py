@@ -56,6 +56,8 @@ def check(spec: runs.TrainSpec) -> None:
         raise ValueError(
             f"normalization: gcn_zca whitens pictures of {MOST_PX} px at most, not {spec.crop_px}; set crop_px {where}"
         )
+    if spec.recipe.grows_px is not None:
+        raise ValueError(f"normalization: gcn_zca whitens pictures of one size; set grows_px: null {where}")
     if spec.recipe.crop not in ("patch", "center", "padding") or _pictures.short_side_px(spec) != spec.crop_px:
         raise ValueError(
             f"normalization: gcn_zca whitens whole pictures; set crop: padding, or crop: patch and short_side_px: "
