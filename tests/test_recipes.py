@@ -233,7 +233,7 @@ GROWS = {"batch_size": 8, "learning_rate": 0.1, "grows_px": (160, 192)}
         ({"epochs": 16, "grows_epochs": (11, 13)}, 80, [67] * 12 + [80] * 4),
         ({"epochs": 6, "grows_epochs": (0, 4), "grows_px": (96, 224)}, 224, [96, 128, 160, 192, 224, 224]),
         ({"epochs": 5, "grows_epochs": (1, 4), "grows_px": (100, 130)}, 130, [100, 100, 100, 128, 130]),
-        ({"epochs": 5, "grows_epochs": (0, 4), "grows_px": (16, 32), "grows_by_px": 8}, 32, [16, 24, 24, 24, 32]),
+        ({"epochs": 5, "grows_epochs": (0, 4), "grows_px": (16, 32), "grows_by_px": 8}, 32, [16, 16, 24, 32, 32]),
         ({"epochs": 3, "grows_px": None, "grows_epochs": (11, 13)}, 192, [192] * 3),
     ],
 )
