@@ -36,12 +36,15 @@ def rapl(root: Path = POWERCAP) -> Counter | str:
     files = [zone / "energy_uj" for zone in zones]
     try:
         wraps = [int((zone / "max_energy_range_uj").read_text()) * MICROJOULES for zone in zones]
-        read = lambda: [int(file.read_text()) * MICROJOULES for file in files]  # noqa: E731
-        read()
+        _microjoules(files)
     except OSError as error:
         return f"not told: {error.filename} cannot be read ({error.strerror})"
     names = ", ".join((zone / "name").read_text().strip() for zone in zones)
-    return Counter(f"RAPL: {names}", read, wraps)
+    return Counter(f"RAPL: {names}", lambda: [number * MICROJOULES for number in _microjoules(files)], wraps)
+
+
+def _microjoules(files: Sequence[Path]) -> list[int]:
+    return [int(file.read_text()) for file in files]
 
 
 def _counts(zone: Path) -> bool:

@@ -14,4 +14,5 @@ def front(errors: ArrayLike, costs: ArrayLike) -> np.ndarray:
     no_worse = (error[:, None] <= error) & (cost[:, None] <= cost)  # row beats column, or equals it
     better = (error[:, None] < error) | (cost[:, None] < cost)
     known = ~(np.isnan(error) | np.isnan(cost))
-    return known & ~(no_worse & better).any(axis=0)
+    chosen: np.ndarray = known & ~(no_worse & better).any(axis=0)
+    return chosen
