@@ -11,6 +11,8 @@ HEAVY = {"torch", "torchvision", "timm", "ffcv", "mlflow", "numba", "sklearn", "
 PARSED_BY_A_DRY_RUN = (
     "config.py",
     "runs.py",
+    "origin.py",
+    "zoo.py",
     "pipeline.py",
     "plugins.py",
     "views.py",

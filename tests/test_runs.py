@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from ilsvrc import runs
+from ilsvrc import origin, runs
 from ilsvrc.config import Params
 from ilsvrc.recipe import Recipe, resolve_recipe
 
@@ -170,7 +170,7 @@ def test_a_run_that_would_need_its_own_weights_is_refused(monkeypatch):
 
 def test_a_file_that_a_run_starts_from_counts_by_its_content(tmp_path):
     def started() -> runs.Run:
-        runs._sha256.cache_clear()
+        origin.file_sha256.cache_clear()
         training = {"start_from": f"{tmp_path}/weights.pt"}
         return runs.expand(Params(**BOOK | {"architectures": ["resnet18"], "training": training}))[0]
 

@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, field_validator, model_validator
 
-from ilsvrc import plugins
+from ilsvrc import origin, plugins
+from ilsvrc.origin import Weights
 from ilsvrc.recipe import Recipe, check_name, resolve_recipe
 from ilsvrc.section import Positive, Section, did_you_mean, parse, read_yaml
 
@@ -84,8 +85,9 @@ class Params(Section):
 
     dataset: str
     data: Data = Data()
-    architectures: Annotated[tuple[str, ...], Field(min_length=1)]
-    recipe: str
+    architectures: tuple[str, ...] = ()
+    recipe: str | None = None
+    weights: dict[str, Annotated[tuple[Weights, ...], Field(min_length=1)]] = Field(default={})  # not trained here
     training: dict[str, Any] = Field(default={})  # values that replace the recipe's, in every run
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
     protocols: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -105,8 +107,21 @@ class Params(Section):
 
     @field_validator("recipe")
     @classmethod
-    def _recipe_exists(cls, name: str) -> str:
-        return check_name(name)
+    def _recipe_exists(cls, name: str | None) -> str | None:
+        return name and check_name(name)
+
+    @field_validator("weights", mode="before")
+    @classmethod
+    def _weights_in_one_form(cls, entries: Any) -> Any:
+        return origin.entries(entries)
+
+    @field_validator("weights")
+    @classmethod
+    def _weights_exist(cls, entries: dict[str, tuple[Weights, ...]]) -> dict[str, tuple[Weights, ...]]:
+        for architecture, weights in entries.items():
+            for one in _unique(weights):
+                origin.check(architecture, one)
+        return entries
 
     @field_validator("architectures", "protocols")
     @classmethod
@@ -147,6 +162,18 @@ class Params(Section):
         return self
 
     @model_validator(mode="after")
+    def _something_is_asked_for(self) -> "Params":
+        if not self.architectures and not self.weights:
+            raise ValueError(
+                "name architectures and a recipe to train, or weights: {<architecture>: torchvision/<tag>}"
+            )
+        if self.architectures and self.recipe is None:
+            raise ValueError("recipe is missing: what trains the architectures")
+        if not self.architectures and (self.training or self.sweep):
+            raise ValueError("training and sweep are of architectures that a recipe trains, and none is named")
+        return self
+
+    @model_validator(mode="after")
     def _every_recipe_is_valid(self) -> "Params":
         for key in (*self.training, *self.sweep):
             if key not in Recipe.model_fields or key == "revision":
@@ -155,6 +182,7 @@ class Params(Section):
         if twice:
             raise ValueError(f"{', '.join(sorted(twice))}: name it in training or in sweep, not in both")
         for architecture, point in itertools.product(self.architectures, self.sweep_points()):
+            assert self.recipe, "architectures come with a recipe"
             recipe = resolve_recipe(self.recipe, architecture, self.training | point, self.dataset)
             if recipe.order == "quasi_random" and self.data.order != "shuffled":
                 raise ValueError(

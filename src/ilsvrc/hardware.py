@@ -12,7 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import IO, Any
 
-PACKAGES = ("torch", "torchvision", "ffcv", "numpy", "mlflow", "snakemake", "dvc")
+PACKAGES = ("torch", "torchvision", "timm", "ffcv", "numpy", "mlflow", "snakemake", "dvc")
 SCHEDULERS = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID")  # set where a scheduler hands out devices
 
 

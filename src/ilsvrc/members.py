@@ -1,8 +1,8 @@
 """Which runs the ensembles of params.yaml are of. Never imports torch.
 
 A run goes by a short name, such as `resnet18,learning_rate=0.05,seed=0` (what is swept stands between architecture
-and seed). An ensemble names runs by the whole of it, by its beginning, or by a pattern: `resnet18`,
-`resnet18,learning_rate=0.05`, `vgg_[de]`, `*,seed=0`.
+and seed), or `resnet18_b,torchvision-IMAGENET1K_V1` where its weights were not trained here. An ensemble names runs by
+the whole of it, by its beginning, or by a pattern: `resnet18`, `resnet18,learning_rate=0.05`, `vgg_[de]`, `*,seed=0`.
 """
 
 from collections import Counter
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 
 from ilsvrc.config import Ensemble, Params
-from ilsvrc.runs import Run, readable
+from ilsvrc.runs import Run, TrainSpec, readable
 from ilsvrc.section import Section
 
 LISTED = 20  # names in an error
@@ -50,6 +50,8 @@ def short_names(runs: Mapping[str, Run], swept: Sequence[str]) -> dict[str, str]
 
 
 def _short_name(run: Run, swept: Sequence[str]) -> str:
+    if not isinstance(run.spec, TrainSpec):
+        return f"{run.spec.architecture},{run.recipe_name}"
     values = {**run.spec.recipe.model_dump(), "crop_px": run.spec.crop_px}
     return ",".join([run.spec.architecture, *(f"{k}={readable(values[k])}" for k in swept), f"seed={run.spec.seed}"])
 

@@ -3,8 +3,9 @@
 import fcntl
 import json
 import os
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
@@ -26,7 +27,9 @@ class Pipeline:
         self.params = params
         self.runs = {run.name: run for run in runs.expand(params)}
         self.ensembles = members.find(params, self.runs)
-        self.trained = {run.name: run for run in runs.with_those_before(self.runs.values())}
+        needed = runs.with_those_before(self.runs.values())
+        self.trained = {run.name: run for run in needed if run.is_trained_here}
+        self.imported = {run.name: run for run in needed if not run.is_trained_here}
         train, test = runs.form_spec(params), runs.test_form_spec(params)
         self.label = train.data
         self.raw = f"data/raw/{train.data}"
@@ -91,9 +94,13 @@ class Pipeline:
         before = getattr(self.trained[run], role)
         return [f"results/runs/{before.name}/weights.safetensors"] if before else []
 
+    def file_of_weights(self, run: str) -> list[str]:
+        """A person's file that an imported run takes its weights from: one file or none."""
+        return list(filter(None, [self.imported[run].file]))
+
     def mean_image(self, run: str) -> list[str]:
         """The mean image of the training pictures, where a run subtracts it: one file or none."""
-        subtracts = self.trained[run].spec.recipe.normalization == "mean_image"
+        subtracts = self.trained[run].spec.normalization == "mean_image"
         return [f"{self.packed}/train.mean_image.npy"] if subtracts else []
 
     def predictions(self) -> list[str]:
@@ -162,6 +169,11 @@ def keep_groups(groups: dict[tuple[str, ...], list[str]]) -> None:
     """Writes the groups down for the jobs that a cluster starts."""
     GROUPS_FILE.parent.mkdir(exist_ok=True)
     GROUPS_FILE.write_text(json.dumps([{"protocols": p, "runs": names} for p, names in groups.items()]))
+
+
+def one_of(names: Iterable[str]) -> str:
+    """A wildcard's constraint: one of `names`, and nothing where there are none."""
+    return "|".join(map(re.escape, names)) or "(?!)"
 
 
 def rule_name(protocols: Sequence[str], all_protocols: Sequence[str]) -> str:

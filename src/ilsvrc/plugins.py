@@ -75,13 +75,18 @@ def names(kind: str) -> tuple[str, ...]:
     return tuple(sorted(p.stem for p in (PACKAGE / kind).glob(f"*{suffix}") if not p.stem.startswith("_")))
 
 
+def has(kind: str, name: str) -> bool:
+    """`kind` offers `name`."""
+    return name in names(kind) or (kind == "models" and _builder(name) is not None)
+
+
 def check(kind: str, name: str) -> str:
     """Returns `name` unchanged.
 
     Raises:
         ValueError: `kind` has no such name; the message lists the nearest that it has, and its folder.
     """
-    if name not in names(kind) and not (kind == "models" and _builder(name)):
+    if not has(kind, name):
         raise ValueError(f"{kind} has no {name!r}; {_nearest(kind, name)}")
     return name
 
@@ -92,7 +97,13 @@ def load(kind: str, name: str) -> ModuleType:
 
 
 def architecture(name: str) -> Callable[..., Any]:
-    """The builder of an architecture: `(num_classes, input_px, **options) -> layers.Classifier`."""
+    """The builder of an architecture: `(num_classes, input_px, **options) -> layers.Classifier`.
+
+    `<library>.<model>` is a network of torchvision's or timm's.
+    """
+    library, _, model = name.partition(".")
+    if model:
+        return partial(importlib.import_module("ilsvrc.foreign").build, library, model)
     found = _builder(check("models", name))
     assert found
     function: Callable[..., Any] = getattr(importlib.import_module(f"ilsvrc.models.{found.file}"), found.function)

@@ -37,7 +37,7 @@ class Recipe(Section):
     label_smoothing: Fraction = 0.0
     mixup: float = Field(0.0, ge=0)  # alpha of the Beta distribution; 0: none
     cutmix: float = Field(0.0, ge=0)  # with both, each batch draws one of them
-    teacher: str | None = None  # the architecture whose run of `teacher_recipe` is distilled
+    teacher: str | None = None  # the architecture whose run of `teacher_recipe` is distilled; or weights that exist
     teacher_recipe: str | None = None  # None: this recipe, without its teacher
     distillation: Literal["soft", "hard"] = "soft"
     temperature: float = Field(1.0, gt=0)
@@ -184,6 +184,8 @@ class Recipe(Section):
             raise ValueError("nesterov: true wants optimizer: sgd with a momentum")
         if self.teacher is None and self.teacher_recipe is not None:
             raise ValueError("teacher_recipe without a teacher; name its architecture: teacher: ...")
+        if self.teacher and is_file(self.teacher) and self.teacher_recipe:
+            raise ValueError(f"teacher: {self.teacher} are weights that exist, which have no teacher_recipe")
         if self.start_from and is_file(self.start_from) and self.start_recipe:
             raise ValueError(f"start_from: {self.start_from} is a file of weights, which has no start_recipe")
         beginning = (self.start_recipe, self.trained_layers, self.trunk_rate)

@@ -9,14 +9,15 @@ import itertools
 import json
 import re
 from collections.abc import Iterable, Mapping
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
-from ilsvrc import plugins
+from ilsvrc import origin, plugins
 from ilsvrc.config import Data, Params
+from ilsvrc.origin import Weights
 from ilsvrc.recipe import Recipe, is_file, resolve_recipe
 from ilsvrc.section import Section, parse
 
@@ -54,6 +55,29 @@ class PackSpec(FormSpec):
     compare: bool = False
 
 
+class ImportSpec(Section):
+    """What `import_weights` depends on, beside the test images' classes: weights that were not trained here.
+
+    `source` is `<library>/<model>.<tag>`, or `file`, which `sha256` tells. `crop_px`, `mean` and `std` (0 to 255) are
+    None where the library says them.
+    """
+
+    form: FormSpec  # of the test images
+    architecture: str
+    source: str
+    sha256: str | None = None
+    crop_px: int | None = None
+    normalization: str = "mean_std"
+    mean: tuple[float, float, float] | None = None
+    std: tuple[float, float, float] | None = None
+    precision: str = "auto"
+
+    @property
+    def seed(self) -> int:
+        """Nothing is drawn."""
+        return 0
+
+
 class TrainSpec(Section):
     """What `train` depends on, beside the packed bytes; `teacher` and `start` are trainings that go before."""
 
@@ -62,19 +86,38 @@ class TrainSpec(Section):
     crop_px: int
     recipe: Recipe
     seed: int = 0
-    teacher: "TrainSpec | None" = None
+    teacher: "TrainSpec | ImportSpec | None" = None
     start: "TrainSpec | None" = None
     start_sha256: str | None = None  # of the file of weights that it starts from
 
+    @property
+    def normalization(self) -> str:
+        """What the network sees of pixels."""
+        return self.recipe.normalization
+
+    @property
+    def precision(self) -> str:
+        """What it was trained in, and is tested in."""
+        return self.recipe.precision
+
 
 class Run(Section):
-    """One data set x architecture x recipe x sweep point x seed."""
+    """One data set x architecture x recipe x sweep point x seed; or weights that were not trained here.
+
+    Of the latter `recipe_name` says where they are from, and `file` is where a person's lie.
+    """
 
     recipe_name: str
     changes: dict[str, Any]  # recipe keys whose value differs from the recipe's
-    spec: TrainSpec
+    spec: TrainSpec | ImportSpec
     teacher: "Run | None" = None
     start: "Run | None" = None
+    file: str | None = None
+
+    @property
+    def is_trained_here(self) -> bool:
+        """A recipe makes the weights."""
+        return isinstance(self.spec, TrainSpec)
 
     @cached_property
     def name(self) -> str:
@@ -97,6 +140,12 @@ def key8(spec: BaseModel) -> str:
 def parse_specification(model: type[Section], text: str) -> Any:
     """The specification that `text` (canonical JSON) holds, validated again."""
     return parse(model, json.loads(text), where=f"--spec ({model.__name__})")
+
+
+def made_from(info: Mapping[str, Any]) -> TrainSpec | ImportSpec:
+    """The specification that weights.json or run.json (`info`) repeats."""
+    model = ImportSpec if "source" in info["spec"] else TrainSpec
+    return model.model_validate(info["spec"])
 
 
 def data_label(params: Params) -> str:
@@ -167,12 +216,13 @@ def form_name(form: FormSpec) -> str:
 
 
 def expand(params: Params) -> list[Run]:
-    """Every run that params.yaml names: architectures x sweep points x seeds, in its order."""
+    """Every run that params.yaml names: architectures x sweep points x seeds, in its order, then `weights:`."""
     product = itertools.product(params.architectures, params.sweep_points(), params.seeds)
     runs = [
         _run(params, (params.recipe, architecture), {**params.training, **point}, seed)
         for architecture, point, seed in product
     ]
+    runs += [_imported(params, network, one) for network, several in params.weights.items() for one in several]
     return list({run.name: run for run in runs}.values())
 
 
@@ -185,18 +235,34 @@ def with_those_before(runs: Iterable[Run]) -> list[Run]:
     return list(found.values())
 
 
+def _imported(params: Params, architecture: str, weights: Weights) -> Run:
+    """The run of weights that were not trained here."""
+    found = origin.describe(architecture, weights)
+    spec = ImportSpec(form=test_form_spec(params), architecture=found.architecture, **found.fields)
+    return Run(recipe_name=found.name, changes={}, spec=spec, file=found.file)
+
+
+def _teacher_of(params: Params, source: str) -> Run:
+    """A teacher that was not trained here: the entry of `weights:` with that source, else what the source implies."""
+    listed = [(name, one) for name, several in params.weights.items() for one in several if one.source == source]
+    return _imported(params, *(listed[0] if listed else (origin.implied(source), Weights(source=source))))
+
+
 def _run(
-    params: Params, what: tuple[str, str], changes: Mapping[str, Any], seed: int, after: tuple[Any, ...] = ()
+    params: Params, what: tuple[str | None, str], changes: Mapping[str, Any], seed: int, after: tuple[Any, ...] = ()
 ) -> Run:
     """The run of a (recipe, architecture), with those that go before: of the same seed, for a seed repeats it all."""
     recipe_name, architecture = what
+    assert recipe_name, "params.yaml is checked"
     plain = resolve_recipe(recipe_name, architecture, {}, params.dataset)
     recipe = resolve_recipe(recipe_name, architecture, changes, params.dataset)
     if (architecture, recipe) in after:
         raise ValueError(f"{architecture} by recipe {recipe_name} would need its own weights: see start_from, teacher")
     after = (*after, (architecture, recipe))
     teacher = start = None
-    if recipe.teacher:
+    if recipe.teacher and is_file(recipe.teacher):
+        teacher = _teacher_of(params, recipe.teacher)
+    elif recipe.teacher:
         alone = {"teacher": None} if recipe.teacher_recipe is None else {}
         before = (recipe.teacher_recipe or recipe_name, plugins.check("models", recipe.teacher))
         teacher = _run(params, before, _for_others(params) | alone, seed, after)
@@ -216,7 +282,9 @@ def _run(
         seed=seed,
         teacher=teacher and teacher.spec,
         start=start and start.spec,
-        start_sha256=_sha256(recipe.start_from) if recipe.start_from and start is None else None,
+        start_sha256=origin.file_sha256(recipe.start_from, "start_from")
+        if recipe.start_from and start is None
+        else None,
     )
     return Run(
         recipe_name=recipe_name,
@@ -245,15 +313,6 @@ def _for_others(params: Params) -> dict[str, Any]:
     """What of `training` also holds for the runs that go before: not what says which do, and how they are used."""
     own = ("teacher", "temperature", "distillation", "start_", "trained_", "trunk_")
     return {key: value for key, value in params.training.items() if not key.startswith(own)}
-
-
-@cache
-def _sha256(path: str) -> str:
-    try:
-        with Path(path).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise ValueError(f"start_from: {path} cannot be read ({error.strerror}); name a file of weights") from None
 
 
 def readable(value: Any) -> str:

@@ -16,6 +16,8 @@ rule train:
         "logs/train/{run}.log",
     benchmark:
         "logs/benchmarks/train/{run}.tsv"
+    wildcard_constraints:
+        run=pipeline.one_of(PIPELINE.trained),
     conda:
         "../../environment.yml"
     threads: training_threads()

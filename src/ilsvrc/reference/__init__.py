@@ -9,6 +9,8 @@ of an error in percentage points. `architecture` is the name of our network wher
 ensemble of several such as `3 inception_resnet_v2 + inception_v4`), `protocol` the name of our protocol where it is
 the one used (several that are averaged are joined by a plus), and `confidence` tells how far a row was checked: exact
 (read in the source), derived (100 - accuracy), from memory.
+
+`same_networks.csv` says which of ours torchvision and timm have too, and what they call them.
 """
 
 import csv
@@ -55,6 +57,13 @@ def architectures() -> dict[str, dict[str, str]]:
     """Name -> row of architectures.csv: paper, section, year, exact and published counts."""
     with (FOLDER / "architectures.csv").open(newline="") as file:
         return {row["name"]: row for row in csv.DictReader(file)}
+
+
+@cache
+def same_networks() -> dict[str, dict[str, str]]:
+    """Name of ours -> `torchvision` and `timm`: what they call the same network, whose weights have the same names."""
+    with (FOLDER / "same_networks.csv").open(newline="") as file:
+        return {row["architecture"]: row for row in csv.DictReader(file)}
 
 
 def agrees(counted: int, published: str, within: float = 0.0) -> bool:

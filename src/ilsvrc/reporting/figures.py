@@ -66,14 +66,26 @@ def panels(curves: pd.DataFrame) -> dict[str, str]:
     return {key: title for key, title in PANELS.items() if key in curves and curves[key].notna().any()}
 
 
-def learning_curves(curves: pd.DataFrame, drawn: Sequence[Style], columns: Mapping[str, str], legend: bool) -> str:
-    """`columns` by epoch, a panel each and in it a line a run, in the order in which the runs appear."""
+def learning_curves(
+    curves: pd.DataFrame,
+    drawn: Sequence[Style],
+    columns: Mapping[str, str],
+    legend: bool,
+    places: Sequence[int] | None = None,
+) -> str:
+    """`columns` by epoch, a panel each and in it a line a run, in the order in which the runs appear.
+
+    `places` are theirs in `drawn`, where some of the runs that have a style have no curve. Without columns (nothing
+    was trained) a sentence says so.
+    """
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(5.6 * len(columns) + 2.2 * legend, 3.4), layout="constrained")
         for place, (column, title) in enumerate(columns.items()):
             axes = figure.add_subplot(1, len(columns), place + 1, title=title, xlabel="epoch")
-            _draw_curves(axes, curves, column, drawn)
-        if legend:
+            _draw_curves(axes, curves, column, drawn, range(len(drawn)) if places is None else places)
+        if not columns:
+            figure.text(0.02, 0.5, "Nothing was trained here.", color=MUTED)
+        elif legend:
             handles, labels = figure.axes[0].get_legend_handles_labels()
             figure.legend(handles, labels, loc="outside right upper", frameon=False, fontsize=8, handlelength=3)
         return as_svg(figure)
@@ -111,8 +123,8 @@ def for_page(svg: str, prefix: str) -> str:
     return svg
 
 
-def _draw_curves(axes: Axes, curves: pd.DataFrame, column: str, drawn: Sequence[Style]) -> None:
-    for place, (_, run) in enumerate(curves.groupby("run", sort=False)):
+def _draw_curves(axes: Axes, curves: pd.DataFrame, column: str, drawn: Sequence[Style], places: Sequence[int]) -> None:
+    for place, (_, run) in zip(places, curves.groupby("run", sort=False), strict=False):
         marker = {"marker": "o", "markersize": 4} if len(run) == 1 else {}  # a line of one epoch would not show
         look = {"color": drawn[place].colour, "linestyle": drawn[place].dash, "label": drawn[place].name, **marker}
         axes.plot(run["epoch"], run[column], gid=f"run-{place}-{column}", **look)

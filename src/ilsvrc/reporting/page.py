@@ -35,6 +35,7 @@ def render(
         sections=[
             section(label, part, curves[curves["dataset"] == label], titles.get(label, label), swept)
             | {"chosen_by_test": chosen_by_test(part, run_infos), "best_epochs": best_epochs(part, run_infos)}
+            | {"foreign": not_trained_here(part, run_infos)}
             for label, part in errors.groupby("dataset", sort=False)
         ],
         environments=environments(run_infos),
@@ -51,7 +52,9 @@ def section(label: str, errors: pd.DataFrame, curves: pd.DataFrame, title: str, 
     notes = footnotes(errors)
     by = measure.of(errors.columns)
     top = axis_end(errors[f"{by.stem}_high_percent"].max())
-    trained = runs[runs["seed"].notna()]  # the others are ensembles
+    by_a_run = runs[runs["seed"].notna()]  # the others are ensembles
+    trained = by_a_run[by_a_run["source"].isna()]
+    curved = with_curves(runs, curves)
     best = errors.loc[by.best(errors[by.column])].to_dict()
     return {
         "label": label,
@@ -62,21 +65,49 @@ def section(label: str, errors: pd.DataFrame, curves: pd.DataFrame, title: str, 
         "shows_seed": runs["seed"].nunique() > 1,
         "shows_recipe": runs["recipe"].nunique() > 1,
         "recipes": list(trained["recipe"].unique()),
-        "num_runs": len(trained),
-        "num_ensembles": len(runs) - len(trained),
+        "num_trained": len(trained),
+        "num_ensembles": len(runs) - len(by_a_run),
         "protocols": list(errors["protocol"].unique()),
         "num_images": sorted(set(errors["num_images"])),
         "train_seconds": trained["train_seconds"].sum(),
         "best": best | {"name": names[places[best["run"]]], **measured(best, by)},
         "notes": list(notes.items()),
         "seeds": tables.over_seeds(errors, swept).to_dict("records"),
-        "legend": [legend_entry(drawn[places[run]]) for run in trained["run"]],
+        "legend": [legend_entry(drawn[place]) | {"place": place} for place in curved],
         "curves": [
-            embedded(figures.learning_curves(curves, drawn, {column: name}, legend=False), f"{column}-{label}")
+            embedded(figures.learning_curves(curves, drawn, {column: name}, False, curved), f"{column}-{label}")
             for column, name in figures.panels(curves).items()
         ],
         "cost": embedded(figures.error_against_cost(errors, drawn), f"cost-{label}"),
     }
+
+
+def with_curves(runs: pd.DataFrame, curves: pd.DataFrame) -> list[int]:
+    """Places of the runs that have a learning curve: those that were trained here."""
+    trained = set(curves["run"])
+    return [place for place, run in enumerate(runs["run"]) if run in trained]
+
+
+def not_trained_here(errors: pd.DataFrame, run_infos: Mapping[str, Info]) -> list[dict[str, Any]]:
+    """What is known of weights that were not trained here: whose they are, and what was assumed or is otherwise."""
+    runs = errors.drop_duplicates("run")
+    return [
+        {"architecture": row["architecture"], "source": row["source"], "says": import_facts(run_infos[row["run"]])}
+        for row in runs[runs["source"].notna() & runs["seed"].notna()].to_dict("records")
+    ]
+
+
+def import_facts(info: Info) -> str:
+    """How the classes and the pixels' normalisation are known, and how the library tests its weights."""
+    library = info.get("tested_with") or {}
+    says = [f"classes: {info['class_order']}", f"normalisation: {info['normalization_is']}"]
+    if library:
+        sizes = f"short side {library['short_side_px']} px, crop {library['crop_px']} px, {library['interpolation']}"
+        says.append(f"made for {sizes}")
+    if "top1_error_percent" in library:
+        errors = " / ".join(percent(library.get(f"top{k}_error_percent")) for k in (1, 5))
+        says.append(f"its owners state errors of {errors} %")
+    return "; ".join(says)
 
 
 def chosen_by_test(errors: pd.DataFrame, run_infos: Mapping[str, Info]) -> list[str]:
@@ -161,12 +192,17 @@ def environments(run_infos: Mapping[str, Info]) -> list[dict[str, Any]]:
         facts = {
             "Hardware": text(info.get("hardware")),
             "Precision": text(info.get("precision")),
-            "Processes": f"{text(info.get('processes'))}, {text(info.get('threads'))} threads each",
+            "Processes": processes(info),
             "Software": text(info.get("versions")),
             "Commit": f"{text(info.get('commit'))}{' with uncommitted changes' if info.get('dirty') else ''}",
         }
         found.setdefault(str(facts), {"facts": facts, "runs": []})["runs"].append(run)
     return list(found.values())
+
+
+def processes(info: Info) -> str:
+    """What trained a run; a dash where it was not trained here."""
+    return f"{text(info['processes'])}, {text(info.get('threads'))} threads each" if info.get("processes") else DASH
 
 
 def period(run_infos: Mapping[str, Info]) -> str:

@@ -14,7 +14,7 @@ from ilsvrc.results import Info, Prediction
 COLUMNS = (
     "run", "dataset", "architecture", "recipe", "seed", "protocol", "networks", "members", "num_images",
     "top1_error_percent", "top5_error_percent", "negative_log_likelihood", "expected_calibration_error_percent",
-    "brier_score", "parameters", "multiply_adds", "train_seconds", "images_per_second",
+    "brier_score", "parameters", "multiply_adds", "train_seconds", "images_per_second", "source",
 )  # fmt: skip
 MEASURED = COLUMNS[9:14]  # of predictions; NaN where it does not apply
 ERRORS = (*MEASURED[:2], *label_sets.SCORES)  # what metrics.json holds of them
@@ -39,6 +39,7 @@ def score(run: Info, protocol: str, prediction: Prediction, counts: Mapping[str,
         "multiply_adds": counts["multiply_adds"],
         "train_seconds": run["train_seconds"],
         "images_per_second": run["images_per_second"],
+        "source": run.get("source", ""),  # of weights that were not trained here
     }
 
 
@@ -61,8 +62,9 @@ def score_ensemble(
         "networks": networks,
         "members": len(members),
         **measured(prediction),
-        **{key: sum(member[key] for member in members) for key in costs},
+        **{key: _sum(member[key] for member in members) for key in costs},
         "images_per_second": "",
+        "source": " + ".join(dict.fromkeys(member["source"] for member in members if member["source"])),
     }
 
 
@@ -123,20 +125,27 @@ def tree(rows: Iterable[Row], swept: Sequence[str]) -> dict[str, Any]:
 
 
 def short_name(row: Mapping[str, Any], swept: Sequence[str]) -> str:
-    """What tells a run apart from the others of its data set: `resnet18,learning_rate=0.05,seed=0`."""
+    """What tells a run apart from the others of its data set: `resnet18,learning_rate=0.05,seed=0`.
+
+    Where it was not trained here, what its weights are: `resnet18_b,torchvision-IMAGENET1K_V1`.
+    """
     if is_ensemble(row):
         return str(row["architecture"])
+    if row["source"]:
+        return f"{row['architecture']},{row['recipe']}"
     return ",".join([str(row["architecture"]), *(f"{key}={row[key]}" for key in swept), f"seed={row['seed']}"])
 
 
 def result_lines(rows: Sequence[Row], swept: Sequence[str]) -> list[str]:
     """One aligned line a row: what, which protocol, errors with their 95 % intervals, n."""
     several_seeds = len({row["seed"] for row in rows if not is_ensemble(row)}) > 1
+    some_are_not_ours = any(row["source"] for row in rows)
     cells = [
         [
             row["dataset"],
             row["architecture"],
-            *(f"{key}={row[key]}" if key in row else "" for key in swept),
+            *([row["recipe"] if row["source"] else "trained here"] if some_are_not_ours else []),
+            *("" if row.get(key) is None else f"{key}={row[key]}" for key in swept),
             *([f"seed={row['seed']}" if row["seed"] != "" else row["networks"]] if several_seeds else []),
             row["protocol"],
             *error_cells(row),
@@ -161,6 +170,12 @@ def error_with_interval(error_percent: float, num_images: int) -> str:
         return "-"
     interval = metrics.wilson_interval_percent(error_percent, num_images)
     return f"{error_percent:4.1f} % [{interval.low:.1f}, {interval.high:.1f}]"
+
+
+def _sum(costs: Iterable[float | None]) -> float | str:
+    """All of them, or nothing where one is not known: that of weights that were not trained here."""
+    known = list(costs)
+    return "" if None in known else sum(cost for cost in known if cost is not None)
 
 
 def _identity(run: Info) -> Row:

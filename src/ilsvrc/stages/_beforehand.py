@@ -29,7 +29,8 @@ def first_runs(flow: pipeline.Pipeline, architectures: list[str]) -> list[runs.T
         names = tuple(plugins.check("models", name) for name in architectures)
         params = config.Params(**params.model_dump() | {"architectures": names})
     for run in runs.expand(params):
-        by_name.setdefault(run.spec.architecture, run.spec)
+        if isinstance(run.spec, runs.TrainSpec):
+            by_name.setdefault(run.spec.architecture, run.spec)
     return list(by_name.values())
 
 

@@ -43,11 +43,11 @@ def trained(weights: results.Info, path: Path) -> tuple[Classifier, Normalizatio
     """
     if results.file_sha256(path) != weights["weights_sha256"]:
         raise ValueError(f"{path} is not the file that weights.json describes; remove its folder and train again")
-    spec = runs.TrainSpec.model_validate(weights["spec"])
+    spec = runs.made_from(weights)
     network = plugins.architecture(spec.architecture)(num_classes=weights["num_classes"], input_px=weights["crop_px"])
     state = safetensors.torch.load_file(path)
     kept = {name.removeprefix(NORMALIZATION): state.pop(name) for name in list(state) if name.startswith(NORMALIZATION)}
     network.load_state_dict(state)
-    if spec.recipe.normalization == "gcn_zca":
+    if spec.normalization == "gcn_zca":
         return network, Whitening(kept["zca_mean"], kept["zca"])
-    return network, Normalization(weights["mean"], weights["std"], spec.recipe.normalization, kept.get("mean_image"))
+    return network, Normalization(weights["mean"], weights["std"], spec.normalization, kept.get("mean_image"))

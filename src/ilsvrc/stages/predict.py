@@ -56,7 +56,7 @@ def chosen_device(gpus: Sequence[str]) -> torch.device:
 
 def asked_precision(weights: Info, machines: str) -> str:
     """The recipe's precision, for a network is tested as it was trained; where it leaves the choice, the machine's."""
-    recipes = str(runs.TrainSpec.model_validate(weights["spec"]).recipe.precision)
+    recipes = runs.made_from(weights).precision
     return machines if recipes == "auto" else recipes
 
 

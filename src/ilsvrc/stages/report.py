@@ -28,7 +28,9 @@ def main(given: argparse.Namespace) -> None:
     html = page.render(errors, curves, infos, titles, spec["swept"], missing)
     results.write_text(given.table, errors.to_csv(index=False, lineterminator="\n"))
     drawn = figures.styles(page.run_names(runs, spec["swept"]), list(runs["architecture"]))
-    results.write_text(given.figure, figures.learning_curves(curves, drawn, figures.panels(curves), legend=True))
+    trained = page.with_curves(runs, curves)
+    figure = figures.learning_curves(curves, drawn, figures.panels(curves), legend=True, places=trained)
+    results.write_text(given.figure, figure)
     results.write_text(given.report, html)
     _stage.say(f"report of {len(runs)} of {len(spec['runs'])} runs: {given.report}")
 
@@ -49,16 +51,18 @@ def published(row: Mapping[str, Any]) -> tables.Published | None:
     found = same or nearest(networks, papers_data, protocol)
     if not found:
         return None
+    foreign = isinstance(row.get("source"), str)
     differs = {
         "other data": found.dataset != papers_data,
         "other test protocol": found.protocol != protocol,
         "another number of networks": found.networks != reference.networks(networks),
+        "weights not trained here": foreign,
     }
     return tables.Published(
         found.top1_error_percent,
         found.top5_error_percent,
         citation(found),
-        comparable=same is not None,
+        comparable=same is not None and not foreign,
         why=", ".join(what for what, so in differs.items() if so),
     )
 

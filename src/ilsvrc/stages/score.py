@@ -111,7 +111,9 @@ def checked_run(run: str) -> tuple[results.Info, results.Info]:
 
 def swept_values(weights: results.Info, swept: Sequence[str]) -> dict[str, Any]:
     """The run's point of the sweep, out of its specification."""
-    spec = runs.TrainSpec.model_validate(weights["spec"])
+    spec = runs.made_from(weights)
+    if not isinstance(spec, runs.TrainSpec):
+        return dict.fromkeys(swept)
     return {key: spec.crop_px if key == "crop_px" else getattr(spec.recipe, key) for key in swept}
 
 

@@ -72,7 +72,7 @@ def run_faults(run: runs.Run) -> Iterator[Fault]:
             why = f"{', '.join(absent)} missing"
         elif results.file_sha256(folder / "weights.safetensors") != weights["weights_sha256"]:
             why = "the weights' bytes are not those that weights.json describes"
-        elif _other_data(run, "train", weights["manifest_sha256"]):
+        elif _other_data(run, "train" if run.is_trained_here else "val", weights["manifest_sha256"]):
             why = "trained on other data than is packed here"
     if why:
         yield folder, why

@@ -1,0 +1,212 @@
+"""Weights that were not trained here, in the place of a training: the same files, from a library's or a person's."""
+
+import argparse
+import json
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from ilsvrc import complexity, foreign, hardware, origin, plugins, results, runs, tracking
+from ilsvrc.stages import _fit, _network, _published, _stage, train
+from ilsvrc.training import history, start
+
+
+def main(given: argparse.Namespace) -> None:
+    """Finds, checks and writes the weights."""
+    spec: runs.ImportSpec = runs.parse_specification(runs.ImportSpec, given.spec)
+    manifest = results.read_json(given.val_manifest)
+    found = found_weights(spec, given.file[0] if given.file else None)
+    try:
+        state, places, seen = fit(spec, found, manifest["classes"])
+    except ValueError as error:
+        raise ValueError(f"weights: {spec.architecture} with {found.path}: {error}") from None
+    write(given, spec, manifest, state, seen, about(found, places))
+    _stage.say(f"not trained here: {given.run} from {found.path}; classes: {places.how}")
+
+
+class Found(NamedTuple):
+    """Weights as they were found, and what is known of them."""
+
+    path: Path
+    state: dict[str, Tensor]
+    source: str  # for a person
+    classes: list[str] | None
+    published: foreign.Published | None  # where they are a library's
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """How the library tests them, and what it states."""
+        return {"address": self.published.address, "tested_with": self.published.tested_with} if self.published else {}
+
+
+def found_weights(spec: runs.ImportSpec, file: Path | None) -> Found:
+    """A library's, fetched where they are not here; or a person's.
+
+    Raises:
+        ValueError: a person's file is another than params.yaml was read with, or holds no weights.
+    """
+    if file is None:
+        library, model, tag = origin_of(spec)
+        published = foreign.published(library, model, tag)
+        path = _published.file_of(published)
+        return Found(path, foreign.read(library, model, tag, path), spec.source, None, published)
+    if results.file_sha256(file) != spec.sha256:
+        raise ValueError(f"{file} has changed since params.yaml was read; run snakemake again")
+    ours = origin.beside(str(file), spec.sha256)
+    return Found(file, start.read_weights(file), file.name, ours.get("classes"), None)
+
+
+def origin_of(spec: runs.ImportSpec) -> tuple[str, str, str]:
+    """Library, model and tag."""
+    library, _, rest = spec.source.partition("/")
+    model, _, tag = rest.rpartition(".")
+    return library, model, tag
+
+
+def fit(spec: runs.ImportSpec, found: Found, classes: list[str]) -> tuple[dict[str, Tensor], _fit.Places, results.Info]:
+    """The network's weights, the classes that they are of, and what the network sees of pictures."""
+    seen = what_it_sees(spec, found.published)
+    builder = partial(plugins.architecture(spec.architecture), input_px=seen["crop_px"])
+
+    def build(num_classes: int) -> Any:
+        return builder(num_classes=num_classes)
+
+    given = dict(found.state)
+    pixels = {name: given.pop(name) for name in list(given) if name.startswith(_network.NORMALIZATION)}
+    classifier = _fit.outputs_of(build)
+    is_librarys = found.published is not None
+    places = _fit.places(classes, _fit.num_outputs(given, classifier), found.classes, is_librarys)
+    state = _fit.fitted(given, build, classifier, places.outputs)
+    return state | pixels, places, seen
+
+
+def what_it_sees(spec: runs.ImportSpec, published: foreign.Published | None) -> results.Info:
+    """Size and normalisation: params.yaml's, else the library's, else the architecture's and ImageNet's."""
+    crop_px = spec.crop_px or (published.crop_px if published else architectures_px(spec.architecture))
+    mean, std = (published.mean, published.std) if published else (foreign.IMAGENET_MEAN, foreign.IMAGENET_STD)
+    given = spec.mean or spec.normalization != "mean_std"
+    return {
+        "crop_px": crop_px,
+        "mean": list(spec.mean or (round(255 * level, 4) for level in mean)),
+        "std": list(spec.std or (round(255 * level, 4) for level in std)),
+        "normalization": spec.normalization,
+        "normalization_is": "given" if given else f"{origin_of(spec)[0]}'s" if published else "assumed: ImageNet's",
+    }
+
+
+def architectures_px(architecture: str) -> int:
+    """The side of the pictures that an architecture is for."""
+    library, _, model = architecture.partition(".")
+    return foreign.input_px(library, model) if model else plugins.input_px(architecture)
+
+
+def about(found: Found, places: _fit.Places) -> results.Info:
+    """What run.json says of where the weights are from."""
+    return {
+        "source": found.source,
+        "file": str(found.path),
+        "file_sha256": results.file_sha256(found.path),
+        "class_order": places.how,
+        **found.facts,
+    }
+
+
+def write(
+    given: argparse.Namespace,
+    spec: runs.ImportSpec,
+    manifest: results.Info,
+    state: dict[str, Tensor],
+    seen: results.Info,
+    about: results.Info,
+) -> None:
+    """Writes the run's files, each whole or not at all, and its run in MLflow."""
+    given.weights.parent.mkdir(parents=True, exist_ok=True)
+    beside = given.weights.with_suffix(".part")
+    safetensors.torch.save_file(state, beside)
+    beside.replace(given.weights)
+    made_from = {"key": results.run_key(given.run), "spec": json.loads(given.spec)}
+    sees = {name: seen[name] for name in ("crop_px", "mean", "std", "normalization")}
+    weights = {
+        **made_from,
+        "weights_sha256": results.file_sha256(given.weights),
+        "manifest_sha256": manifest["content_sha256"],
+        **sees,
+        "classes": manifest["classes"],
+        "num_classes": len(manifest["classes"]),
+    }
+    facts = {**made_from, **describe(given, spec), **about, "normalization_is": seen["normalization_is"]}
+    facts |= cost(spec, seen["crop_px"], len(manifest["classes"]))
+    results.write_text(given.history, history.as_csv([]))
+    results.write_text(given.weights_info, json.dumps(weights, indent=1) + "\n")
+    results.write_text(given.run_info, json.dumps(facts, indent=1) + "\n")
+    track(given, spec, manifest, about["source"])
+
+
+def describe(given: argparse.Namespace, spec: runs.ImportSpec) -> results.Info:
+    """What run.json holds of any run; what a training measures is null."""
+    label, architecture, name, _ = given.run.split("/")
+    return {
+        "run": given.run,
+        "dataset": label,
+        "architecture": architecture,
+        "recipe_name": name,
+        "seed": spec.seed,
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "train_seconds": None,
+        "images_per_second": None,
+        "hardware": hardware.describe(),
+        "versions": hardware.versions(),
+        **hardware.commit(),
+    }
+
+
+def cost(spec: runs.ImportSpec, crop_px: int, num_classes: int) -> dict[str, int]:
+    """Parameters and multiply-adds of the network."""
+    with torch.device("meta"):
+        found = complexity.count(
+            plugins.architecture(spec.architecture)(num_classes=num_classes, input_px=crop_px), crop_px
+        )
+    return {"parameters": found.parameters, "multiply_adds": found.multiply_adds}
+
+
+def track(given: argparse.Namespace, spec: runs.ImportSpec, manifest: results.Info, source: str) -> None:
+    """A run in MLflow without training, under which the protocols' scores stand."""
+    commit = hardware.commit()
+    tags = {
+        "run": given.run,
+        "data": spec.form.data,
+        "architecture": spec.architecture,
+        "source": source,
+        "trained": "not here",
+        "commit": f"{commit['commit'] or 'unknown'}{' with changes' if commit['dirty'] else ''}",
+        "manifest": manifest["content_sha256"],
+        "weights": str(given.weights),
+    }
+    parameters = tracking.flat({"architecture": spec.architecture, "source": source, "data": spec.form.data})
+    tracker = tracking.Tracker(f"{spec.architecture} {source}", given.work / train.RUN_ID, parameters, tags)
+    tracker.open()
+    tracker.finish([], {})
+
+
+def arguments() -> argparse.ArgumentParser:
+    """The stage's arguments."""
+    parser = _stage.parser(__doc__)
+    parser.add_argument("--spec", required=True, help="runs.ImportSpec as JSON")
+    parser.add_argument("--run", required=True, help="name of the run: its folder under results/runs")
+    parser.add_argument("--file", type=Path, nargs="*", help="a person's file of weights; none: a library's")
+    parser.add_argument("--val-manifest", type=Path, required=True, help="manifest of the packed test split")
+    parser.add_argument("--weights", type=Path, required=True, help="safetensors to write")
+    parser.add_argument("--weights-info", type=Path, required=True, help="JSON to write: what predict depends on")
+    parser.add_argument("--history", type=Path, required=True, help="CSV to write: no epochs")
+    parser.add_argument("--run-info", type=Path, required=True, help="JSON to write: where from, machine, versions")
+    parser.add_argument("--work", type=Path, required=True, help="keeps the id of the run in MLflow")
+    return parser
+
+
+if __name__ == "__main__":
+    _stage.run(main, arguments())

@@ -1,0 +1,36 @@
+def import_spec(wildcards):
+    """The specification of the run whose weights were not trained here."""
+    return runs.specification(PIPELINE.imported[wildcards.run].spec)
+
+
+def file_of_weights(wildcards):
+    """A person's file of weights, where they are not a library's."""
+    return PIPELINE.file_of_weights(wildcards.run)
+
+
+# Weights that were not trained here, in the place of a training: the same files.
+rule import_weights:
+    input:
+        manifest=f"{PIPELINE.packed_for_test}/val.manifest.json",
+        file=ancient(file_of_weights),
+    output:
+        weights="results/runs/{run}/weights.safetensors",
+        weights_info="results/runs/{run}/weights.json",
+        history="results/runs/{run}/history.csv",
+        run_info="results/runs/{run}/run.json",
+    log:
+        "logs/import_weights/{run}.log",
+    benchmark:
+        "logs/benchmarks/import_weights/{run}.tsv"
+    wildcard_constraints:
+        run=pipeline.one_of(PIPELINE.imported),
+    conda:
+        "../../environment.yml"
+    params:
+        spec=import_spec,
+        work=work_folder,
+    shell:
+        "exec python -m ilsvrc.stages.import_weights --spec {params.spec:q} --run {wildcards.run:q}"
+        " --file {input.file:q} --val-manifest {input.manifest:q}"
+        " --weights {output.weights:q} --weights-info {output.weights_info:q}"
+        " --history {output.history:q} --run-info {output.run_info:q} --work {params.work:q} --log {log:q}"
