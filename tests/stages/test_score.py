@@ -39,7 +39,7 @@ def test_a_row_a_run_and_protocol() -> None:
     assert list(rows[0]) == [
         "run", "dataset", "architecture", "recipe", "seed", "protocol", "networks", "members", "num_images",
         "top1_error_percent", "top5_error_percent", "negative_log_likelihood", "expected_calibration_error_percent",
-        "brier_score", "parameters", "multiply_adds", "train_seconds", "images_per_second",
+        "brier_score", "parameters", "multiply_adds", "train_seconds", "images_per_second", "source",
     ]  # fmt: skip
     assert [(row["protocol"], row["top1_error_percent"]) for row in rows] == [
         ("single_crop", "25.0"),

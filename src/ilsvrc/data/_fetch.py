@@ -44,7 +44,7 @@ class Remote:
         """What to compare a file with, in words."""
         algorithm, _, digest = self.checksum.partition(":")
         parts = [f"{self.size} bytes" if self.size else "", f"{ALGORITHMS[algorithm]} {digest}" if algorithm else ""]
-        return ", ".join(filter(None, parts)) or "of any size"
+        return ", ".join(filter(None, parts))
 
 
 def fetch(remote: Remote, data_set: str) -> Path:
@@ -170,9 +170,10 @@ def _copy(address: str, part: Path, remote: Remote) -> bool:
 
 def _what_to_do(remote: Remote, final: Path, reasons: list[str]) -> str:
     tried = "".join(f"\n  {reason}" for reason in reasons) or "\n  no address is known"
+    described = f" ({remote.described()})" if remote.described() else ""
     return (
         f"{remote.name} cannot be fetched:{tried}\n"
-        f"run again where there is a network, or put the file ({remote.described()}) at {final} yourself,"
+        f"run again where there is a network, or put the file{described} at {final} yourself,"
         f" or name a folder or an address that holds it in the environment variable {MIRRORS}"
     )
 
