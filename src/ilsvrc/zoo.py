@@ -21,7 +21,7 @@ BUILDERS = {
 }
 TORCHVISIONS_WEIGHTS = r"^def {model}\(\s*\*,\s*weights: Optional\[(?:\w+\.)?(\w+)\]"
 TORCHVISIONS_TAGS = r"^class {kind}\(WeightsEnum\):\n(.*?)(?=^\S|\Z)"
-TIMMS_TAGS = r"^\s*[\"']{model}\.([\w-]+)\*?[\"']\s*:"
+TIMMS_TAGS = r"^\s*[\"'](\w+)\.([\w-]+)\*?[\"']\s*:"
 SHOWN = 12  # names in an error
 
 
@@ -97,14 +97,23 @@ def models(library: str) -> frozenset[str]:
 def tags(library: str, model: str) -> dict[str, str]:
     """Tags of the weights of `library`'s `model` -> themselves, or what torchvision's DEFAULT is another name of."""
     if library == "timm":
-        found = re.findall(TIMMS_TAGS.format(model=re.escape(model)), _source(library), re.MULTILINE)
-        return {tag: tag for tag in dict.fromkeys(found) if tag != "untrained"}
+        return {tag: tag for tag in _timms_tags().get(model, ())}
     kind = re.search(TORCHVISIONS_WEIGHTS.format(model=re.escape(model)), _source(library), re.MULTILINE)
     if kind is None:
         return {}
     body = re.search(TORCHVISIONS_TAGS.format(kind=kind[1]), _source(library), re.MULTILINE | re.DOTALL)
     members = re.findall(r"^    (\w+) = (\w+)", body[1], re.MULTILINE) if body else []
     return {tag: tag if value == "Weights" else value for tag, value in members}
+
+
+@cache
+def _timms_tags() -> dict[str, list[str]]:
+    """Every network of timm's with weights -> their tags, in its order."""
+    found: dict[str, list[str]] = {}
+    for model, tag in dict.fromkeys(re.findall(TIMMS_TAGS, _source("timm"), re.MULTILINE)):
+        if tag != "untrained":
+            found.setdefault(model, []).append(tag)
+    return found
 
 
 def _network(architecture: str, library: str) -> tuple[str, str]:

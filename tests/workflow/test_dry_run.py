@@ -169,3 +169,9 @@ def test_each_measurement_has_the_machine_to_itself(checkout):
     measured = [line for line in checkout.run("snakemake", *words).stdout.splitlines() if "ilsvrc.stages.cost " in line]
     assert len(measured) == 3
     assert all("--threads 4" in line for line in measured)
+
+
+def test_weights_that_exist_stand_beside_trainings_and_teach_without_being_trained(checkout):
+    teacher = "timm/regnety_160.deit_in1k"
+    checkout.edit(architectures=["resnet18"], training={"teacher": teacher}, weights={"resnet50_b": "timm/a1_in1k"})
+    assert checkout.jobs() == FRESH | {"train": 1, "import_weights": 2, "predict": 2}
