@@ -67,7 +67,7 @@ class Pipeline:
     @property
     def cost_table_spec(self) -> str:
         """What the table and the figure of costs depend on: the runs' files, and the protocols."""
-        _, of_runs, quantized = self.costs
+        of_runs, quantized = self.costs.of_runs, self.costs.quantized
         return json.dumps({"runs": of_runs, "int8": quantized, "protocols": list(self.params.protocols)})
 
     def cost_results(self) -> list[str]:

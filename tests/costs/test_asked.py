@@ -42,7 +42,18 @@ def test_int8_is_measured_with_the_weights_of_a_networks_first_run():
     assert [spec.precisions for spec in found.forms.values()] == [("float32",)]
 
 
+def test_networks_that_were_not_trained_here_are_measured_at_the_size_that_their_weights_say():
+    found = plan(architectures=[], weights={"resnet18_b": ["timm/a1_in1k", "torchvision/DEFAULT"]})
+    assert [(spec.crop_px, spec.step) for spec in found.forms.values()] == [(None, None)] * 2
+    assert [path.rsplit("-", 1)[0] for path in found.forms] == [
+        "results/costs/digits/resnet18_b,timm-a1_in1k",
+        "results/costs/digits/resnet18_b,torchvision-IMAGENET1K_V1",
+    ]
+    assert [name.split("/")[-1] for name in found.weights.values()] == ["weights.json"] * 2
+    assert list(found.weights) == list(found.forms)
+
+
 def test_nothing_is_measured_where_nothing_is_asked_for():
-    assert plan(costs=False) == ({}, {}, {})
+    assert plan(costs=False) == ({}, {}, {}, {})
     assert pipeline.Pipeline(Params(dataset="digits", architectures=["resnet18"], recipe="quick",
                                     protocols=["single_crop"], costs=False)).cost_results() == []  # fmt: skip

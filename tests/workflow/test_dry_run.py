@@ -174,4 +174,4 @@ def test_each_measurement_has_the_machine_to_itself(checkout):
 def test_weights_that_exist_stand_beside_trainings_and_teach_without_being_trained(checkout):
     teacher = "timm/regnety_160.deit_in1k"
     checkout.edit(architectures=["resnet18"], training={"teacher": teacher}, weights={"resnet50_b": "timm/a1_in1k"})
-    assert checkout.jobs() == FRESH | {"train": 1, "import_weights": 2, "predict": 2}
+    assert checkout.jobs() == FRESH | {"train": 1, "import_weights": 2, "predict": 2, "cost": 2}

@@ -24,6 +24,7 @@ BOOK = {
         "mobilenetv3_small_050": {"source": "timm/lamb_in1k", "crop_px": 32},
     },
     "protocols": ["single_crop"],
+    "costs": False,
 }
 
 

@@ -77,6 +77,12 @@ def cost_spec(wildcards):
     return runs.specification(PIPELINE.costs.forms[f"results/costs/{PIPELINE.label}/{wildcards.network}.json"])
 
 
+def cost_source(wildcards):
+    """What says how many classes there are, and of which size pictures are where weights say it."""
+    path = f"results/costs/{PIPELINE.label}/{wildcards.network}.json"
+    return PIPELINE.costs.weights.get(path, rules.acquire.output.source)
+
+
 def work_folder(wildcards):
     """Where a run's checkpoints lie, outside every rule's outputs: Snakemake deletes those of a failed job."""
     return f"work/{wildcards.run.rsplit('-', 1)[1]}"

@@ -1,7 +1,7 @@
 # What networks cost on this machine: each job alone on it. What was measured stays, whatever machine comes after.
 rule cost:
     input:
-        source=rules.acquire.output.source,
+        source=cost_source,
     output:
         f"results/costs/{PIPELINE.label}/{{network}}.json",
     log:
@@ -9,7 +9,7 @@ rule cost:
     benchmark:
         "logs/benchmarks/cost/{network}.tsv"
     wildcard_constraints:
-        network=r"[^/]+px-[0-9a-f]{8}",
+        network=r"[^/]+,[^/]+-[0-9a-f]{8}",
     conda:
         "../../environment.yml"
     threads: CORES

@@ -23,20 +23,27 @@ class Step(Section):
 
 
 class CostSpec(Section):
-    """What a measurement depends on, beside the machine and the number of classes; never on seed or weights."""
+    """What a measurement depends on, beside the machine and the number of classes; never on seed or weights.
+
+    Where the network was not trained here there is no step, and the weights may say the size (`crop_px` None).
+    """
 
     architecture: str
-    crop_px: int
+    crop_px: int | None
     precisions: tuple[str, ...]  # of the tests
-    step: Step
+    step: Step | None
 
 
 class Plan(NamedTuple):
-    """The files of costs: a network's at a size -> what is measured; each run's; and the runs' that are in int8."""
+    """The files of costs: a network's at a size -> what is measured; each run's; and the runs' that are in int8.
+
+    `weights` holds the weights.json that say a network's size, where it was not trained here.
+    """
 
     forms: dict[str, CostSpec]
     of_runs: dict[str, str]
     quantized: dict[str, str]
+    weights: dict[str, str]
 
     @property
     def files(self) -> list[str]:
@@ -50,13 +57,18 @@ def plan(all_runs: Iterable[runs.Run], precisions: Sequence[str], label: str) ->
     Its first run, a sweep's first point with the first seed, says of which recipe's step the memory is, and gives the
     weights for int8.
     """
-    first: dict[tuple[str, int], runs.Run] = {}
-    found = Plan({}, {}, {})
+    first: dict[tuple[str, int | str | None], runs.Run] = {}
+    found = Plan({}, {}, {}, {})
     for run in all_runs if precisions else ():
-        chosen = first.setdefault((run.spec.architecture, run.spec.crop_px), run)
+        chosen = first.setdefault((run.spec.architecture, run.spec.crop_px if run.is_trained_here else run.name), run)
         spec = cost_spec(chosen, precisions)
-        found.of_runs[run.name] = f"results/costs/{label}/{spec.architecture},{spec.crop_px}px-{runs.key8(spec)}.json"
+        form = (
+            f"{spec.crop_px}px-{runs.key8(spec)}" if run.is_trained_here else f"{run.recipe_name}-{runs.key8(run.spec)}"
+        )
+        found.of_runs[run.name] = f"results/costs/{label}/{spec.architecture},{form}.json"
         found.forms[found.of_runs[run.name]] = spec
+        if not run.is_trained_here:
+            found.weights[found.of_runs[run.name]] = f"results/runs/{run.name}/weights.json"
         if chosen is run and QUANTIZED in precisions:
             found.quantized[run.name] = f"results/costs/{run.name}/{QUANTIZED}.json"
     return found
@@ -64,9 +76,12 @@ def plan(all_runs: Iterable[runs.Run], precisions: Sequence[str], label: str) ->
 
 def cost_spec(run: runs.Run, precisions: Iterable[str]) -> CostSpec:
     """What is measured of a run's network; int8, which needs its weights, is measured apart."""
+    step = None
+    if isinstance(run.spec, runs.TrainSpec):
+        step = Step(**{name: getattr(run.spec.recipe, name) for name in Step.model_fields})
     return CostSpec(
         architecture=run.spec.architecture,
         crop_px=run.spec.crop_px,
         precisions=tuple(name for name in precisions if name != QUANTIZED),
-        step=Step(**{name: getattr(run.spec.recipe, name) for name in Step.model_fields}),
+        step=step,
     )

@@ -12,6 +12,7 @@ import torch
 from ilsvrc import complexity, hardware, plugins, results, runs
 from ilsvrc.costs import energy, measure, training
 from ilsvrc.costs.asked import CostSpec
+from ilsvrc.layers import Classifier
 from ilsvrc.recipe import Recipe
 from ilsvrc.stages import _beforehand, _recipe, _stage
 from ilsvrc.stages.predict import chosen_device
@@ -28,7 +29,9 @@ NOISE = {"mean": [127.5] * 3, "std": [127.5] * 3, "eigenvalues": [1.0] * 3, "eig
 def main(given: argparse.Namespace) -> None:
     """Measures the network of `--spec` for the classes of `--source`, and prints a line."""
     spec: CostSpec = runs.parse_specification(CostSpec, given.spec)
-    num_classes = len(results.read_json(given.source)["classes"])
+    source = results.read_json(given.source)
+    num_classes = len(source["classes"])
+    spec = spec.model_copy(update={"crop_px": spec.crop_px or source["crop_px"]})
     torch.set_num_threads(given.threads)
     with hardware.claimed_gpus(given.gpus) as gpus:
         device = chosen_device(gpus)
@@ -50,8 +53,16 @@ def main(given: argparse.Namespace) -> None:
 def counts(spec: CostSpec, num_classes: int) -> dict[str, int]:
     """Parameters, multiply-adds and activations at test time, as `describe` counts them."""
     with torch.device("meta"):
-        found = complexity.count(_recipe.build(train_spec(spec, spec.step.batch_size), num_classes), spec.crop_px)
+        found = complexity.count(network_of(spec, num_classes), spec.crop_px)
     return {name: getattr(found, name) for name in ("parameters", "multiply_adds", "activations")}
+
+
+def network_of(spec: CostSpec, num_classes: int) -> Classifier:
+    """The network, with its recipe's dropout where it has one."""
+    if spec.step is None:
+        network: Classifier = plugins.architecture(spec.architecture)(num_classes=num_classes, input_px=spec.crop_px)
+        return network
+    return _recipe.build(train_spec(spec, spec.step.batch_size), num_classes)
 
 
 def test(
@@ -73,6 +84,8 @@ def test(
 
 def training_memory(spec: CostSpec, num_classes: int, device: torch.device) -> dict[str, Any]:
     """The peak of a step of the recipe's batch in one process, or why it is not known."""
+    if spec.step is None:
+        return {"why_not": "not trained here"}
     about: dict[str, Any] = {"batch_size": spec.step.batch_size, "optimizer": spec.step.optimizer}
     try:
         number_format = precision.choose(spec.step.precision, device)
@@ -143,7 +156,9 @@ def arguments() -> argparse.ArgumentParser:
     """The stage's arguments."""
     parser = _stage.parser(__doc__)
     parser.add_argument("--spec", required=True, help="costs.asked.CostSpec as JSON")
-    parser.add_argument("--source", type=Path, required=True, help="source.json: how many classes there are")
+    parser.add_argument(
+        "--source", type=Path, required=True, help="source.json or weights.json: how many classes there are"
+    )
     parser.add_argument("--output", type=Path, required=True, help="JSON to write")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
     parser.add_argument("--gpus", type=int, default=0, help="0 or 1")
