@@ -59,6 +59,13 @@ class Normalization(nn.Module):
         under = central(self.mean_image, images.shape[1], images.shape[2]) if means is None else means
         return pixels - under.to(pixels).movedim(-1, -3)
 
+    def of_any_size(self) -> "Normalization":
+        """The same for pictures that no window of the mean image lies under: its mean by channel in its place."""
+        if self.mean_image is None:
+            return self
+        mean = self.mean_image.mean(dim=(0, 1)).tolist()
+        return Normalization(mean, [1.0] * 3, "mean").to(self.offset)
+
 
 def central(mean_image: Tensor, height: int, width: int) -> Tensor:
     """The central `[height, width, 3]` of `[S, S, 3]`.

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ilsvrc.loading import geometry, keyed, layout
+from ilsvrc.loading import keyed, layout
 from ilsvrc.loading.batches import Batch, Regions, Request
 from ilsvrc.loading.packed import Packed
 from ilsvrc.loading.reading import announced
@@ -31,6 +31,7 @@ try:
 
     from ilsvrc.loading.compiled import num_threads
     from ilsvrc.loading.decode import show_all
+    from ilsvrc.loading.show_views import show_views
 except (ImportError, OSError, AttributeError) as error:
     raise ValueError(
         f"loader ffcv cannot be used: {error}. Build FFCV with `make setup`, or read the same files without it:"
@@ -52,12 +53,12 @@ class FfcvSource:
     """One FFCV Loader; one iterator at a time, the next one ends the one before."""
 
     def __init__(self, request: Request) -> None:
-        self.decoder = _ViewsDecoder(request)
+        self.decoder = _CropDecoder(request) if request.crop_px else _ViewsDecoder(request)
         self.running: _Iterator | None = None
         with _stock_side_effects_undone():
             self.loader = ffcv.Loader(
                 str(request.packed.path),
-                batch_size=request.batch_size,
+                batch_size=1,  # batches are ours, and so is their memory
                 num_workers=num_threads(request.workers),
                 drop_last=False,
                 batches_ahead=BATCHES_AHEAD,
@@ -68,11 +69,13 @@ class FfcvSource:
                 },
             )
 
-    def __call__(self, order: np.ndarray, regions: Regions, windows: Sequence[np.ndarray] = ()) -> Iterator[Batch]:
-        """Batches `[N, V, H, W, 3]`."""
+    def __call__(
+        self, batches: Sequence[np.ndarray], regions: Regions, windows: Sequence[np.ndarray] = ()
+    ) -> Iterator[Batch]:
+        """Batches `[N, H, W, 3]`, or bytes of views."""
         self.close()
         self.decoder.regions, self.decoder.forgets = regions, bool(windows)
-        self.running = running = _Iterator(self.loader, order, self.decoder.request.packed, windows)
+        self.running = running = _Iterator(self.loader, batches, self.decoder.request.packed, windows)
         return _batches(running)
 
     def _columns(self) -> dict[str, Column]:
@@ -82,7 +85,7 @@ class FfcvSource:
             "label": lambda keys: labels[keyed.parted(keys)[0]],
             "indices": lambda keys: keyed.parted(keys)[0],
             "copies": lambda keys: keyed.parted(keys)[1],
-            "windows": lambda keys: self.decoder.regions_of(keys).windows,
+            "windows": self.decoder.windows_of,
         }
 
     def close(self) -> None:
@@ -105,20 +108,21 @@ class _Iterator(EpochIterator):
 
     failure: BaseException | None = None
 
-    def __init__(self, loader: ffcv.Loader, order: np.ndarray, packed: Packed, windows: Sequence[np.ndarray]) -> None:
-        self.packed, self.windows = packed, windows
-        super().__init__(loader, order)  # starts the thread
+    def __init__(
+        self, loader: ffcv.Loader, batches: Sequence[np.ndarray], packed: Packed, windows: Sequence[np.ndarray]
+    ) -> None:
+        self.batches, self.packed, self.windows = batches, packed, windows
+        super().__init__(loader, [])  # starts the thread
 
     def run(self) -> None:
         """Works ahead until the order is used up, an error, or close()."""
         try:
             numba.set_num_threads(self.loader.num_workers)
             numba.set_parallel_chunksize(1)  # images differ in size: whoever is free takes the next
-            batches = list(self.iter_ixes)
-            images = [keyed.parted(keys)[0] for keys in batches]
+            images = [keyed.parted(keys)[0] for keys in self.batches]
             for step, _ in enumerate(announced(self.packed, images, self.windows)):
                 slot = step % (self.loader.batches_ahead + 2)
-                if not self._hand_over((slot, self.run_pipeline(step, batches[step], slot, None))):
+                if not self._hand_over((slot, self.run_pipeline(step, self.batches[step], slot, None))):
                     return
         except BaseException as error:  # goes to the caller's thread
             self.failure = error
@@ -163,8 +167,8 @@ def _unmap(content: np.ndarray) -> None:
         mapped.madvise(mmap.MADV_DONTNEED)
 
 
-class _ViewsDecoder(Operation):
-    """Decodes once and shows V windows, into memory that belongs to the batch."""
+class _Decoder(Operation):
+    """Decodes each image once, into memory that belongs to the batch."""
 
     def __init__(self, request: Request) -> None:
         super().__init__()
@@ -172,13 +176,21 @@ class _ViewsDecoder(Operation):
         self.regions: Regions | None = None
         self.forgets = False
         self.pinned = torch.cuda.is_available()
-        self.shown: tuple[np.ndarray | None, geometry.Regions | None] = (None, None)  # of the last keys
+        self.shown: tuple[np.ndarray | None, Any] = (None, None)  # of the last keys
 
-    def regions_of(self, keys: np.ndarray) -> geometry.Regions:
+    def regions_of(self, keys: np.ndarray) -> Any:
         """What is shown of a batch's images, made once for all columns."""
         if keys is not self.shown[0]:
             self.shown = keys, self.regions(keys)
         return self.shown[1]
+
+    def windows_of(self, keys: np.ndarray) -> np.ndarray:
+        """Where it lies: the column of a `Batch`."""
+        raise NotImplementedError
+
+    def show(self, content: np.ndarray, columns: Sequence[np.ndarray], regions: Any) -> tuple[torch.Tensor, np.ndarray]:
+        """Pixels, and a status for each image that is 0 where it is whole."""
+        raise NotImplementedError
 
     def declare_state_and_memory(self, previous_state: Any) -> tuple[Any, None]:
         """No slots of FFCV's: a batch must not be overwritten while someone holds it."""
@@ -189,22 +201,51 @@ class _ViewsDecoder(Operation):
         return self.decode
 
     def decode(self, keys: np.ndarray, memory: None, metadata: np.ndarray, state: tuple[Any, ...]) -> torch.Tensor:
-        """Images uint8 `[N, V, H, W, 3]`.
+        """A batch's images.
 
         Raises:
             ValueError: an image is damaged.
         """
-        request, packed, (indices, _) = self.request, self.request.packed, keyed.parted(keys)
-        shape = (len(indices), request.num_views, request.crop_px, request.crop_px, 3)
-        shown = torch.empty(shape, dtype=torch.uint8, pin_memory=self.pinned)
+        packed, (indices, _) = self.request.packed, keyed.parted(keys)
         columns = [c[indices] for c in (packed.modes, packed.widths, packed.heights, packed.offsets, packed.sizes)]
-        regions, content = self.regions_of(keys), state[0].view(np.ndarray)
-        status = show_all(content, *columns, *regions, shown.numpy(), request.whole, request.padding)
+        shown, status = self.show(state[0].view(np.ndarray), columns, self.regions_of(keys))
         if self.forgets:
             _unmap(state[0])
         if status.any():
-            _refuse_damaged(request, indices[status != 0])
+            _refuse_damaged(self.request, indices[status != 0])
         return shown
+
+    def empty(self, *shape: int) -> torch.Tensor:
+        """Room for bytes, from which a GPU can fetch them by itself where there is one."""
+        return torch.empty(shape, dtype=torch.uint8, pin_memory=self.pinned)
+
+
+class _CropDecoder(_Decoder):
+    """One crop of each image: uint8 `[N, crop_px, crop_px, 3]`."""
+
+    def windows_of(self, keys: np.ndarray) -> np.ndarray:
+        """`[N, 5]`."""
+        return self.regions_of(keys).windows[:, 0]
+
+    def show(self, content: np.ndarray, columns: Sequence[np.ndarray], regions: Any) -> tuple[torch.Tensor, np.ndarray]:
+        """Decodes no more of an image than the crop needs."""
+        shown = self.empty(len(columns[0]), 1, self.request.crop_px, self.request.crop_px, 3)
+        status = show_all(content, *columns, *regions, shown.numpy(), False, self.request.padding)
+        return shown[:, 0], status
+
+
+class _ViewsDecoder(_Decoder):
+    """Views of any sizes: the bytes that `placed.Placed` describes."""
+
+    def windows_of(self, keys: np.ndarray) -> np.ndarray:
+        """`[N, V, 8]`."""
+        return self.regions_of(keys).windows
+
+    def show(self, content: np.ndarray, columns: Sequence[np.ndarray], regions: Any) -> tuple[torch.Tensor, np.ndarray]:
+        """Decodes whole images."""
+        shown = self.empty(regions.num_bytes, 1, 1)
+        placed = regions.windows, regions.filters, regions.offsets
+        return shown.view(-1), show_views(content, *columns, *placed, shown.numpy())
 
 
 class _Column(Operation):
