@@ -2,8 +2,8 @@
 
 Ten crops are torchvision's Resize, TenCrop and ToTensor (float32, mirrors made and stored), and its FiveCrop in uint8
 (mirrors left to the device, as are ours); 144 crops are the same 72 windows cut with Pillow in uint8. Every variant
-reads the same files of the same photographs; first, the pixels of ours are compared with torchvision's on all of them. Rounds
-alternate between the variants and their medians are compared. The page cache is warm.
+reads the same files of the same photographs; first, the pixels of ours are compared with torchvision's on all of them.
+Rounds alternate between the variants and their medians are compared. The page cache is warm.
 """
 
 import argparse

@@ -347,7 +347,11 @@ def test_two_processes_write_what_one_writes(tmp_path: Path, monkeypatch: pytest
     assert sorted(path.name for path in files[0].parent.iterdir()) == ["flip.npz", "ten_crop.npz"]
 
 
-def test_what_goes_wrong_in_one_of_two_processes_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = trained(Fixed, tmp_path, monkeypatch)  # vgg_a by its true name has other weights
-    with pytest.raises(RuntimeError, match=r"size mismatch|Error\(s\) in loading"):
+def test_what_goes_wrong_in_several_processes_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = trained(partial(resnet_cifar, 20), tmp_path, monkeypatch, architecture="resnet20_cifar")
+    save_file({"scale": torch.zeros(1)}, results.RUNS / run.name / "weights.safetensors")
+    with pytest.raises(
+        ValueError, match=r"^\S*weights\.safetensors is not the file that weights\.json describes[^\n]*$"
+    ):
         predict.main(arguments(run, tmp_path, "flip", processes=2, threads=2))
+    assert not list(results.prediction_file(run.name, "flip").parent.iterdir())

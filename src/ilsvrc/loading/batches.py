@@ -5,65 +5,19 @@ images at any number of processes, which take contiguous slices of it by rank. T
 here in views of one size, in `view_batches.py` in views of any.
 """
 
-import importlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Literal
 
 import numpy as np
-import torch
 
 from ilsvrc import views
 from ilsvrc.loading import geometry, keyed, placed, reading
+from ilsvrc.loading.loaders import Batch, Request, Source, source_of
 from ilsvrc.loading.packed import Packed, open_packed
 
-LOADERS = {"ffcv": "ffcv_loader", "pillow": "pillow_loader", "synthetic": "synthetic_loader"}
-
-
-class Batch(NamedTuple):
-    """Images and what they are. The tensors are the batch's own: nothing overwrites them.
-
-    `keyed.joined` indices and copies are what draws know a shown image by.
-    """
-
-    images: torch.Tensor  # uint8 [N, H, W, 3]; testing: [N, V, H, W, 3], from a source the bytes of placed.Placed
-    labels: torch.Tensor  # int64 [N]
-    indices: torch.Tensor  # int64 [N]: places in the packed file
-    copies: torch.Tensor | None = None  # int64 [N]: which of its showings in this epoch, from 0
-    windows: torch.Tensor | None = None  # int64 [N, 5], as in geometry.Regions; testing: [N, V, 8], as in placed.Placed
-
-
 Order = Literal["random", "quasi_random"]
-Regions = Callable[[np.ndarray], Any]  # keys [N] of images and copies -> geometry.Regions, or placed.Placed
-
-
-@dataclass(frozen=True)
-class Request:
-    """What a loader is asked for: a window of `crop_px` of each image; without it, views of any sizes.
-
-    Views are cut from whole images, so that any damage of them is found.
-    """
-
-    packed: Packed
-    crop_px: int | None
-    workers: int
-    padding: geometry.Padding = geometry.NO_PADDING
-
-
-class Source(Protocol):
-    """A loader: reads batches of images, given by their keys, each shown as `regions` says."""
-
-    def __call__(
-        self, batches: Sequence[np.ndarray], regions: Regions, windows: Sequence[np.ndarray] = ()
-    ) -> Iterator[Batch]:
-        """Batches of `[N, H, W, 3]`, or of the bytes that `placed.Placed` describes, for each of `batches`.
-
-        For `windows` see `reading.announced`.
-        """
-
-    def close(self) -> None:
-        """Ends threads and processes."""
 
 
 def open_training(
@@ -255,18 +209,6 @@ class TestingBatches:
 
     def _place(self, indices: np.ndarray) -> placed.Placed:
         return placed.place(self.views, self.packed.widths[indices], self.packed.heights[indices])
-
-
-def source_of(loader: str, request: Request) -> Source:
-    """A loader by its name.
-
-    Raises:
-        ValueError: there is none of this name, or it cannot be used here.
-    """
-    if loader not in LOADERS:
-        raise ValueError(f"there is no loader {loader!r}, only {', '.join(LOADERS)}; the profile's resources name it")
-    source: Source = importlib.import_module(f"ilsvrc.loading.{LOADERS[loader]}").open_source(request)
-    return source
 
 
 def chosen_of(packed: Packed, subset: np.ndarray | None) -> np.ndarray:

@@ -11,8 +11,8 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
 from ilsvrc.loading import keyed, layout
-from ilsvrc.loading.batches import Batch, Regions, Request
 from ilsvrc.loading.geometry import BILINEAR, NO_PADDING, Padding
+from ilsvrc.loading.loaders import Batch, Regions, Request
 from ilsvrc.loading.packed import Packed
 from ilsvrc.loading.placed import Placed
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from ilsvrc.loading import keyed
-from ilsvrc.loading.batches import Batch, Regions, Request
+from ilsvrc.loading.loaders import Batch, Regions, Request
 
 
 def open_source(request: Request) -> "SyntheticSource":

@@ -10,7 +10,8 @@ import torch
 
 from ilsvrc import views
 from ilsvrc.loading import placed
-from ilsvrc.loading.batches import Request, Source, chosen_of, source_of
+from ilsvrc.loading.batches import chosen_of
+from ilsvrc.loading.loaders import Request, Source, source_of
 from ilsvrc.loading.packed import Packed, open_packed
 
 BATCH_BYTES = 64 << 20  # of decoded views; about five batches are in memory at a time
