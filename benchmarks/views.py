@@ -3,7 +3,8 @@
 Ten crops are torchvision's Resize, TenCrop and ToTensor (float32, mirrors made and stored), and its FiveCrop in uint8
 (mirrors left to the device, as are ours); 144 crops are the same 72 windows cut with Pillow in uint8. Every variant
 reads the same files of the same photographs; first, the pixels of ours are compared with torchvision's on all of them.
-Rounds alternate between the variants and their medians are compared. The page cache is warm.
+Rounds alternate between the variants and their medians are compared. The page cache is warm. On a machine that others
+work on, the processors' milliseconds an image, of all threads and processes, say more than the clock's.
 """
 
 import argparse
@@ -16,9 +17,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import psutil
 import torch
 from PIL import Image
 from torch.utils.data import DataLoader, Subset
@@ -43,6 +45,11 @@ WINDOWS = {
     "144 crops": googlenet_144_crop.views(CROP_PX)[:72],
 }
 Round = Callable[[], int]  # does all images once and returns how many
+
+
+class Rates(NamedTuple):
+    images_per_second: float
+    cpu_ms_an_image: float
 
 
 def main() -> None:
@@ -209,28 +216,39 @@ def evaluation(beton: Path, count: int, workers: int, number_format: str) -> Rou
     return once
 
 
-def measure(variants: dict[str, Round], rounds: int) -> dict[str, list[float]]:
-    """Images a second of each round; a first, unmeasured one warms caches, workers and compilers."""
+def measure(variants: dict[str, Round], rounds: int) -> dict[str, list[Rates]]:
+    """Each round's rates; a first, unmeasured one warms caches, workers and compilers."""
     for once in variants.values():
         once()
-    found: dict[str, list[float]] = {name: [] for name in variants}
+    found: dict[str, list[Rates]] = {name: [] for name in variants}
     for _ in range(rounds):
         for name, once in variants.items():
-            started = time.perf_counter()
-            found[name].append(once() / (time.perf_counter() - started))
+            started, cpu = time.perf_counter(), cpu_seconds()
+            images = once()
+            seconds, cpu = time.perf_counter() - started, cpu_seconds() - cpu
+            found[name].append(Rates(images / seconds, 1e3 * cpu / images))
     return found
 
 
-def report(title: str, found: dict[str, list[float]], options: argparse.Namespace) -> None:
+def cpu_seconds() -> float:
+    """Of this process, its threads, and its children, those that have ended included."""
+    own = psutil.Process()
+    alive = [child.cpu_times() for child in own.children(recursive=True)]
+    return sum(own.cpu_times()[:4]) + sum(sum(times[:4]) for times in alive)
+
+
+def report(title: str, found: dict[str, list[Rates]], options: argparse.Namespace) -> None:
     print(f"{title}, {options.threads} threads or workers, {options.rounds} rounds, torch {torch.__version__},")
-    print(f"load average {os.getloadavg()[0]:.1f} of {os.cpu_count()} cores\n")
+    print(f"load average {os.getloadavg()[0]:.1f} of {os.cpu_count()} cores; in brackets ratios of processors' time\n")
     bases = [name for name in found if name.startswith("torchvision")]
-    print("| | images/s | slowest to fastest round |" + "".join(f" : {name} |" for name in bases))
-    print("|---|---|---|" + "---|" * len(bases))
-    for name, rates in found.items():
-        rate = statistics.median(rates)
-        ratios = "".join(f" {rate / statistics.median(found[base]):.2f} |" for base in bases)
-        print(f"| {name} | {rate:.1f} | {min(rates):.1f} to {max(rates):.1f} |{ratios}")
+    print("| | images/s | slowest to fastest round | CPU ms an image |" + "".join(f" : {name} |" for name in bases))
+    print("|---|---|---|---|" + "---|" * len(bases))
+    middle = {name: Rates(*(statistics.median(column) for column in zip(*all_of, strict=True)))
+              for name, all_of in found.items()}  # fmt: skip
+    for name, (rate, cpu) in middle.items():
+        span = f"{min(found[name]).images_per_second:.1f} to {max(found[name]).images_per_second:.1f}"
+        ratios = "".join(f" {rate / middle[base][0]:.2f} ({middle[base][1] / cpu:.2f}) |" for base in bases)
+        print(f"| {name} | {rate:.1f} | {span} | {cpu:.1f} |{ratios}")
     print(flush=True)
     if options.json:
         with options.json.open("a") as file:

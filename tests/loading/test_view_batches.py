@@ -138,10 +138,18 @@ def test_a_batch_holds_bounded_bytes_whatever_its_views(jpeg_beton, monkeypatch:
 
 
 def test_each_worker_has_an_image_even_where_their_views_are_many() -> None:
-    where = np.broadcast_to(np.array([0, 0, 0, 0, 0, 0, 4000, 4000]), (5, 3, 8))  # 144 MB an image
-    assert [len(places) for places in view_batches.cut(where, 2)] == [2, 2, 1]
-    small = np.broadcast_to(np.array([0, 0, 0, 0, 0, 0, 2, 2]), (600, 1, 8))
-    assert [len(places) for places in view_batches.cut(small, 2)] == [256, 256, 88]
+    sides = np.full(600, 2)
+    large = [View(4000, 4000), View(4001, 4000), View(4002, 4000)]  # 144 MB an image
+    assert [len(places) for places in view_batches.cut(large, sides[:5], sides[:5], 2)] == [2, 2, 1]
+    assert [len(places) for places in view_batches.cut([View(2, 2)], sides, sides, 2)] == [256, 256, 88]
+
+
+def test_images_of_one_size_follow_each_other_in_the_files_order() -> None:
+    widths, heights = np.array([5, 8, 4, 8, 5, 16]), np.array([4, 4, 5, 4, 4, 8])  # 16 x 8 becomes 8 x 4 too
+    (whole,) = view_batches.cut([View(4, None, region="rectangle")], widths, heights, 1)
+    assert whole.tolist() == [0, 4, 1, 3, 5, 2]
+    (crops,) = view_batches.cut([View(4, 4)], widths, heights, 1)
+    assert crops.tolist() == [0, 1, 2, 3, 4, 5]
 
 
 def test_offsets_leave_no_gap() -> None:

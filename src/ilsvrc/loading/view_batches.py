@@ -54,8 +54,7 @@ def open_views(
     """
     opened = open_packed(Path(beton))
     mine = chosen_of(opened, subset)[rank::world_size]
-    where = placed.windows(views, opened.widths[mine], opened.heights[mine])
-    batches = [mine[chosen] for chosen in cut(where, max(workers, 1))]
+    batches = [mine[chosen] for chosen in cut(views, opened.widths[mine], opened.heights[mine], max(workers, 1))]
     return ViewBatches(source_of(loader, Request(opened, None, workers)), opened, batches, tuple(views))
 
 
@@ -99,15 +98,18 @@ def by_size(content: torch.Tensor, windows: np.ndarray) -> list[Shown]:
     return found
 
 
-def cut(windows: np.ndarray, workers: int) -> list[np.ndarray]:
-    """Places `[n]` of the images of each batch, from windows `[N, V, 8]`.
+def cut(shown: Sequence[views.View], widths: np.ndarray, heights: np.ndarray, workers: int) -> list[np.ndarray]:
+    """Places `[n]` of the images of each batch, from the sizes `[N]` of all.
 
     A batch holds BATCH_BYTES of views at most, or an image for each worker, and images whose views have the same sizes
     come one after another, so that they can be passed together.
     """
-    sizes = windows[:, :, [placed.SHOWN_HEIGHT, placed.SHOWN_WIDTH]].reshape(len(windows), 2 * windows.shape[1])
-    order = np.lexsort(sizes.T[::-1])  # stable: in the file's order where all are alike
-    num_bytes, found, start, held = placed.image_bytes(windows)[order], [], 0, 0
+    distinct, which = np.unique(np.column_stack((widths, heights)), axis=0, return_inverse=True)
+    where = placed.windows(shown, distinct[:, 0], distinct[:, 1])
+    sizes = where[:, :, [placed.SHOWN_HEIGHT, placed.SHOWN_WIDTH]].reshape(len(where), 2 * len(shown))
+    kinds = np.unique(sizes, axis=0, return_inverse=True)[1].reshape(-1)
+    order = np.argsort(kinds[which.reshape(-1)], kind="stable")  # the file's order where all are alike
+    num_bytes, found, start, held = placed.image_bytes(where)[which.reshape(-1)][order], [], 0, 0
     for place, more in enumerate(num_bytes.tolist()):
         count = place - start
         if count == MOST_IMAGES or (count >= workers and held + more > BATCH_BYTES):
