@@ -10,7 +10,7 @@ from pictures import jpeg_bytes, photo
 from PIL import Image
 
 from ilsvrc import views
-from ilsvrc.loading import batches, ffcv_decoders, ffcv_loader
+from ilsvrc.loading import batches, ffcv_loader
 from ilsvrc.loading.batches import open_testing, open_training
 from ilsvrc.loading.geometry import Look
 
@@ -291,7 +291,7 @@ def test_an_error_in_ffcvs_thread_reaches_the_caller(jpeg_beton, monkeypatch):
     def fails(*arguments):
         raise RuntimeError("from the thread")
 
-    monkeypatch.setattr(ffcv_decoders, "show_all", fails)
+    monkeypatch.setattr(sys.modules[ffcv_loader.CropDecoder.__module__], "show_all", fails)
     with pytest.raises(RuntimeError, match="from the thread"):
         train("ffcv", jpeg_beton)
 
