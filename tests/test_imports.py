@@ -70,5 +70,6 @@ def test_architectures_know_torch_and_layers_only(file):
 
 
 @pytest.mark.parametrize("file", [f for f in FILES if f.startswith("protocols/")])
-def test_protocols_know_views_only(file):
-    assert {m for m in imported(file) if m.startswith("ilsvrc")} <= {"ilsvrc.views"}
+def test_protocols_know_views_and_each_other_only(file):
+    own = {m for m in imported(file) if m.startswith("ilsvrc")}
+    assert all(m == "ilsvrc.views" or m.startswith("ilsvrc.protocols") for m in own)

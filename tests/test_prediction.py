@@ -9,15 +9,21 @@ import torch
 from torch import nn
 
 from ilsvrc import prediction
-from ilsvrc.prediction import Predictor, average, plan, predict
-from ilsvrc.protocols import single_crop, ten_crop
+from ilsvrc.prediction import OtherSizes, Predictor, average, plan, predict
+from ilsvrc.protocols import single_crop, ten_crop, vgg_dense
 from ilsvrc.views import View
 
 NUM_CLASSES = 2
 
 
-class Batch(NamedTuple):
+class Shown(NamedTuple):
+    pixels: torch.Tensor
     images: torch.Tensor
+    views: torch.Tensor
+
+
+class Batch(NamedTuple):
+    shown: list[Shown]
     labels: torch.Tensor
     indices: torch.Tensor
 
@@ -27,7 +33,7 @@ class Batches(list):
 
 
 class LeftAndRight(nn.Module):
-    """Logits: ten times the mean of the left half, and of the right half. Counts the images that it sees."""
+    """Logits: ten times the mean of the left half, and of the right half. Notes how many pictures it sees at a time."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -51,8 +57,15 @@ def batches_of(num_views: int, px: int = 4) -> Batches:
         for n, i in enumerate(indices):
             for v in range(num_views):
                 images[n, v, :, : px // 2] = 10 * i + v
-        batches.append(Batch(images, torch.tensor(indices) % 2, torch.tensor(indices)))
+        shown = one_size(images)
+        batches.append(Batch([shown], torch.tensor(indices) % 2, torch.tensor(indices)))
     return batches
+
+
+def one_size(images: torch.Tensor) -> Shown:
+    """Images `[N, V, H, W, 3]` in all of their views."""
+    places = torch.cartesian_prod(torch.arange(images.shape[0]), torch.arange(images.shape[1]))
+    return Shown(images.flatten(0, 1), places.view(-1, 2)[:, 0], places.view(-1, 2)[:, 1])
 
 
 def test_protocols_share_one_decode_and_one_pass_a_distinct_view() -> None:
@@ -69,11 +82,9 @@ def test_a_view_named_twice_counts_twice() -> None:
     assert plan({"p": [view, view._replace(mirrored=True), view]}).members == {"p": [0, 1, 0]}
 
 
-def test_a_batch_holds_the_same_number_of_views_for_any_protocol() -> None:
-    assert plan({"p": single_crop.views(80)}).batch_size == 64
-    assert plan({"p": ten_crop.views(80)}).batch_size == 6
-    many = [View(256 + i, 224) for i in range(144)]
-    assert plan({"p": many}).batch_size == 1
+def test_views_that_depend_on_training_are_asked_with_its_sizes() -> None:
+    assert prediction.views_of(ten_crop, 224, (384, 384)) == ten_crop.views(224)
+    assert [view.short_side_px for view in prediction.views_of(vgg_dense, 224, (384, 384))] == [384, 384]
 
 
 def test_ten_crop_averages_probabilities_over_crops() -> None:
@@ -91,9 +102,9 @@ def test_an_unknown_average_is_named() -> None:
 
 def test_mirrored_views_are_mirrored_left_to_right() -> None:
     view = View(4, 4)
-    images = batches_of(1)[0].images  # images 3, 0, 4: 30, 0, 40 on the left
+    shown = batches_of(1)[0].shown  # images 3, 0, 4: 30, 0, 40 on the left
     views = [view, view._replace(mirrored=True)]
-    logits = Predictor(LeftAndRight(), normalize).logits(images, views, [view])
+    logits = Predictor(LeftAndRight(), normalize).logits(shown, 3, plan({"p": views}))
     assert logits.shape == (3, 2, 2)
     torch.testing.assert_close(logits[0], torch.tensor([[300.0, 0.0], [0.0, 300.0]]) / 255)
 
@@ -103,20 +114,66 @@ def test_predictions_stand_in_the_packed_files_order() -> None:
     one = SimpleNamespace(AVERAGE="logits", revision=1)
     two = SimpleNamespace(AVERAGE="logits", revision=1)
     steps = plan({"one": windows[:1], "two": windows})
-    predictor = Predictor(LeftAndRight(), normalize)
-    found, labels = predict(predictor, batches_of(2), steps, {"one": one, "two": two}, NUM_CLASSES)
-    assert labels.tolist() == [0, 1, 0, 1, 0]
+    rows = {name: np.zeros((5, NUM_CLASSES), np.float32) for name in ("one", "two")}
+    times_seen = predict(Predictor(LeftAndRight(), normalize), batches_of(2), steps, {"one": one, "two": two}, rows)
+    assert times_seen.tolist() == [1] * 5
     left = np.array([0, 10, 20, 30, 40])
-    np.testing.assert_allclose(found["one"][:, 0], 1 / (1 + np.exp(-10 * left / 255)), rtol=1e-6)
-    np.testing.assert_allclose(found["two"][:, 0], 1 / (1 + np.exp(-10 * (left + 0.5) / 255)), rtol=1e-6)
-    assert found["two"].dtype == np.float32
+    np.testing.assert_allclose(rows["one"][:, 0], 1 / (1 + np.exp(-10 * left / 255)), rtol=1e-6)
+    np.testing.assert_allclose(rows["two"][:, 0], 1 / (1 + np.exp(-10 * (left + 0.5) / 255)), rtol=1e-6)
 
 
 def test_no_forward_pass_is_larger_than_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prediction, "VIEWS_A_PASS", 4)
-    network = LeftAndRight()
-    Predictor(network, normalize).logits(batches_of(2)[0].images, [View(4, 4), View(5, 4)], [View(4, 4), View(5, 4)])
+    monkeypatch.setattr(prediction, "PIXELS_A_PASS", 4 * 16 + 15)
+    network, steps = LeftAndRight(), plan({"p": [View(4, 4), View(5, 4)]})
+    Predictor(network, normalize).logits(batches_of(2)[0].shown, 3, steps)
     assert network.seen == [4, 2]
+    monkeypatch.setattr(prediction, "PIXELS_A_PASS", 1)
+    Predictor(network, normalize).logits(batches_of(2)[0].shown, 3, steps)
+    assert network.seen[2:] == [1] * 6
+
+
+class Sums(nn.Module):
+    """Logits: the sum of red, and `number`; or score maps of them, with the sum in one of four places."""
+
+    def __init__(self, number: float, maps: bool = False) -> None:
+        super().__init__()
+        self.number, self.maps = number, maps
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        logits = torch.stack([images[:, 0].sum((1, 2)), torch.full((len(images),), self.number)], dim=1)
+        if not self.maps:
+            return logits
+        found = torch.zeros(len(images), NUM_CLASSES, 2, 2)
+        found[:, 0, 0, 1], found[:, 1] = logits[:, 0], self.number
+        return found
+
+
+def test_crops_and_whole_pictures_of_many_sizes_go_through_one_batch() -> None:
+    crop, larger, whole = View(4, 4), View(6, 6), View(4, None, region="rectangle")
+    mirrored = whole._replace(mirrored=True)
+    steps = plan({"crop": [crop], "larger": [larger], "dense": [whole, mirrored]})
+    ones = torch.ones(4, 6, 6, 3, dtype=torch.uint8)
+    shown = [
+        Shown(ones[:3, :4, :4], torch.tensor([0, 1, 1]), torch.tensor([0, 0, 2])),  # image 1 is a square
+        Shown(ones[:1, :4], torch.tensor([0]), torch.tensor([2])),
+        Shown(ones[:2], torch.tensor([0, 1]), torch.tensor([1, 1])),
+    ]
+    others = OtherSizes(4, lambda images: 10 * normalize(255 * images.float()), Sums(3, maps=True))
+    predictor = Predictor(Sums(2), lambda images: normalize(255 * images.float()), others=others)
+    logits = predictor.logits(shown, 2, steps)
+    assert [view.crop_px for view in steps.passes] == [4, 6, None, None]
+    # The crop, and what has its size: 16 pixels. Others: ten times the pixels, and of a map the mean of four places.
+    assert logits[0].tolist() == [[16, 2], [360, 2], [240 / 4, 3], [240 / 4, 3]]
+    assert logits[1].tolist() == [[16, 2], [360, 2], [16, 2], [16, 2]]
+
+
+def test_a_dense_protocol_takes_the_maps_mean_before_the_softmax() -> None:
+    steps = plan({"dense": [View(2, None, region="rectangle")]})
+    shown = [Shown(torch.full((1, 2, 3, 3), 1, dtype=torch.uint8), torch.tensor([0]), torch.tensor([0]))]
+    others = OtherSizes(2, lambda images: normalize(255 * images.float()), Sums(0, maps=True))
+    logits = Predictor(Sums(0), normalize, others=others).logits(shown, 1, steps)
+    # The sum, 6, in one place of four: 1.5; sigmoid(1.5). The mean of the places' softmax would be 0.624.
+    assert average(logits, vgg_dense.AVERAGE)[0, 0].item() == pytest.approx(0.81757448)
 
 
 @pytest.mark.parametrize("fault", ["twice", "never"])
@@ -126,6 +183,7 @@ def test_images_that_do_not_come_exactly_once_are_an_error(fault: str) -> None:
         batches[1].indices[0] = 2
     else:
         batches.pop()
-    steps = plan({"p": [View(4, 4)]})
+    steps, rows = plan({"p": [View(4, 4)]}), {"p": np.zeros((5, NUM_CLASSES), np.float32)}
+    times_seen = predict(Predictor(LeftAndRight(), normalize), batches, steps, {"p": single_crop}, rows)
     with pytest.raises(ValueError, match="exactly once"):
-        predict(Predictor(LeftAndRight(), normalize), batches, steps, {"p": single_crop}, NUM_CLASSES)
+        prediction.require_each_once(times_seen)

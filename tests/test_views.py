@@ -28,13 +28,13 @@ def test_the_short_side_is_exact_and_the_long_rounds_down(width: int, height: in
 def test_windows_of_the_whole_rectangle_reach_the_pictures_ends() -> None:
     # 500 x 375 becomes 341 x 256, so that the last 224 columns start at 117.
     view = View(256, 224, anchor=(2, 1), region="rectangle")
-    assert window(view, 500, 375) == Window(341, 256, left=117, top=16)
+    assert window(view, 500, 375) == Window(341, 256, 117, 16, 224, 224, 224, 224)
 
 
 def test_windows_of_the_central_square_stay_in_it() -> None:
     # The central 256 of 341 columns start at 42 (85 to spare, half rounded down): 42 + 256 - 224 = 74.
     view = View(256, 224, anchor=(2, 1), region="square")
-    assert window(view, 500, 375) == Window(341, 256, left=74, top=16)
+    assert window(view, 500, 375) == Window(341, 256, 74, 16, 224, 224, 224, 224)
 
 
 def test_the_centre_of_square_and_rectangle_agree_where_the_difference_is_even() -> None:

@@ -63,6 +63,13 @@ class Normalization(nn.Module):
         """What of it a trained network keeps beside its weights."""
         return {} if self.mean_image is None else {"mean_image": self.mean_image}
 
+    def of_any_size(self) -> "Normalization":
+        """The same for pictures that no window of the mean image lies under: its mean by channel in its place."""
+        if self.mean_image is None:
+            return self
+        mean = self.mean_image.mean(dim=(0, 1)).tolist()
+        return Normalization(mean, [1.0] * 3, "mean").to(self.offset)
+
 
 def central(mean_image: Tensor, height: int, width: int) -> Tensor:
     """The central `[height, width, 3]` of `[S, S, 3]`.

@@ -1,39 +1,69 @@
 """What a test protocol looks at: views of a picture, and where each lies in it. Whole numbers only.
 
-A view is a square window of a resized picture. Its geometry is the papers': resize so that the short side has
-`short_side_px`, then take the window by its anchor in the central square (AlexNet) or in the whole rectangle
-(ResNet). Offsets are rounded down, so that the centre of the central square is the centre of the rectangle
-wherever the two sides differ by an even number, as 256 and 224 do.
+A view is made in three steps, the papers': resize the picture so that its short side has `short_side_px`; take a
+`region` of it, the whole rectangle or a square; take the window of `crop_px` at `anchor` of the region, or the whole
+region as it is (dense), or the whole region resized once more to `crop_px`. Offsets are rounded down, so that the
+centre of the central square is the centre of the rectangle wherever short side and crop differ by an even number, as
+256 and 224 do.
 """
 
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
+
+Region = Literal["square", "rectangle", "first_square", "last_square"]
+PAPERS_CROP_PX, PAPERS_SQUARE_PX = 224, 256  # what the papers' sizes go with
+CORNERS_AND_CENTRE = ((0, 0), (2, 0), (0, 2), (2, 2), (1, 1))  # left or right, top or bottom; the centre last
 
 
 class View(NamedTuple):
-    """A square window of `crop_px` in the picture resized to `short_side_px`, mirrored or not.
+    """A part of the picture resized to `short_side_px`, mirrored or not.
 
-    `anchor` holds two numbers of 0 (left, top), 1 (centre), 2 (right, bottom).
+    `crop_px` is the side of the square that is shown; None shows the whole region at its own size. `anchor` places it:
+    two numbers of 0 (left, top) to `steps` (right, bottom), evenly apart. `region` is the central square of
+    `short_side_px` (AlexNet), the whole rectangle (ResNet), or the square at the picture's left or upper end, or at its
+    right or lower one (GoogLeNet). `squeezed` resizes the whole region to `crop_px`, whatever the anchor.
     """
 
     short_side_px: int
-    crop_px: int
+    crop_px: int | None
     anchor: tuple[int, int] = (1, 1)
-    region: Literal["square", "rectangle"] = "square"
+    region: Region = "square"
     mirrored: bool = False
+    steps: int = 2
+    squeezed: bool = False
+    interpolation: Literal["bilinear", "cubic"] = "bilinear"
 
 
 class Window(NamedTuple):
-    """A view's place: the resized picture's size, and the window's upper left corner in it, in pixels."""
+    """A view's place, in pixels.
+
+    The resized picture's size; the upper left corner in it, the size of what is taken there; and the size that this is
+    resized to, its own where it is shown as it is.
+    """
 
     width: int
     height: int
     left: int
     top: int
+    part_width: int
+    part_height: int
+    shown_width: int
+    shown_height: int
+
+
+def scaled(crop_px: int, papers_px: int) -> int:
+    """A size that a paper gives for crops of 224, in proportion for `crop_px`."""
+    return round(crop_px * papers_px / PAPERS_CROP_PX)
 
 
 def square_px(crop_px: int) -> int:
     """The short side that the papers resize to for a crop: 256 for 224, and in that proportion (80: 91)."""
-    return round(crop_px * 256 / 224)
+    return scaled(crop_px, PAPERS_SQUARE_PX)
+
+
+def with_mirrors(views: Sequence[View]) -> list[View]:
+    """`views`, then their mirrors in the same order."""
+    return [view._replace(mirrored=mirrored) for mirrored in (False, True) for view in views]
 
 
 def resized(width: int, height: int, short_side_px: int) -> tuple[int, int]:
@@ -45,14 +75,22 @@ def resized(width: int, height: int, short_side_px: int) -> tuple[int, int]:
 
 def window(view: View, width: int, height: int) -> Window:
     """Where `view` lies in a picture of `width` x `height` pixels."""
-    new_width, new_height = resized(width, height, view.short_side_px)
+    size = resized(width, height, view.short_side_px)
+    regions = [_region(side, view) for side in size]
+    if view.crop_px is None or view.squeezed:
+        (left, top), part = (start for start, _ in regions), [px for _, px in regions]
+        shown = part if view.crop_px is None else [view.crop_px] * 2
+        return Window(*size, left, top, part[0], part[1], shown[0], shown[1])
     left, top = (
-        _offset(side, view.short_side_px if view.region == "square" else side, view.crop_px, anchor)
-        for side, anchor in zip((new_width, new_height), view.anchor, strict=True)
+        start + (px - view.crop_px) * anchor // view.steps
+        for (start, px), anchor in zip(regions, view.anchor, strict=True)
     )
-    return Window(new_width, new_height, left, top)
+    return Window(*size, left, top, *[view.crop_px] * 4)
 
 
-def _offset(side_px: int, region_px: int, crop_px: int, anchor: int) -> int:
-    """Start of a window of `crop_px` at `anchor` of the central `region_px` of `side_px`."""
-    return (side_px - region_px) // 2 + (region_px - crop_px) * anchor // 2
+def _region(side_px: int, view: View) -> tuple[int, int]:
+    """Start and length of the view's region along a side of the resized picture."""
+    if view.region == "rectangle":
+        return 0, side_px
+    spare = side_px - view.short_side_px
+    return {"first_square": 0, "square": spare // 2, "last_square": spare}[view.region], view.short_side_px

@@ -235,7 +235,7 @@ def test_what_cannot_be_loaded_says_why(jpeg_beton, options: dict[str, object], 
 
 
 def test_views_of_several_sizes_are_no_batch(jpeg_beton):
-    with pytest.raises(ValueError, match=r"these have \[32, 40\]"):
+    with pytest.raises(ValueError, match=r"these have 32, 40"):
         open_testing("pillow", jpeg_beton, views=[views.View(37, 32), views.View(46, 40)], batch_size=4)
 
 
@@ -291,7 +291,7 @@ def test_an_error_in_ffcvs_thread_reaches_the_caller(jpeg_beton, monkeypatch):
     def fails(*arguments):
         raise RuntimeError("from the thread")
 
-    monkeypatch.setattr(ffcv_loader, "show_all", fails)
+    monkeypatch.setattr(sys.modules[ffcv_loader.CropDecoder.__module__], "show_all", fails)
     with pytest.raises(RuntimeError, match="from the thread"):
         train("ffcv", jpeg_beton)
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from ilsvrc import results, runs
+from ilsvrc import plugins, results, runs
 from ilsvrc.prediction import Predictor
 from ilsvrc.protocols import single_crop
 from ilsvrc.stages import _network, _runs, classify
@@ -65,7 +65,7 @@ def test_of_several_classes_all_above_a_fifth_are_listed(capsys: pytest.CaptureF
     assert capsys.readouterr().out.splitlines()[3:] == ["  no class above 20 %"]
 
 
-@pytest.mark.parametrize("protocol", ["single_crop", "ten_crop"])
+@pytest.mark.parametrize("protocol", plugins.names("protocols"))
 def test_json_holds_an_object_a_picture(protocol: str, capsys: pytest.CaptureFixture) -> None:
     run_classify("red.png", "red.png", "--json", "--protocol", protocol)
     (only,) = json.loads(capsys.readouterr().out)
@@ -79,9 +79,9 @@ def test_pictures_of_every_mode_are_shown_in_rgb(mode: str) -> None:
     picture = Image.new("I;16", (120, 100), 65535) if mode == "I;16" else picture.convert(mode)
     content = io.BytesIO()
     picture.save(content, "TIFF" if mode in ("CMYK", "I;16") else "PNG")
-    shown = classify.decoded(content.getvalue(), fake_results.FORM, single_crop.views(80))
-    assert shown.shape == (1, 80, 80, 3)
-    assert (shown == 255).all()
+    (shown,) = classify.decoded(content.getvalue(), fake_results.FORM, single_crop.views(80))
+    assert shown.pixels.shape == (1, 80, 80, 3)
+    assert (shown.pixels == 255).all()
 
 
 def test_pixels_are_those_of_a_packed_jpeg() -> None:
@@ -90,7 +90,8 @@ def test_pixels_are_those_of_a_packed_jpeg() -> None:
     content = io.BytesIO()
     picture.save(content, "JPEG", quality=90)
     form = runs.FormSpec(data="photographs")  # as it came
-    shown = classify.decoded(content.getvalue(), form, single_crop.views(80))[0]
+    (only,) = classify.decoded(content.getvalue(), form, single_crop.views(80))
+    shown = only.pixels[0].numpy()
     resized = Image.open(content).resize((91 * 260 // 200, 91), Image.Resampling.BILINEAR)  # 118 x 91
     assert (shown == np.asarray(resized.crop((18, 5, 98, 85)))).all()
 

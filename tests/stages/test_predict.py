@@ -5,7 +5,8 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,18 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from ilsvrc import plugins, results, runs
 from ilsvrc.card import Sample
-from ilsvrc.layers import Classifier
+from ilsvrc.layers import Classifier, FixedFlatten
 from ilsvrc.loading.writer import pack
+from ilsvrc.models.resnet_cifar import resnet_cifar
+from ilsvrc.pixels import Normalization
+from ilsvrc.prediction import views_of
 from ilsvrc.stages import pack as pack_stage
 from ilsvrc.stages import predict
+from ilsvrc.views import window
 
 BRIGHT_LEFT, BRIGHT_RIGHT = 0, 1
 PICTURES = {"a/left.png": BRIGHT_LEFT, "a/other_left.png": BRIGHT_LEFT, "b/right.png": BRIGHT_RIGHT}
@@ -201,3 +206,184 @@ def test_a_jobs_gpu_is_the_only_one_that_cuda_sees(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,3")
     assert predict.chosen_device(["3"]) == torch.device("cuda")
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "3"
+
+
+class Fixed(Classifier):
+    """Convolution, then linear layers that know one size."""
+
+    def __init__(self, num_classes: int, input_px: int) -> None:
+        super().__init__()
+        side = (input_px - 8) // 8 + 1
+        self.convolution = torch.nn.Conv2d(3, 4, 8, stride=8)
+        self.flatten = FixedFlatten(side, input_px)
+        self.classifier = torch.nn.Linear(4 * side**2, num_classes)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.classifier(self.flatten(self.convolution(images).relu()))
+
+
+class Pooled(Classifier):
+    """Convolution, the mean over all of the map, a linear layer."""
+
+    def __init__(self, num_classes: int, input_px: int) -> None:
+        super().__init__()
+        self.convolution = torch.nn.Conv2d(3, 4, 8, stride=8)
+        self.classifier = torch.nn.Linear(4, num_classes)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.classifier(self.convolution(images).relu().mean((2, 3)))
+
+
+SIZES = ((120, 96), (91, 130), (60, 75))
+
+
+def pictures() -> list[Image.Image]:
+    """Smooth pictures, one of them smaller than every crop."""
+    random = np.random.default_rng(0)
+    coarse = [Image.fromarray(random.integers(0, 256, (5, 5, 3), np.uint8)) for _ in SIZES]
+    return [one.resize(size, Image.Resampling.BICUBIC) for one, size in zip(coarse, SIZES, strict=True)]
+
+
+def trained(
+    make: Callable[..., Classifier], folder: Path, monkeypatch: pytest.MonkeyPatch, architecture: str = "vgg_a",
+    **recipe: Any,
+) -> runs.Run:  # fmt: skip
+    """A run of `make` with random weights, and its test split in `folder`."""
+    torch.manual_seed(0)
+    network = make(num_classes=3, input_px=80)
+    if hasattr(network, "classifier"):
+        network.classifier.weight.data *= 30  # far apart, so that an average of logits is none of probabilities
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(plugins, "architecture", lambda name: make)
+    samples, at = [], 0
+    with (folder / "archive").open("wb") as archive:
+        for number, one in enumerate(pictures()):
+            content = io.BytesIO()
+            one.save(content, "PNG")
+            size = archive.write(content.getvalue())
+            samples.append(Sample("val", str(number % 3), f"{number}.png", "archive", at, size))
+            at += size
+    form = runs.FormSpec(data="digits", encoding="raw")
+    packing = pack(samples, {"0": 0, "1": 1, "2": 2}, folder, form, folder / "val.beton", 1)
+    manifest = pack_stage.describe(form, "val", ["0", "1", "2"], packing, samples)
+    (folder / "val.manifest.json").write_text(json.dumps(manifest))
+    pack_stage._write_images(folder / "val.images.csv", packing, samples)
+    run = fake_results.run(architecture, swept=recipe)
+    weights = results.RUNS / run.name / "weights.safetensors"
+    weights.parent.mkdir(parents=True)
+    save_file(network.state_dict(), weights)
+    info = {
+        "key": runs.key8(run.spec), "spec": json.loads(runs.specification(run.spec)), "crop_px": 80,
+        "weights_sha256": results.file_sha256(weights), "mean": [100.0] * 3, "std": [50.0] * 3, "num_classes": 3,
+        "classes": ["0", "1", "2"],
+    }  # fmt: skip
+    (weights.parent / "weights.json").write_text(json.dumps(info))
+    return run
+
+
+def by_hand(run: runs.Run, make: type[Classifier], protocol: str, trained_px: tuple[int, int] | None) -> np.ndarray:
+    """A protocol's probabilities, a picture and a view at a time: Pillow, the network, the mean."""
+    network = make(num_classes=3, input_px=80)
+    network.load_state_dict(load_file(results.RUNS / run.name / "weights.safetensors"))
+    network.eval()
+    module, rows = plugins.load("protocols", protocol), []
+    for picture in pictures():
+        found = []
+        for view in views_of(module, 80, trained_px):
+            width, height, left, top, part_width, part_height, *shown = window(view, *picture.size)
+            kind = {"bilinear": Image.Resampling.BILINEAR, "cubic": Image.Resampling.BICUBIC}[view.interpolation]
+            part = picture.resize((width, height), kind).crop((left, top, left + part_width, top + part_height))
+            pixels = np.asarray(part.resize(tuple(shown), kind))
+            pixels = pixels[:, ::-1] if view.mirrored else pixels
+            images = (torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].float() - 100) / 50
+            found.append(slid(network, images) if view.crop_px is None else network(images)[0])
+        rows.append(torch.stack(found).softmax(dim=1).mean(dim=0).detach().numpy())
+    return np.stack(rows)
+
+
+def slid(network: Classifier, images: torch.Tensor) -> torch.Tensor:
+    """The mean of the scores of all crops that lie at steps of the network's stride."""
+    maps = network.convolution(images).relu()
+    crops = [maps[:, :, y : y + 10, x : x + 10] for y in range(maps.shape[2] - 9) for x in range(maps.shape[3] - 9)]
+    return torch.cat([network.classifier(crop.flatten(1)) for crop in crops]).mean(dim=0)
+
+
+EVERY = [name for name in plugins.names("protocols") if name not in ("single_crop_320", "whole")]
+
+
+def test_every_protocol_is_what_pillow_and_the_network_give_picture_by_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = trained(Fixed, tmp_path, monkeypatch, short_side_px=(90, 120))
+    expected = {protocol: by_hand(run, Fixed, protocol, (90, 120)) for protocol in EVERY}
+    for loader in ("pillow", "ffcv"):
+        predict.main(arguments(run, tmp_path, *EVERY, loader=loader))
+        for protocol in EVERY:
+            found = results.read_prediction(results.prediction_file(run.name, protocol))
+            assert found.labels.tolist() == [0, 1, 2]
+            np.testing.assert_allclose(found.probabilities, expected[protocol], atol=2e-5)
+
+
+def test_a_pooled_network_takes_larger_crops_unchanged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = trained(Pooled, tmp_path, monkeypatch)
+    predict.main(arguments(run, tmp_path, "single_crop_320", "whole", "ten_crop"))
+    for protocol in ("single_crop_320", "whole", "ten_crop"):
+        found = results.read_prediction(results.prediction_file(run.name, protocol))
+        np.testing.assert_allclose(found.probabilities, by_hand(run, Pooled, protocol, None), atol=2e-5)
+
+
+def test_a_protocol_added_later_gives_what_it_gives_beside_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = trained(Fixed, tmp_path, monkeypatch)
+    predict.main(arguments(run, tmp_path, "ten_crop", "vgg_dense"))
+    together = results.read_prediction(results.prediction_file(run.name, "ten_crop"))
+    predict.main(arguments(run, tmp_path, "ten_crop"))
+    alone = results.read_prediction(results.prediction_file(run.name, "ten_crop"))
+    np.testing.assert_allclose(alone.probabilities, together.probabilities, atol=1e-6)
+
+
+def test_a_fixed_network_says_why_it_takes_no_larger_crop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = trained(Fixed, tmp_path, monkeypatch)
+    with pytest.raises(
+        ValueError, match=r"vgg_a cannot be tested by single_crop_320: .*80 px only, not of 114 px; .*ten_crop"
+    ):
+        predict.main(arguments(run, tmp_path, "ten_crop", "single_crop_320"))
+    assert not results.prediction_file(run.name, "ten_crop").exists()
+
+
+def test_a_network_without_a_dense_form_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = trained(Pooled, tmp_path, monkeypatch)  # nothing in it says how it leaves its map
+    with pytest.raises(ValueError, match=r"vgg_a cannot be tested by vgg_dense: .*; protocols: .* ten_crop"):
+        predict.main(arguments(run, tmp_path, "vgg_dense"))
+
+
+def test_a_mean_images_mean_is_subtracted_from_what_it_does_not_cover() -> None:
+    image = torch.arange(12.0).view(2, 2, 3)
+    flat = Normalization([0.0] * 3, [1.0] * 3, "mean_image", image).of_any_size()
+    assert flat(torch.full((1, 3, 4, 3), 10, dtype=torch.uint8))[0, :, 2, 3].tolist() == [5.5, 4.5, 3.5]
+    plain = Normalization([1.0] * 3, [1.0] * 3, "mean")
+    assert plain.of_any_size() is plain
+
+
+def test_two_processes_write_what_one_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They see the network by its name."""
+    run = trained(partial(resnet_cifar, 20), tmp_path, monkeypatch, architecture="resnet20_cifar")
+    monkeypatch.undo()  # of the architectures' names
+    monkeypatch.chdir(tmp_path)
+    predict.main(arguments(run, tmp_path, "flip", "ten_crop"))
+    files = [results.prediction_file(run.name, protocol) for protocol in ("flip", "ten_crop")]
+    alone = [path.read_bytes() for path in files]
+    predict.main(arguments(run, tmp_path, "flip", "ten_crop", processes=2, threads=2))
+    assert [path.read_bytes() for path in files] == alone
+    assert sorted(path.name for path in files[0].parent.iterdir()) == ["flip.npz", "ten_crop.npz"]
+
+
+def test_what_goes_wrong_in_several_processes_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = trained(partial(resnet_cifar, 20), tmp_path, monkeypatch, architecture="resnet20_cifar")
+    save_file({"scale": torch.zeros(1)}, results.RUNS / run.name / "weights.safetensors")
+    with pytest.raises(
+        ValueError, match=r"^\S*weights\.safetensors is not the file that weights\.json describes[^\n]*$"
+    ):
+        predict.main(arguments(run, tmp_path, "flip", processes=2, threads=2))
+    assert not list(results.prediction_file(run.name, "flip").parent.iterdir())

@@ -26,11 +26,13 @@ for protocols, names in PREDICTION_GROUPS.items():
         threads: training_threads()
         resources:
             gpu=min(1, GPUS),
+            processes=0,
             precision="auto",
             loader="ffcv",
         shell:
             "exec python -m ilsvrc.stages.predict --run {wildcards.run:q}"
             " --weights {input.weights:q} --weights-info {input.weights_info:q}"
             " --val {input.val:q} --val-manifest {input.manifest:q} --images {input.images:q}"
-            " --output {output:q} --threads {threads} --gpus {resources.gpu}"
+            " --output {output:q} --processes {resources.processes}"
+            " --threads {threads} --gpus {resources.gpu}"
             " --precision {resources.precision} --loader {resources.loader} --log {log:q}"

@@ -1,63 +1,23 @@
 """Batches of a packed file, for training and for testing: one contract, three loaders.
 
 Training batches are a function of (seed, epoch, image, copy) alone: global batch k of an epoch is the same set of
-images at any number of processes, which take contiguous slices of it by rank. Testing shows every image exactly once.
+images at any number of processes, which take contiguous slices of it by rank. Testing shows every image exactly once:
+here in views of one size, in `view_batches.py` in views of any.
 """
 
-import importlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal
 
 import numpy as np
-import torch
 
 from ilsvrc import views
-from ilsvrc.loading import geometry, keyed, reading
+from ilsvrc.loading import geometry, keyed, placed, reading
+from ilsvrc.loading.loaders import Batch, Request, Source, source_of
 from ilsvrc.loading.packed import Packed, open_packed
 
-LOADERS = {"ffcv": "ffcv_loader", "pillow": "pillow_loader", "synthetic": "synthetic_loader"}
-
-
-class Batch(NamedTuple):
-    """Images and what they are. The tensors are the batch's own: nothing overwrites them.
-
-    `keyed.joined` indices and copies are what draws know a shown image by.
-    """
-
-    images: torch.Tensor  # uint8 [N, H, W, 3]; testing: [N, V, H, W, 3]
-    labels: torch.Tensor  # int64 [N]
-    indices: torch.Tensor  # int64 [N]: places in the packed file
-    copies: torch.Tensor | None = None  # int64 [N]: which of its showings in this epoch, from 0
-    windows: torch.Tensor | None = None  # int64 [N, 5], as in geometry.Regions; testing: [N, V, 5]
-
-
 Order = Literal["random", "quasi_random"]
-Regions = Callable[[np.ndarray], geometry.Regions]  # keys [N] of images and copies -> what to show of them
-
-
-@dataclass(frozen=True)
-class Request:
-    """What a loader is asked for: windows of `crop_px`, `num_views` of each image."""
-
-    packed: Packed
-    crop_px: int
-    num_views: int
-    batch_size: int  # of this process
-    workers: int
-    whole: bool = False  # decode whole images, so that any damage of them is found
-    padding: geometry.Padding = geometry.NO_PADDING
-
-
-class Source(Protocol):
-    """A loader: reads the images whose keys are `order` in batches, each shown as `regions` says."""
-
-    def __call__(self, order: np.ndarray, regions: Regions, windows: Sequence[np.ndarray] = ()) -> Iterator[Batch]:
-        """Batches of `[N, V, H, W, 3]` until `order` is used up; for `windows` see `reading.announced`."""
-
-    def close(self) -> None:
-        """Ends threads and processes."""
 
 
 def open_training(
@@ -94,7 +54,7 @@ def open_training(
     """
     look = look or geometry.Look(crop, crop_px, flip)
     packed = open_packed(Path(beton))
-    chosen = _chosen(packed, subset)
+    chosen = chosen_of(packed, subset)
     if not world_size <= batch_size <= len(chosen):
         raise ValueError(
             f"batch_size = {batch_size} must lie between the number of processes ({world_size}) and the number of"
@@ -105,10 +65,10 @@ def open_training(
             f"batch_size = {batch_size} is not a multiple of repeats = {repeats} (training: in params.yaml)"
         )
     share = slice(rank * batch_size // world_size, (rank + 1) * batch_size // world_size)
-    request = Request(packed, look.crop_px, 1, share.stop - share.start, workers, padding=look.outside)
+    request = Request(packed, look.crop_px, workers, look.outside)
     return TrainingBatches(
-        _source(loader, request), packed, chosen, batch_size, share, seed, look, order, repeats, side_in,
-        lambda crop_px: _source(loader, replace(request, crop_px=crop_px)),
+        source_of(loader, request), packed, chosen, batch_size, share, seed, look, order, repeats, side_in,
+        lambda crop_px: source_of(loader, replace(request, crop_px=crop_px)),
     )  # fmt: skip
 
 
@@ -132,12 +92,13 @@ def open_testing(
         ValueError: the file is damaged, the loader is not there, or the views differ in `crop_px`.
     """
     sides = {view.crop_px for view in views}
-    if len(sides) != 1:
-        raise ValueError(f"views of one crop_px make a batch; these have {sorted(sides) or 'none'}")
+    if len(sides) != 1 or None in sides:
+        listed = ", ".join(sorted(map(str, sides))) or "none"
+        raise ValueError(f"views of one crop_px make a batch; these have {listed} (open_views takes any)")
     packed = open_packed(Path(beton))
-    mine = _chosen(packed, subset)[rank::world_size]
-    request = Request(packed, sides.pop(), len(views), min(batch_size, max(1, len(mine))), workers, whole=True)
-    return TestingBatches(_source(loader, request), packed, mine, request.batch_size, tuple(views))
+    mine = chosen_of(packed, subset)[rank::world_size]
+    source = source_of(loader, Request(packed, None, workers))
+    return TestingBatches(source, packed, mine, min(batch_size, max(1, len(mine))), tuple(views))
 
 
 @dataclass
@@ -169,10 +130,9 @@ class TrainingBatches:
     def epoch(self, epoch: int, start_step: int = 0) -> Iterator[Batch]:
         """This process's batches `[N, H, W, 3]` of an epoch, from `start_step` on."""
         look, windows = self._look_in(epoch), self._windows(epoch)
-        mine = self._mine(np.concatenate(windows))[start_step:].reshape(-1)
-        ahead = self._my_windows(windows, mine) if self.order == "quasi_random" else ()
-        batches = self.source(mine, lambda keys: self._regions(look, epoch, keys), ahead)
-        return (_of_one_view(batch) for batch in batches)
+        mine = self._mine(np.concatenate(windows))[start_step:]
+        ahead = self._my_windows(windows, mine.reshape(-1)) if self.order == "quasi_random" else ()
+        return self.source(list(mine), lambda keys: self._regions(look, epoch, keys), ahead)
 
     def close(self) -> None:
         """Ends threads and processes."""
@@ -238,29 +198,25 @@ class TestingBatches:
 
     def __iter__(self) -> Iterator[Batch]:
         """Batches `[N, V, H, W, 3]`."""
-        return self.source(self.mine, self._regions)
+        batches = [self.mine[start : start + self.batch_size] for start in range(0, len(self.mine), self.batch_size)]
+        side, num_views = self.views[0].crop_px, len(self.views)
+        for batch in self.source(batches, self._place):
+            yield batch._replace(images=batch.images.view(len(batch.labels), num_views, side, side, 3))
 
     def close(self) -> None:
         """Ends threads and processes."""
         self.source.close()
 
-    def _regions(self, indices: np.ndarray) -> geometry.Regions:
-        return geometry.testing(self.views, self.packed.widths[indices], self.packed.heights[indices])
+    def _place(self, indices: np.ndarray) -> placed.Placed:
+        return placed.place(self.views, self.packed.widths[indices], self.packed.heights[indices])
 
 
-def _of_one_view(batch: Batch) -> Batch:
-    windows = None if batch.windows is None else batch.windows[:, 0]
-    return batch._replace(images=batch.images[:, 0], windows=windows)
+def chosen_of(packed: Packed, subset: np.ndarray | None) -> np.ndarray:
+    """`subset`, or all places of a packed file.
 
-
-def _source(loader: str, request: Request) -> Source:
-    if loader not in LOADERS:
-        raise ValueError(f"there is no loader {loader!r}, only {', '.join(LOADERS)}; the profile's resources name it")
-    source: Source = importlib.import_module(f"ilsvrc.loading.{LOADERS[loader]}").open_source(request)
-    return source
-
-
-def _chosen(packed: Packed, subset: np.ndarray | None) -> np.ndarray:
+    Raises:
+        ValueError: `subset` names an image twice, or one that is not there.
+    """
     everything = np.arange(packed.num_images, dtype=np.int64)
     if subset is None:
         return everything

@@ -5,7 +5,6 @@ and whose crops are keyed, the order of an epoch, errors that reach the caller (
 iterators that end.
 """
 
-import mmap
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from queue import Empty, Full
@@ -14,8 +13,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from ilsvrc.loading import geometry, keyed, layout
-from ilsvrc.loading.batches import Batch, Regions, Request
+from ilsvrc.loading import keyed, layout
+from ilsvrc.loading.loaders import Batch, Regions, Request
 from ilsvrc.loading.packed import Packed
 from ilsvrc.loading.reading import announced
 
@@ -30,7 +29,7 @@ try:
     from ffcv.reader import Reader
 
     from ilsvrc.loading.compiled import num_threads
-    from ilsvrc.loading.decode import show_all
+    from ilsvrc.loading.ffcv_decoders import CropDecoder, ViewsDecoder
 except (ImportError, OSError, AttributeError) as error:
     raise ValueError(
         f"loader ffcv cannot be used: {error}. Build FFCV with `make setup`, or read the same files without it:"
@@ -52,12 +51,12 @@ class FfcvSource:
     """One FFCV Loader; one iterator at a time, the next one ends the one before."""
 
     def __init__(self, request: Request) -> None:
-        self.decoder = _ViewsDecoder(request)
+        self.decoder = CropDecoder(request) if request.crop_px else ViewsDecoder(request)
         self.running: _Iterator | None = None
         with _stock_side_effects_undone():
             self.loader = ffcv.Loader(
                 str(request.packed.path),
-                batch_size=request.batch_size,
+                batch_size=1,  # batches are ours, and so is their memory
                 num_workers=num_threads(request.workers),
                 drop_last=False,
                 batches_ahead=BATCHES_AHEAD,
@@ -68,11 +67,13 @@ class FfcvSource:
                 },
             )
 
-    def __call__(self, order: np.ndarray, regions: Regions, windows: Sequence[np.ndarray] = ()) -> Iterator[Batch]:
-        """Batches `[N, V, H, W, 3]`."""
+    def __call__(
+        self, batches: Sequence[np.ndarray], regions: Regions, windows: Sequence[np.ndarray] = ()
+    ) -> Iterator[Batch]:
+        """Batches `[N, H, W, 3]`, or bytes of views."""
         self.close()
         self.decoder.regions, self.decoder.forgets = regions, bool(windows)
-        self.running = running = _Iterator(self.loader, order, self.decoder.request.packed, windows)
+        self.running = running = _Iterator(self.loader, batches, self.decoder.request.packed, windows)
         return _batches(running)
 
     def _columns(self) -> dict[str, Column]:
@@ -82,7 +83,7 @@ class FfcvSource:
             "label": lambda keys: labels[keyed.parted(keys)[0]],
             "indices": lambda keys: keyed.parted(keys)[0],
             "copies": lambda keys: keyed.parted(keys)[1],
-            "windows": lambda keys: self.decoder.regions_of(keys).windows,
+            "windows": self.decoder.windows_of,
         }
 
     def close(self) -> None:
@@ -105,20 +106,21 @@ class _Iterator(EpochIterator):
 
     failure: BaseException | None = None
 
-    def __init__(self, loader: ffcv.Loader, order: np.ndarray, packed: Packed, windows: Sequence[np.ndarray]) -> None:
-        self.packed, self.windows = packed, windows
-        super().__init__(loader, order)  # starts the thread
+    def __init__(
+        self, loader: ffcv.Loader, batches: Sequence[np.ndarray], packed: Packed, windows: Sequence[np.ndarray]
+    ) -> None:
+        self.batches, self.packed, self.windows = batches, packed, windows
+        super().__init__(loader, [])  # starts the thread
 
     def run(self) -> None:
         """Works ahead until the order is used up, an error, or close()."""
         try:
             numba.set_num_threads(self.loader.num_workers)
             numba.set_parallel_chunksize(1)  # images differ in size: whoever is free takes the next
-            batches = list(self.iter_ixes)
-            images = [keyed.parted(keys)[0] for keys in batches]
+            images = [keyed.parted(keys)[0] for keys in self.batches]
             for step, _ in enumerate(announced(self.packed, images, self.windows)):
                 slot = step % (self.loader.batches_ahead + 2)
-                if not self._hand_over((slot, self.run_pipeline(step, batches[step], slot, None))):
+                if not self._hand_over((slot, self.run_pipeline(step, self.batches[step], slot, None))):
                     return
         except BaseException as error:  # goes to the caller's thread
             self.failure = error
@@ -156,57 +158,6 @@ class _Iterator(EpochIterator):
         return False
 
 
-def _unmap(content: np.ndarray) -> None:
-    """Lets the kernel take back the pages of a file that is larger than memory: it keeps those that are mapped."""
-    mapped = getattr(content, "_mmap", None)
-    if mapped is not None:
-        mapped.madvise(mmap.MADV_DONTNEED)
-
-
-class _ViewsDecoder(Operation):
-    """Decodes once and shows V windows, into memory that belongs to the batch."""
-
-    def __init__(self, request: Request) -> None:
-        super().__init__()
-        self.request = request
-        self.regions: Regions | None = None
-        self.forgets = False
-        self.pinned = torch.cuda.is_available()
-        self.shown: tuple[np.ndarray | None, geometry.Regions | None] = (None, None)  # of the last keys
-
-    def regions_of(self, keys: np.ndarray) -> geometry.Regions:
-        """What is shown of a batch's images, made once for all columns."""
-        if keys is not self.shown[0]:
-            self.shown = keys, self.regions(keys)
-        return self.shown[1]
-
-    def declare_state_and_memory(self, previous_state: Any) -> tuple[Any, None]:
-        """No slots of FFCV's: a batch must not be overwritten while someone holds it."""
-        return previous_state, None
-
-    def generate_code(self) -> Any:
-        """What FFCV's thread calls with (indices, memory, metadata, storage state)."""
-        return self.decode
-
-    def decode(self, keys: np.ndarray, memory: None, metadata: np.ndarray, state: tuple[Any, ...]) -> torch.Tensor:
-        """Images uint8 `[N, V, H, W, 3]`.
-
-        Raises:
-            ValueError: an image is damaged.
-        """
-        request, packed, (indices, _) = self.request, self.request.packed, keyed.parted(keys)
-        shape = (len(indices), request.num_views, request.crop_px, request.crop_px, 3)
-        shown = torch.empty(shape, dtype=torch.uint8, pin_memory=self.pinned)
-        columns = [c[indices] for c in (packed.modes, packed.widths, packed.heights, packed.offsets, packed.sizes)]
-        regions, content = self.regions_of(keys), state[0].view(np.ndarray)
-        status = show_all(content, *columns, *regions, shown.numpy(), request.whole, request.padding)
-        if self.forgets:
-            _unmap(state[0])
-        if status.any():
-            _refuse_damaged(request, indices[status != 0])
-        return shown
-
-
 class _Column(Operation):
     """Numbers made from a batch's keys."""
 
@@ -221,14 +172,6 @@ class _Column(Operation):
     def generate_code(self) -> Any:
         """What FFCV's thread calls with (indices, memory, metadata, storage state)."""
         return lambda keys, *_: torch.from_numpy(self.made(keys))
-
-
-def _refuse_damaged(request: Request, indices: np.ndarray) -> None:
-    named = ", ".join(map(str, indices[:10]))
-    raise ValueError(
-        f"{request.packed.path}: image {named} is damaged (libjpeg-turbo);"
-        " remove the file and run again to pack it anew"
-    )
 
 
 def _read_no_table(reader: Reader) -> None:

@@ -5,9 +5,8 @@ window of `crop_px` at `left`, `top` and mirrors it where `mirrored` is 1. A win
 the look has padding.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -138,18 +137,6 @@ def _filters(look: Look, at: At) -> np.ndarray:
         return np.full(len(at[2]), CUBIC)
     kinds = np.full(len(at[2]), 4 if look.interpolation == "random" else 1)
     return keyed.below(*at, FILTER, kinds)
-
-
-def testing(shown: Sequence[views.View], widths: np.ndarray, heights: np.ndarray) -> Regions:
-    """The views' windows in each image."""
-    rows = [_windows(tuple(shown), int(w), int(h)) for w, h in zip(widths, heights, strict=True)]
-    filters = np.full(len(widths), BILINEAR)
-    return Regions(_whole(widths, heights).astype(np.int64), np.array(rows, np.int64), filters)
-
-
-@lru_cache(maxsize=4096)
-def _windows(shown: tuple[views.View, ...], width: int, height: int) -> tuple[tuple[int, ...], ...]:
-    return tuple((*views.window(view, width, height), int(view.mirrored)) for view in shown)
 
 
 def _whole(widths: np.ndarray, heights: np.ndarray) -> np.ndarray:

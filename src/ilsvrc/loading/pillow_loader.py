@@ -1,8 +1,9 @@
 """The packed file read by torch's DataLoader with Pillow: the reference, and the way out where FFCV is missing."""
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,9 +11,10 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
 from ilsvrc.loading import keyed, layout
-from ilsvrc.loading.batches import Batch, Regions, Request
 from ilsvrc.loading.geometry import BILINEAR, NO_PADDING, Padding
+from ilsvrc.loading.loaders import Batch, Regions, Request
 from ilsvrc.loading.packed import Packed
+from ilsvrc.loading.placed import Placed
 
 FILTERS = (  # as `geometry` numbers them
     Image.Resampling.BILINEAR,
@@ -33,12 +35,13 @@ class PillowSource:
     def __init__(self, request: Request) -> None:
         self.request = request
 
-    def __call__(self, order: np.ndarray, regions: Regions, windows: Sequence[np.ndarray] = ()) -> Iterator[Batch]:
-        """Batches `[N, V, H, W, 3]`."""
+    def __call__(
+        self, batches: Sequence[np.ndarray], regions: Regions, windows: Sequence[np.ndarray] = ()
+    ) -> Iterator[Batch]:
+        """Batches `[N, H, W, 3]`, or bytes of views."""
         request = self.request
-        batches = [order[i : i + request.batch_size] for i in range(0, len(order), request.batch_size)]
         loader = DataLoader(
-            _Batches(request, regions, batches),
+            (_Crops if request.crop_px else _Views)(request, regions, batches),
             batch_size=None,
             num_workers=request.workers if request.workers > 1 else 0,
             pin_memory=torch.cuda.is_available(),
@@ -66,7 +69,7 @@ def _batches(iterator: Iterator[tuple[torch.Tensor, ...]]) -> Iterator[Batch]:
 class _Batches(Dataset[tuple[torch.Tensor, ...]]):
     request: Request
     regions: Regions
-    batches: list[np.ndarray]
+    batches: Sequence[np.ndarray]
 
     def __len__(self) -> int:
         return len(self.batches)
@@ -74,14 +77,29 @@ class _Batches(Dataset[tuple[torch.Tensor, ...]]):
     def __getitem__(self, step: int) -> tuple[torch.Tensor, ...]:
         keys = self.batches[step]
         indices, copies = keyed.parted(keys)
-        packed, crop_px, padding = self.request.packed, self.request.crop_px, self.request.padding
-        regions, content = self.regions(keys), packed.mapped()
-        images = [
-            show(decode(packed, content, index), box, windows, crop_px, kind, padding)
-            for index, box, windows, kind in zip(indices, *regions, strict=True)
+        packed, regions = self.request.packed, self.regions(keys)
+        content = packed.mapped()
+        images, windows = self.shown((decode(packed, content, index) for index in indices), regions)
+        return tuple(torch.from_numpy(array) for array in (images, packed.labels[indices], indices, copies, windows))
+
+    def shown(self, pictures: Iterable[Image.Image], regions: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Pixels, and where they lie."""
+        raise NotImplementedError
+
+
+class _Crops(_Batches):
+    def shown(self, pictures: Iterable[Image.Image], regions: Any) -> tuple[np.ndarray, np.ndarray]:
+        crop_px, padding = self.request.crop_px, self.request.padding
+        crops = [
+            show(picture, box, windows, crop_px, kind, padding)[0]
+            for picture, box, windows, kind in zip(pictures, *regions, strict=True)
         ]
-        arrays = (np.stack(images), packed.labels[indices], indices, copies, regions.windows)
-        return tuple(torch.from_numpy(array) for array in arrays)
+        return np.stack(crops), regions.windows[:, 0]
+
+
+class _Views(_Batches):
+    def shown(self, pictures: Iterable[Image.Image], regions: Any) -> tuple[np.ndarray, np.ndarray]:
+        return memory_of(pictures, regions), regions.windows
 
 
 def decode(packed: Packed, content: np.ndarray, index: int) -> Image.Image:
@@ -119,6 +137,25 @@ def show(
         window = _window(resized[size], x, y, crop_px, padding)
         view[:] = window[:, ::-1] if mirrored else window
     return shown
+
+
+def memory_of(pictures: Iterable[Image.Image], where: Placed) -> np.ndarray:
+    """The views of a batch's pictures, uint8 `[bytes]`."""
+    content = np.empty(where.num_bytes, np.uint8)
+    for picture, windows, offsets in zip(pictures, where.windows, where.offsets, strict=True):
+        for view, start in zip(show_views(picture, windows, where.filters), offsets.tolist(), strict=True):
+            content[start : start + view.size] = view.reshape(-1)
+    return content
+
+
+def show_views(picture: Image.Image, windows: np.ndarray, filters: np.ndarray) -> Iterator[np.ndarray]:
+    """Views `[H, W, 3]` of a picture, each of its own size: `windows` `[V, 8]` and `filters` `[V]` of `placed`."""
+    resized: dict[tuple[int, int, int], Image.Image] = {}
+    for (width, height, left, top, *sizes), kind in zip(windows.tolist(), filters.tolist(), strict=True):
+        if (width, height, kind) not in resized:
+            resized[width, height, kind] = picture.resize((width, height), FILTERS[kind])
+        part = resized[width, height, kind].crop((left, top, left + sizes[0], top + sizes[1]))
+        yield np.asarray(part.resize((sizes[2], sizes[3]), FILTERS[kind]))
 
 
 def _window(resized: np.ndarray, left: int, top: int, crop_px: int, padding: Padding) -> np.ndarray:

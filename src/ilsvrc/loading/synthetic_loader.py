@@ -1,16 +1,17 @@
 """Noise instead of images: the upper bound that a benchmark of a network compares its loader with."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 
 from ilsvrc.loading import keyed
-from ilsvrc.loading.batches import Batch, Regions, Request
+from ilsvrc.loading.loaders import Batch, Regions, Request
 
 
 def open_source(request: Request) -> "SyntheticSource":
-    """One random batch, handed out at every step; all else is the file's."""
+    """Random bytes, handed out at every step; all else is the file's."""
     return SyntheticSource(request)
 
 
@@ -18,17 +19,29 @@ class SyntheticSource:
     """The same pixels at every step."""
 
     def __init__(self, request: Request) -> None:
-        shape = (request.batch_size, request.num_views, request.crop_px, request.crop_px, 3)
         self.request = request
-        self.images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, shape, np.uint8))
+        self.noise = torch.empty(0, dtype=torch.uint8)
 
-    def __call__(self, order: np.ndarray, regions: Regions, windows: Sequence[np.ndarray] = ()) -> Iterator[Batch]:
-        """Batches of noise `[N, V, H, W, 3]`."""
-        for start in range(0, len(order), self.request.batch_size):
-            keys = order[start : start + self.request.batch_size]
+    def __call__(
+        self, batches: Sequence[np.ndarray], regions: Regions, windows: Sequence[np.ndarray] = ()
+    ) -> Iterator[Batch]:
+        """Batches of noise `[N, H, W, 3]`, or bytes of views."""
+        for keys in batches:
             indices, copies = keyed.parted(keys)
-            columns = (self.request.packed.labels[indices], indices, copies, regions(keys).windows)
-            yield Batch(self.images[: len(keys)], *map(torch.from_numpy, columns))
+            images, where = self._shown(len(keys), regions(keys))
+            columns = (self.request.packed.labels[indices], indices, copies, where)
+            yield Batch(images, *map(torch.from_numpy, columns))
+
+    def _shown(self, num_images: int, regions: Any) -> tuple[torch.Tensor, np.ndarray]:
+        side = self.request.crop_px
+        if side is None:
+            return self._bytes(regions.num_bytes), regions.windows
+        return self._bytes(num_images * side * side * 3).view(num_images, side, side, 3), regions.windows[:, 0]
+
+    def _bytes(self, count: int) -> torch.Tensor:
+        if len(self.noise) < count:
+            self.noise = torch.from_numpy(np.random.default_rng(0).integers(0, 256, count, np.uint8))
+        return self.noise[:count]
 
     def close(self) -> None:
         """Nothing runs."""

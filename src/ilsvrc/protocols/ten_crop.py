@@ -5,16 +5,12 @@ horizontal reflections", the softmax averaged over the ten. The square is the pi
 (section 2) for a crop of 224, and in that proportion for others.
 """
 
-from ilsvrc.views import View, square_px
+from ilsvrc.views import CORNERS_AND_CENTRE, View, square_px, with_mirrors
 
 revision = 1
 AVERAGE = "probabilities"
 
-ANCHORS = ((0, 0), (2, 0), (0, 2), (2, 2), (1, 1))  # left or right, top or bottom; the centre last
-
 
 def views(crop_px: int) -> list[View]:
     """Five windows of `crop_px`, then their mirrors in the same order."""
-    return [
-        View(square_px(crop_px), crop_px, anchor, mirrored=mirrored) for mirrored in (False, True) for anchor in ANCHORS
-    ]
+    return with_mirrors([View(square_px(crop_px), crop_px, anchor) for anchor in CORNERS_AND_CENTRE])

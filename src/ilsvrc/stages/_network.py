@@ -1,5 +1,6 @@
 """A trained network, ready to predict: what `predict`, `classify` and a teacher's pupils share."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import safetensors.torch
@@ -8,25 +9,32 @@ import torch
 from ilsvrc import plugins, results, runs
 from ilsvrc.layers import Classifier
 from ilsvrc.pixels import Normalization
-from ilsvrc.prediction import Predictor
+from ilsvrc.prediction import OtherSizes, Predictor
+from ilsvrc.stages import _protocols
 from ilsvrc.training import precision
+from ilsvrc.views import View
 from ilsvrc.whitening import Whitening
 
 NORMALIZATION = "normalization."  # begins the names of what it keeps among the weights
 
 
-def predictor(weights: results.Info, path: Path, device: torch.device, number_format: str) -> Predictor:
+def predictor(
+    weights: results.Info, path: Path, device: torch.device, number_format: str, views: Mapping[str, Sequence[View]]
+) -> Predictor:
     """The network that weights.json (`weights`) describes, with the weights at `path`, on `device`.
 
+    `views` are what it will be shown, by protocol.
+
     Raises:
-        ValueError: the file at `path` is not the one that weights.json describes.
+        ValueError: the file at `path` is not the one that weights.json describes, or the network takes no such views.
     """
     network, normalize = trained(weights, path)
     dtype = precision.weights_dtype(number_format)
-    made = Predictor(
-        network.to(device, dtype), normalize.to(device, dtype), device, precision.autocast(number_format, device)
-    )
+    network, normalize = network.to(device, dtype), normalize.to(device, dtype)
+    others = OtherSizes(weights["crop_px"], normalize.of_any_size(), _protocols.dense_form(network, weights, views))
+    made = Predictor(network, normalize, device, precision.autocast(number_format, device), others)
     made.several = has_several(weights)
+    _protocols.require_sizes(made, weights, views)
     return made
 
 

@@ -16,9 +16,9 @@ import torch
 from PIL import Image
 
 from ilsvrc import multilabel, plugins, prediction, results, runs
-from ilsvrc.loading import encode, geometry, layout, pillow_loader
+from ilsvrc.loading import encode, layout, pillow_loader, placed, view_batches
 from ilsvrc.prediction import Predictor
-from ilsvrc.stages import _network, _stage
+from ilsvrc.stages import _network, _protocols, _stage
 from ilsvrc.stages._runs import find_run
 from ilsvrc.views import View
 
@@ -31,7 +31,10 @@ def main(given: argparse.Namespace) -> None:
     folder = results.RUNS / run
     weights = results.read_json(folder / "weights.json")
     results.check_key(run, weights, folder / "weights.json")
-    predictor = _network.predictor(weights, folder / "weights.safetensors", torch.device("cpu"), "float32")
+    predictor = _network.predictor(
+        weights, folder / "weights.safetensors", torch.device("cpu"), "float32",
+        _protocols.views(weights, [given.protocol]),
+    )  # fmt: skip
     found, broken = {}, []
     for path in given.pictures:
         try:
@@ -50,9 +53,9 @@ def guesses(predictor: Predictor, weights: results.Info, path: Path, protocol_na
     Where a picture may have several: all that are above `multilabel.THRESHOLD`.
     """
     protocol = plugins.load("protocols", protocol_name)
-    steps = prediction.plan({protocol_name: protocol.views(weights["crop_px"])})
+    steps = prediction.plan(_protocols.views(weights, [protocol_name]))
     shown = decoded(path.read_bytes(), runs.FormSpec(**weights["spec"]["form"]), steps.windows)
-    logits = predictor.logits(torch.from_numpy(shown)[None], steps.passes, steps.windows)
+    logits = predictor.logits(shown, 1, steps)
     views = logits[:, steps.members[protocol_name]]
     probabilities = prediction.average(views, protocol.AVERAGE, predictor.several)[0].cpu().numpy()
     most = int((probabilities > multilabel.THRESHOLD).sum()) if predictor.several else NUM_GUESSES
@@ -60,15 +63,15 @@ def guesses(predictor: Predictor, weights: results.Info, path: Path, protocol_na
     return [(weights["classes"][place], float(probabilities[place])) for place in best]
 
 
-def decoded(content: bytes, form: runs.FormSpec, windows: Sequence[View]) -> np.ndarray:
-    """Windows uint8 `[V, H, W, 3]` of an encoded picture, by way of the form that test images are packed in."""
+def decoded(content: bytes, form: runs.FormSpec, windows: Sequence[View]) -> list[view_batches.Shown]:
+    """Windows of an encoded picture by size, by way of the form that test images are packed in."""
     stored = encode.store(content, form)
     if stored.mode == layout.RAW:
         picture = Image.frombytes("RGB", (stored.width, stored.height), stored.payload)
     else:
         picture = Image.open(io.BytesIO(stored.payload)).convert("RGB")
-    regions = geometry.testing(windows, np.array([stored.width]), np.array([stored.height]))
-    return pillow_loader.show(picture, regions.boxes[0], regions.windows[0], windows[0].crop_px)
+    where = placed.place(windows, np.array([stored.width]), np.array([stored.height]))
+    return view_batches.by_size(torch.from_numpy(pillow_loader.memory_of([picture], where)), where.windows)
 
 
 def as_text(run: str, protocol: str, found: Mapping[str, Sequence[tuple[str, float]]]) -> str:

@@ -1,6 +1,7 @@
 """Class probabilities of every test image, for any number of protocols at once: one decode, no view passed twice.
 
-A protocol's name is its output's: `results/predictions/<run>/ten_crop.npz` is made by protocols/ten_crop.py.
+A protocol's name is its output's: `results/predictions/<run>/ten_crop.npz` is made by protocols/ten_crop.py. Several
+processes share the images; this one starts them then, and writes what they found.
 """
 
 import argparse
@@ -15,35 +16,43 @@ import numpy as np
 import torch
 
 from ilsvrc import hardware, multilabel, plugins, prediction, results, runs
-from ilsvrc.loading import batches
-from ilsvrc.prediction import Predictor
+from ilsvrc.loading import packed, view_batches
 from ilsvrc.results import Info
-from ilsvrc.stages import _network, _stage
+from ilsvrc.stages import _network, _protocols, _shares, _stage
 from ilsvrc.training import precision
+from ilsvrc.training.distributed import World
 
 
 def main(given: argparse.Namespace) -> None:
     """Writes one file of predictions for each `--output`."""
-    torch.set_num_threads(given.threads)
     weights, manifest = results.read_json(given.weights_info), results.read_json(given.val_manifest)
     check(given, weights, manifest)
     protocols = {path.stem: plugins.load("protocols", path.stem) for path in given.output}
-    steps = prediction.plan({name: protocol.views(weights["crop_px"]) for name, protocol in protocols.items()})
+    names, labels = image_names(given.images), packed.open_packed(given.val).labels
+    started = time.perf_counter()
     with hardware.claimed_gpus(given.gpus) as gpus:
-        device = chosen_device(gpus)
-        number_format = tested_in(weights, given.precision, device)
-        predictor = _network.predictor(weights, given.weights, device, number_format)
-        started = time.perf_counter()
-        found, labels = forward(given, predictor, steps, protocols, weights["num_classes"])
-        seconds = time.perf_counter() - started
-    names, labels = image_names(given.images), targets(labels, manifest)
+        found, times_seen, how = probabilities(given, gpus, tuple(protocols), (len(labels), weights["num_classes"]))
+    prediction.require_each_once(times_seen)
+    seconds = time.perf_counter() - started
+    labels = targets(labels, manifest)
     for path, protocol in zip(given.output, protocols, strict=True):
         spec = specification(given.run, protocol, protocols[protocol].revision, weights, manifest)
         results.write_prediction(path, results.keep(found[protocol], labels, names, spec))
     _stage.say(
-        f"predicted {given.run} by {', '.join(protocols)}: {len(labels)} images of {len(steps.passes)} views, "
-        f"{len(labels) / seconds:.0f} images/s, {number_format} on {device}"
+        f"predicted {given.run} by {', '.join(protocols)}: {len(labels)} images of {how}, "
+        f"{len(labels) / seconds:.0f} images/s"
     )
+
+
+def probabilities(
+    given: argparse.Namespace, gpus: Sequence[str], protocols: Sequence[str], shape: tuple[int, int]
+) -> tuple[Mapping[str, np.ndarray], np.ndarray, str]:
+    """Probabilities float32 of `shape` `[N, K]` by protocol, how often each image came `[N]`, and how, in words."""
+    num_processes = given.processes or given.gpus or 1
+    if num_processes > 1:
+        return _shares.run(given, num_processes, gpus, protocols, shape)
+    rows = {name: np.empty(shape, np.float32) for name in protocols}
+    return rows, *forward(given, rows, World(device=chosen_device(gpus)))
 
 
 def chosen_device(gpus: Sequence[str]) -> torch.device:
@@ -52,6 +61,24 @@ def chosen_device(gpus: Sequence[str]) -> torch.device:
         return torch.device("cpu")
     os.environ["CUDA_VISIBLE_DEVICES"] = gpus[0]
     return torch.device("cuda")
+
+
+def forward(given: argparse.Namespace, rows: Mapping[str, np.ndarray], world: World) -> tuple[np.ndarray, str]:
+    """Fills this process's images' rows of each protocol; how often each image came `[N]`, and how, in words."""
+    weights = results.read_json(given.weights_info)
+    protocols = {name: plugins.load("protocols", name) for name in rows}
+    views = _protocols.views(weights, tuple(rows))
+    steps = prediction.plan(views)
+    number_format = tested_in(weights, given.precision, world.device)
+    predictor = _network.predictor(weights, given.weights, world.device, number_format, views)
+    testing = view_batches.open_views(
+        given.loader, given.val, views=steps.windows, rank=world.rank, world_size=world.size, workers=given.threads
+    )
+    torch.set_num_threads(given.threads)  # ffcv's import sets it to one
+    with closing(testing):
+        times_seen = prediction.predict(predictor, testing, steps, protocols, rows, shown=world.is_main)
+    many = f" by {world.size} processes" if world.size > 1 else ""
+    return times_seen, f"{len(steps.passes)} views, {number_format} on {world.device.type}{many}"
 
 
 def asked_precision(weights: Info, machines: str) -> str:
@@ -64,21 +91,6 @@ def tested_in(weights: Info, machines: str, device: torch.device) -> str:
     """The precision of the test: what was trained in float16, which wants a GPU, is tested in float32 without one."""
     asked = asked_precision(weights, machines)
     return precision.choose("float32" if asked == "float16" and device.type == "cpu" else asked, device)
-
-
-def forward(
-    given: argparse.Namespace,
-    predictor: Predictor,
-    steps: prediction.Plan,
-    protocols: Mapping[str, prediction.Averaging],
-    num_classes: int,
-) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Probabilities by protocol, and labels, in the packed file's order."""
-    testing = batches.open_testing(
-        given.loader, given.val, views=steps.windows, batch_size=steps.batch_size, workers=given.threads
-    )
-    with closing(testing):
-        return prediction.predict(predictor, testing, steps, protocols, num_classes)
 
 
 def check(given: argparse.Namespace, weights: Info, manifest: Info) -> None:
@@ -132,8 +144,9 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--val-manifest", type=Path, required=True, help="its manifest")
     parser.add_argument("--images", type=Path, required=True, help="its list of images")
     parser.add_argument("--output", type=Path, nargs="+", required=True, help="NPZ to write, <protocol>.npz each")
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
-    parser.add_argument("--gpus", type=int, default=0, help="0 or 1")
+    parser.add_argument("--processes", type=int, default=0, help="that share the images; 0: one a GPU, or one on a CPU")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads, over all processes")
+    parser.add_argument("--gpus", type=int, default=0, help="GPUs, 0 for the CPU")
     parser.add_argument("--precision", default="auto", help="auto, float32, bfloat16 or float64")
     parser.add_argument("--loader", default="ffcv", help="ffcv, pillow or synthetic")
     return parser

@@ -1,0 +1,110 @@
+"""Decoders of ours in FFCV's pipelines: a crop of each image, or views of any sizes."""
+
+import mmap
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from ffcv.pipeline.operation import Operation
+
+from ilsvrc.loading import keyed
+from ilsvrc.loading.decode import show_all
+from ilsvrc.loading.loaders import Regions, Request
+from ilsvrc.loading.show_views import show_views
+
+
+def _unmap(content: np.ndarray) -> None:
+    """Lets the kernel take back the pages of a file that is larger than memory: it keeps those that are mapped."""
+    mapped = getattr(content, "_mmap", None)
+    if mapped is not None:
+        mapped.madvise(mmap.MADV_DONTNEED)
+
+
+class Decoder(Operation):
+    """Decodes each image once, into memory that belongs to the batch."""
+
+    def __init__(self, request: Request) -> None:
+        super().__init__()
+        self.request = request
+        self.regions: Regions | None = None
+        self.forgets = False
+        self.pinned = torch.cuda.is_available()
+        self.shown: tuple[np.ndarray | None, Any] = (None, None)  # of the last keys
+
+    def regions_of(self, keys: np.ndarray) -> Any:
+        """What is shown of a batch's images, made once for all columns."""
+        if keys is not self.shown[0]:
+            self.shown = keys, self.regions(keys)
+        return self.shown[1]
+
+    def windows_of(self, keys: np.ndarray) -> np.ndarray:
+        """Where it lies: the column of a `Batch`."""
+        raise NotImplementedError
+
+    def show(self, content: np.ndarray, columns: Sequence[np.ndarray], regions: Any) -> tuple[torch.Tensor, np.ndarray]:
+        """Pixels, and a status for each image that is 0 where it is whole."""
+        raise NotImplementedError
+
+    def declare_state_and_memory(self, previous_state: Any) -> tuple[Any, None]:
+        """No slots of FFCV's: a batch must not be overwritten while someone holds it."""
+        return previous_state, None
+
+    def generate_code(self) -> Any:
+        """What FFCV's thread calls with (indices, memory, metadata, storage state)."""
+        return self.decode
+
+    def decode(self, keys: np.ndarray, memory: None, metadata: np.ndarray, state: tuple[Any, ...]) -> torch.Tensor:
+        """A batch's images.
+
+        Raises:
+            ValueError: an image is damaged.
+        """
+        packed, (indices, _) = self.request.packed, keyed.parted(keys)
+        columns = [c[indices] for c in (packed.modes, packed.widths, packed.heights, packed.offsets, packed.sizes)]
+        shown, status = self.show(state[0].view(np.ndarray), columns, self.regions_of(keys))
+        if self.forgets:
+            _unmap(state[0])
+        if status.any():
+            _refuse_damaged(self.request, indices[status != 0])
+        return shown
+
+    def empty(self, *shape: int) -> torch.Tensor:
+        """Room for bytes, from which a GPU can fetch them by itself where there is one."""
+        return torch.empty(shape, dtype=torch.uint8, pin_memory=self.pinned)
+
+
+class CropDecoder(Decoder):
+    """One crop of each image: uint8 `[N, crop_px, crop_px, 3]`."""
+
+    def windows_of(self, keys: np.ndarray) -> np.ndarray:
+        """`[N, 5]`."""
+        return self.regions_of(keys).windows[:, 0]
+
+    def show(self, content: np.ndarray, columns: Sequence[np.ndarray], regions: Any) -> tuple[torch.Tensor, np.ndarray]:
+        """Decodes no more of an image than the crop needs."""
+        shown = self.empty(len(columns[0]), 1, self.request.crop_px, self.request.crop_px, 3)
+        status = show_all(content, *columns, *regions, shown.numpy(), False, self.request.padding)
+        return shown[:, 0], status
+
+
+class ViewsDecoder(Decoder):
+    """Views of any sizes: the bytes that `placed.Placed` describes."""
+
+    def windows_of(self, keys: np.ndarray) -> np.ndarray:
+        """`[N, V, 8]`."""
+        return self.regions_of(keys).windows
+
+    def show(self, content: np.ndarray, columns: Sequence[np.ndarray], regions: Any) -> tuple[torch.Tensor, np.ndarray]:
+        """Decodes whole images."""
+        shown = self.empty(regions.num_bytes, 1, 1)
+        placed = regions.windows, regions.filters, regions.offsets
+        return shown.view(-1), show_views(content, *columns, *placed, shown.numpy())
+
+
+def _refuse_damaged(request: Request, indices: np.ndarray) -> None:
+    named = ", ".join(map(str, indices[:10]))
+    raise ValueError(
+        f"{request.packed.path}: image {named} is damaged (libjpeg-turbo);"
+        " remove the file and run again to pack it anew"
+    )
