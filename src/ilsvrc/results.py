@@ -196,6 +196,15 @@ def label_sets_sha256(manifest: Mapping[str, Any]) -> str | None:
     return None if sets is None else hashlib.sha256(json.dumps([manifest["classes"], sets]).encode()).hexdigest()
 
 
+def of_sets(manifest: Mapping[str, Any]) -> Info:
+    """What is kept beside the packed bytes' hash, which number sets of classes and do not say what they are.
+
+    In weights.json it says that a picture may have several classes, with a sigmoid for each. Else empty.
+    """
+    sets = label_sets_sha256(manifest)
+    return {"label_sets_sha256": sets} if sets else {}
+
+
 def file_sha256(path: Path) -> str:
     """SHA-256 of a file's bytes."""
     with path.open("rb") as file:

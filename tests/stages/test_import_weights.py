@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,19 @@ def test_predictions_are_those_of_torchvisions_network_on_the_same_pixels(packed
     with torch.no_grad():
         expected = theirs(normalize(seen(packed, 32).permute(0, 3, 1, 2) / 255, MEAN, STD)).softmax(1)
     assert np.allclose(predicted(run, packed), expected.numpy(), atol=1e-5)
+
+
+def test_on_sets_of_classes_their_logits_are_taken_for_sigmoids(packed: Path) -> None:
+    torch.manual_seed(0)
+    theirs = settled(models.resnet18(num_classes=10))
+    torch.save(theirs.state_dict(), "mine.pth")
+    shutil.copytree(packed, "of_sets")
+    manifest = results.read_json(packed / "val.manifest.json") | {"label_sets": [[k, (k + 1) % 10] for k in range(10)]}
+    Path("of_sets/val.manifest.json").write_text(json.dumps(manifest))
+    run = imported(Path("of_sets"), "resnet18_b", Path("mine.pth"), crop_px=32)
+    with torch.no_grad():
+        expected = theirs(normalize(seen(packed, 32).permute(0, 3, 1, 2) / 255, MEAN, STD)).sigmoid()
+    assert np.allclose(predicted(run, Path("of_sets")), expected.numpy(), atol=1e-5)
 
 
 def test_predictions_of_a_network_of_timms_that_is_none_of_ours_are_timms(packed: Path) -> None:

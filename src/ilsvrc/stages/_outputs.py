@@ -38,9 +38,8 @@ def write(
         "crop_px": spec.crop_px,
         **{name: manifest[name] for name in ("mean", "std", "classes")},
         "num_classes": len(manifest["classes"]),
+        **results.of_sets(manifest),
     }
-    if sets := results.label_sets_sha256(manifest):
-        weights["label_sets_sha256"] = sets  # and so: several classes a picture, a sigmoid for each
     about = {**made_from, **describe(given, spec, so_far.history, machine), "num_images": num_images}
     about["reported_epoch"] = reported(training, so_far.history)["epoch"]
     about |= cost(spec, len(manifest["classes"]))

@@ -138,6 +138,7 @@ def write(
         **sees,
         "classes": manifest["classes"],
         "num_classes": len(manifest["classes"]),
+        **results.of_sets(manifest),
     }
     facts = {**made_from, **describe(given, spec), **about, "normalization_is": seen["normalization_is"]}
     facts |= cost(spec, seen["crop_px"], len(manifest["classes"]))

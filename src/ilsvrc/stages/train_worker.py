@@ -91,9 +91,7 @@ def identity_of(given: argparse.Namespace, manifest: results.Info) -> results.In
     """What a checkpoint must have been made from: the specification, the images, the weights that go before."""
     before = {role: path.with_name("weights.json") for role in ("start", "teacher") for path in getattr(given, role)}
     weights = {role: results.read_json(path)["weights_sha256"] for role, path in before.items()}
-    sets = results.label_sets_sha256(manifest)  # packed bytes number them and do not say what they are
-    of_sets = {"label_sets_sha256": sets} if sets else {}
-    return {"spec": given.spec, "manifest_sha256": manifest["content_sha256"], **of_sets, **weights}
+    return {"spec": given.spec, "manifest_sha256": manifest["content_sha256"], **results.of_sets(manifest), **weights}
 
 
 def found_checkpoint(given: argparse.Namespace, identity: results.Info, world: World) -> Any:
