@@ -64,11 +64,11 @@ def test_they_are_scored_like_any_run_and_nothing_is_left_to_do(tested: Checkout
     with (tested.folder / "results/scores.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [(row["architecture"], row["source"], row["train_seconds"], row["num_images"]) for row in rows] == [
-        ("resnet18_b", "mine.pth", "", "6"),
         ("timm.mobilenetv3_small_050", "timm/mobilenetv3_small_050.lamb_in1k", "", "6"),
+        ("resnet18_b", "mine.pth", "", "6"),
     ]
     metrics = json.loads((tested.folder / "results/metrics.json").read_text())["pictures"]
-    assert list(metrics) == ["resnet18_b,file-mine", "timm.mobilenetv3_small_050,timm-lamb_in1k"]
+    assert list(metrics) == ["timm.mobilenetv3_small_050,timm-lamb_in1k", "resnet18_b,file-mine"]
     assert tested.jobs() == {}
 
 
