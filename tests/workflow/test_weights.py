@@ -117,4 +117,4 @@ def test_an_unknown_tag_stops_before_any_job(tested: Checkout) -> None:
     tested.write("other.yaml", **BOOK | {"weights": {"resnet18_b": "torchvision/V1"}})
     done = tested.snakemake("--dry-run", "--configfile", "other.yaml", check=False)
     assert done.returncode == 1
-    assert "torchvision has no weights 'V1' of resnet18; there are: IMAGENET1K_V1, DEFAULT" in done.stderr
+    assert "torchvision has no weights 'V1' of resnet18; there are: IMAGENET1K_V1, DEFAULT" in done.stderr + done.stdout
