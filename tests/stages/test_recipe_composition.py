@@ -251,7 +251,7 @@ def test_the_mean_image_grows_with_the_pictures(crop: str, expected: float, tmp_
     manifest = {"mean": [0.0] * 3, "std": [1.0] * 3}
     means = _pictures.means_of(spec, manifest, _pictures.normalization_of(spec, manifest, tmp_path / "mean.npy"))
     windows = torch.tensor([[40, 40, 3, 0, 0]])
-    under = means(Batch(torch.zeros(1, 32, 32, 3), torch.zeros(1, dtype=torch.int64), torch.zeros(1), None, windows))
+    under = means(Batch(torch.zeros(1, 32, 32, 3), torch.zeros(1, dtype=torch.int64), torch.zeros(1), None, windows), 0)
     assert under.shape == (1, 32, 32, 3)
     columns = 0 if crop == "patch" else slice(None)
     assert under[0, 0, columns, 0].mean().item() == pytest.approx(expected, abs=0.1)
