@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from ilsvrc.costs import memory, timing
 from ilsvrc.costs.energy import Counter
 
-WARM_UP_SECONDS, LATENCY_SECONDS = 0.15, 0.7
+WARM_UP_SECONDS, LATENCY_SECONDS = 0.15, 0.6
 BATCH_SECONDS = 0.1  # of each batch that is tried
-SEARCH_SECONDS = 2.0  # of all of them; a slow network gets 16 single pictures' time, but no more than
+SEARCH_SECONDS = 1.2  # of all of them; a slow network gets 16 single pictures' time, but no more than
 MOST_SEARCH_SECONDS = 20.0
 MEMORY_SHARE = 0.5  # of what is free
 

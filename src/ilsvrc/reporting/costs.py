@@ -113,21 +113,21 @@ def error_against(
         found: `points`.
         drawn: how each run looks, in the order in which runs appear in `found`.
         columns: columns of `found` -> titles; None: all of `COSTS`.
-        legend: whether precisions are explained, where there are several.
+        legend: whether colours and markers are explained beside the panels.
     """
     given = {name: title for name, title in (columns or COSTS).items() if found[name].notna().any()}
     across = min(2, len(given)) or 1
     down = -(-len(given) // across)
-    precisions = [name for name in MARKERS if (found["precision"] == name).any()]
     with matplotlib.rc_context(figures.STYLE):
-        figure = Figure(figsize=(5.6 * across, 3.2 * max(1, down) + 0.3), layout="constrained")
+        figure = Figure(figsize=(5.6 * across + 2.2 * legend, 3.2 * max(1, down)), layout="constrained")
         for place, (name, title) in enumerate(given.items(), start=1):
             axes = figure.add_subplot(down, across, place, xlabel=f"{title} (log scale)")
             axes.set_title(f"{measure.of(found.columns).title}, %")
             _draw(axes, found, name, drawn)
-        if legend and len(precisions) > 1:
-            handles = [_mark(MARKERS[name], name) for name in precisions]
-            figure.legend(handles=handles, loc="outside lower right", ncols=len(handles), frameon=False, fontsize=8)
+        if legend:
+            handles = [_mark("o", style.name, style.colour) for style in drawn]
+            handles += [_mark(MARKERS[name], name) for name in MARKERS if (found["precision"] == name).any()]
+            figure.legend(handles=handles, loc="outside right upper", frameon=False, fontsize=8)
         return figures.as_svg(figure)
 
 
@@ -173,7 +173,7 @@ def _draw(axes: Axes, found: pd.DataFrame, cost: str, drawn: Sequence[Style]) ->
             gid=f"run-{place}-{cost}-{step}", **look,
         )  # fmt: skip
     low, high = shown[cost].min(), shown[cost].max()
-    axes.set(xscale="log", xlim=(low / 1.4, high * 2.5), ylim=(0, None))
+    axes.set(xscale="log", xlim=(low / 1.4, high * 2.5), ylim=(0, 1.12 * (found["top1_error_percent"].max() or 1)))
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=8))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: figures.short(x)))
     axes.xaxis.set_minor_formatter(NullFormatter())
@@ -190,5 +190,5 @@ def _label(axes: Axes, best: pd.DataFrame, cost: str, names: Sequence[str]) -> N
         labelled.add(name)
 
 
-def _mark(marker: str, name: str) -> Line2D:
-    return Line2D([], [], marker=marker, linestyle="none", color=figures.MUTED, markerfacecolor="none", label=name)
+def _mark(marker: str, name: str, colour: str = figures.MUTED) -> Line2D:
+    return Line2D([], [], marker=marker, linestyle="none", color=colour, markerfacecolor="none", label=name)
