@@ -20,7 +20,8 @@ WITHOUT = {"ilsvrc.models.cuda_convnet", "ilsvrc.models.levit"}
 def smallest_of_each_file():
     """The network with the fewest parameters of each file of `models` that has a form, so also of a new one."""
     table, by_file = reference.architectures(), {}
-    for name in sorted(set(plugins.names("models")) & set(table), key=lambda name: -int(table[name]["parameters"])):
+    names = set(plugins.names("models")) & set(table)
+    for name in sorted(names, key=lambda name: (-int(table[name]["parameters"]), name)):
         build = plugins.architecture(name)
         by_file[getattr(build, "func", build).__module__] = name
     return sorted(name for file, name in by_file.items() if file not in WITHOUT)

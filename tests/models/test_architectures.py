@@ -65,9 +65,9 @@ def without_chance(name):
 def one_of_each_file():
     """The network with the fewest parameters of each file of `models`."""
     by_file = {}
-    for name in sorted(set(NAMES) & set(TABLE), key=lambda name: int(TABLE[name]["parameters"]), reverse=True):
+    for name in sorted(set(NAMES) & set(TABLE), key=lambda name: (-int(TABLE[name]["parameters"]), name)):
         by_file[builder(name).__module__] = name
-    return set(by_file.values())
+    return sorted(by_file.values())
 
 
 def builder(name):
