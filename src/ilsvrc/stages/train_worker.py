@@ -6,7 +6,6 @@ if __name__ == "__main__":
     processes.die_with_parent()  # before torch is imported, which takes seconds
 
 import argparse
-import json
 import signal
 import sys
 import time
@@ -19,13 +18,12 @@ from typing import Any
 
 import torch
 
-from ilsvrc import hardware, progress, results, runs, tracking
-from ilsvrc.stages import _outputs, _pictures, _recipe, _stage, train
-from ilsvrc.training import checkpoint, compiling, distributed, history, loop
+from ilsvrc import progress, results, runs
+from ilsvrc.stages import _outputs, _pictures, _recipe, _reporter, _stage, train
+from ilsvrc.training import checkpoint, compiling, distributed, loop
 from ilsvrc.training.checks import StoppedError
 from ilsvrc.training.distributed import World
-from ilsvrc.training.history import Row
-from ilsvrc.training.loop import Progress, Training
+from ilsvrc.training.loop import Progress
 
 SECONDS_FOR_THE_CAUSE = 5.0  # a process whose peer died hears of it first, and torchrun ends it
 OUT_OF_MEMORY = (
@@ -77,8 +75,8 @@ def train_run(given: argparse.Namespace, world: World, wishes: StopWishes) -> No
         require_one_start(given.work, so_far, world)
         facts = {"identity": identity, "machine": chosen}
         total = training.schedule.total_steps * spec.recipe.batch_size
-        shown = stack.enter_context(progress.bar(title(given.run, spec), total, disable=not world.is_main))
-        reporter = Reporter(given, spec, manifest, training, facts, shown, wishes)
+        shown = stack.enter_context(progress.bar(_reporter.title(given.run, spec), total, disable=not world.is_main))
+        reporter = _reporter.Reporter(given, spec, manifest, training, facts, shown, wishes)
         reporter.start(so_far, len(training_batches))
         loop.train(training, training_batches, lambda: watched, so_far, reporter)
         _recipe.recompute_statistics(spec.recipe, training, training_batches)
@@ -152,82 +150,6 @@ def claims_to_be_first(work: Path, error: Exception) -> bool:
     return True
 
 
-class Reporter:
-    """Hears how the training goes: the progress bar, the checkpoint, the log and MLflow, all in the main process."""
-
-    def __init__(
-        self,
-        given: argparse.Namespace,
-        spec: runs.TrainSpec,
-        manifest: results.Info,
-        training: Training,
-        facts: dict[str, Any],
-        shown: Any,
-        wishes: StopWishes,
-    ) -> None:
-        self.wishes, self.is_saving = wishes, True
-        self.given, self.spec, self.training, self.facts, self.shown = given, spec, training, facts, shown
-        self.tracker = tracker_of(given, spec, manifest)
-        self.rows: list[Row] = []
-
-    def start(self, so_far: Progress, steps_an_epoch: int) -> None:
-        """Takes up what a checkpoint held; MLflow's run begins."""
-        self.rows = list(so_far.history)
-        steps = len(so_far.history) * steps_an_epoch + so_far.step
-        self.shown.resume(steps * self.training.batch_size)
-        if not self.training.world.is_main:
-            return
-        self.tracker.open()
-        if steps:
-            _stage.say(f"{self.given.run} goes on after {len(self.rows)} epochs and {so_far.step} steps")
-
-    def stepped(self, num_images: int) -> None:
-        """A step is done."""
-        self.shown.update(num_images)
-
-    def wants_stop(self) -> bool:
-        """A signal asked this process to end."""
-        return self.wishes.heard
-
-    def save(self, progress: Progress) -> None:
-        """Keeps a checkpoint, and beside it what the launcher must know of it; on a full disk training goes on."""
-        if not self.training.world.is_main:
-            return
-        try:
-            checkpoint.save(self.given.work, self.training, progress, **self.facts)
-        except OSError as error:
-            if self.is_saving:
-                _stage.say(f"{error}; training goes on, and would begin again from the checkpoint before")
-            self.is_saving = False
-            return
-        self.is_saving = True
-        chosen = {name: self.facts["machine"][name] for name in train.CHOICES}
-        results.write_text(self.given.work / train.MACHINE, json.dumps(chosen))
-
-    def epoch_ended(self, row: Row) -> None:
-        """Tells of an epoch that the checkpoint holds."""
-        if not self.training.world.is_main:
-            return
-        self.rows.append(row)
-        _stage.log(f"{self.given.run}: {history.as_line(row, self.training.schedule.epochs)}")
-        error, name = history.watched(row)
-        self.shown.note = f"epoch {row['epoch']}, {name} {error:.1f} %"
-        self.tracker.log_epochs(self.rows)
-
-    def finish(self) -> None:
-        """The closing line; MLflow's run ends."""
-        seconds = sum(row["seconds"] for row in self.rows)
-        number_format, rate = self.facts["machine"]["precision"], _outputs.mean_rate(self.rows)
-        self.tracker.finish(self.rows, {"train_seconds": f"{seconds:.1f}", "precision": number_format})
-        row = _outputs.reported(self.training, self.rows)
-        error, name = history.watched(row)
-        best = f" (epoch {row['epoch']}, the best)" if self.training.best is not None else ""
-        _stage.say(
-            f"trained {self.given.run}: {error:.1f} % validation {name}{best} "
-            f"after {len(self.rows)} epochs, {seconds:.0f} s, {rate:.0f} images/s, {number_format}"
-        )
-
-
 def machine(given: argparse.Namespace, world: World, number_format: str, kept: Any) -> dict[str, Any]:
     """What the machine settles, and how often the training was taken up again."""
     return {
@@ -258,29 +180,6 @@ def not_compiled(given: argparse.Namespace, world: World, chosen: dict[str, Any]
             _stage.say(f"{given.run} is trained without torch.compile, which failed: {why}")
 
     return tell if chosen["compile"] == "on" else None
-
-
-def tracker_of(given: argparse.Namespace, spec: runs.TrainSpec, manifest: results.Info) -> tracking.Tracker:
-    """The run in MLflow."""
-    commit = hardware.commit()
-    tags = {
-        "run": given.run,
-        "data": spec.form.data,
-        "architecture": spec.architecture,
-        "commit": f"{commit['commit'] or 'unknown'}{' with changes' if commit['dirty'] else ''}",
-        "manifest": manifest["content_sha256"],
-        "hardware": hardware.describe(given.gpus),
-        "weights": str(given.weights),
-    }
-    parameters = {**spec.recipe.model_dump(mode="json"), "architecture": spec.architecture, "crop_px": spec.crop_px}
-    parameters |= {"seed": spec.seed, "data": spec.form.data}
-    return tracking.Tracker(title(given.run, spec), given.work / train.RUN_ID, tracking.flat(parameters), tags)
-
-
-def title(run: str, spec: runs.TrainSpec) -> str:
-    """What a person calls a run: `alexnet quick epochs=3 seed=0`."""
-    _, architecture, recipe, _ = run.split("/")
-    return " ".join((architecture, *recipe.split(","), f"seed={spec.seed}"))
 
 
 if __name__ == "__main__":
