@@ -26,7 +26,7 @@ import psutil
 import torch
 from torch import nn
 
-from ilsvrc import hardware, plugins, recipe, results, runs
+from ilsvrc import cookbook, hardware, plugins, results, runs
 from ilsvrc.data import folder
 from ilsvrc.layers import Classifier
 from ilsvrc.loading import writer
@@ -244,7 +244,7 @@ def specification(told: Told) -> runs.TrainSpec:
         form=form_spec(told["form"], told["crop_px"]),
         architecture=told["network"],
         crop_px=told["crop_px"],
-        recipe=recipe.resolve_recipe("fast", told["network"], changes),
+        recipe=cookbook.resolve_recipe("fast", told["network"], changes),
     )
 
 

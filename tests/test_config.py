@@ -3,7 +3,8 @@
 import pytest
 
 from ilsvrc.config import Params
-from ilsvrc.recipe import Recipe, resolve_recipe
+from ilsvrc.cookbook import resolve_recipe
+from ilsvrc.recipe import Recipe
 from ilsvrc.section import parse
 
 BOOK = {

@@ -10,6 +10,8 @@ FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*
 HEAVY = {"torch", "torchvision", "timm", "ffcv", "mlflow", "numba", "sklearn", "pandas", "matplotlib", "numpy"}
 PARSED_BY_A_DRY_RUN = (
     "config.py",
+    "recipe.py",
+    "cookbook.py",
     "runs.py",
     "origin.py",
     "zoo.py",

@@ -8,7 +8,8 @@ import pytest
 
 from ilsvrc import plugins
 from ilsvrc.config import Params, load
-from ilsvrc.recipe import Recipe, resolve_recipe
+from ilsvrc.cookbook import resolve_recipe
+from ilsvrc.recipe import Recipe
 from ilsvrc.reference import architectures
 from ilsvrc.runs import expand, with_those_before
 from ilsvrc.section import read_yaml

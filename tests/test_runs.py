@@ -6,7 +6,8 @@ import pytest
 
 from ilsvrc import origin, runs
 from ilsvrc.config import Params
-from ilsvrc.recipe import Recipe, resolve_recipe
+from ilsvrc.cookbook import resolve_recipe
+from ilsvrc.recipe import Recipe
 
 BOOK = {
     "dataset": "digits",

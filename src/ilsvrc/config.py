@@ -7,8 +7,9 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import Field, field_validator, model_validator
 
 from ilsvrc import origin, plugins
+from ilsvrc.cookbook import check_name, resolve_recipe
 from ilsvrc.origin import Weights
-from ilsvrc.recipe import Recipe, check_name, resolve_recipe
+from ilsvrc.recipe import Recipe
 from ilsvrc.section import Positive, Section, did_you_mean, parse, read_yaml
 
 Value = TypeVar("Value")

@@ -17,8 +17,9 @@ from pydantic import BaseModel
 
 from ilsvrc import origin, plugins
 from ilsvrc.config import Data, Params
+from ilsvrc.cookbook import resolve_recipe
 from ilsvrc.origin import Weights
-from ilsvrc.recipe import Recipe, is_file, resolve_recipe
+from ilsvrc.recipe import Recipe, is_file
 from ilsvrc.section import Section, parse
 
 _IN_NO_NAME = re.compile(r"[^\w.]")  # what a pattern has and a folder's name should not

@@ -17,8 +17,9 @@ import small_training
 import torch
 
 from ilsvrc import plugins, reference, results, runs
+from ilsvrc.cookbook import resolve_recipe
 from ilsvrc.loading import batches
-from ilsvrc.recipe import Recipe, resolve_recipe
+from ilsvrc.recipe import Recipe
 from ilsvrc.section import read_yaml
 from ilsvrc.stages import _pictures, _recipe
 from ilsvrc.training import loop

@@ -12,9 +12,10 @@ import torch
 
 from ilsvrc import results, runs
 from ilsvrc.config import Params
+from ilsvrc.cookbook import resolve_recipe
 from ilsvrc.loading.batches import Batch
 from ilsvrc.pipeline import Pipeline
-from ilsvrc.recipe import Recipe, resolve_recipe
+from ilsvrc.recipe import Recipe
 from ilsvrc.stages import _pictures, _recipe, predict
 from ilsvrc.training import batch_norm
 from ilsvrc.training.distributed import World
