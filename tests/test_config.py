@@ -32,7 +32,7 @@ def test_unknown_key_of_a_section_is_named_with_its_place():
 
 def test_unknown_names_list_the_valid_ones():
     assert "models has no 'alexnett'; nearest: alexnet" in message(architectures=["alexnett"])
-    assert "protocols has no 'centre'; there are: single_crop, ten_crop, whole" in message(protocols=["centre"])
+    assert "protocols has no 'centre'; there are: flip, googlenet_144_crop, " in message(protocols=["centre"])
     assert "data has no 'imagnet'; there are: cifar10, cifar100, digits" in message(dataset="imagnet")
     assert "recipes has no 'resnett'; nearest: resnet" in message(recipe="resnett")
     assert "or paper, each architecture's own" in message(recipe="paperr")
