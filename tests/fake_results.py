@@ -107,5 +107,5 @@ def at(folder: Path) -> dict[str, Path]:
     return {
         "scores": folder / "results/scores.csv", "metrics": folder / "results/metrics.json",
         "curves": folder / "results/curves.csv", "report": folder / "results/report.html",
-        "table": folder / "results/tables/errors.csv", "figure": folder / "results/figures/learning_curves.svg",
+        "tables": folder / "results/tables", "figures": folder / "results/figures",
     }  # fmt: skip

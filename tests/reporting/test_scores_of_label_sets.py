@@ -1,12 +1,15 @@
 """Scores and report of pictures that have several classes."""
 
+import io
+
 import fake_results
 import numpy as np
 import pandas as pd
 import pytest
 
 from ilsvrc import ensembles, results
-from ilsvrc.reporting import breakdown, figures, label_sets, measure, page, scores, tables
+from ilsvrc.reporting import breakdown, label_sets, measure, page, scores, size, tables, times
+from ilsvrc.reporting.content import Content
 
 TARGETS = np.array([[1, 1, 0], [0, 1, 0], [0, 0, 0], [1, 0, 1]], np.uint8)
 PROBABILITIES = np.array([[0.9, 0.8, 0.1], [0.1, 0.9, 0.3], [0.1, 0.1, 0.1], [0.1, 0.1, 0.7]], np.float32)
@@ -102,22 +105,33 @@ def test_rows_of_one_class_a_picture_have_no_columns_of_sets():
     assert label_sets.columns([{"top1_error_percent": 3.0}]) == ()
 
 
-def test_the_page_calls_the_highest_f2_the_best():
-    worse = row(seed=1, probabilities=np.full((4, 3), 0.1, np.float32))
-    table = tables.errors(pd.DataFrame([row(), worse]), lambda row: None)
+def content(*rows: scores.Row) -> Content:
+    table = tables.errors(pd.DataFrame(rows), lambda row: None)
     curves = pd.DataFrame([{"dataset": "digits", "run": name, "epoch": 1, "train_loss": 1.0} for name in table["run"]])
-    shown = page.section("digits", table, curves, "Digits", [])
+    behind = breakdown.Breakdown()
+    for each in rows:
+        behind.add(each, kept())
+    files = {name: pd.read_csv(io.StringIO(text)) for name, text in behind.tables().items()}
+    return Content(
+        title="Digits", errors=table, curves=curves, run_infos={}, swept=[], behind=files, published=[], training={},
+        size=size.points(table, measure.F2, [], {}, None), times=times.table([]),
+    )  # fmt: skip
+
+
+def test_the_page_calls_the_highest_f2_the_best():
+    given = content(row(), row(seed=1, probabilities=np.full((4, 3), 0.1, np.float32)))
+    shown = page.section(given)
     assert shown["by"] is measure.F2
     assert shown["best"]["at"] == pytest.approx(84.72, abs=0.01)
-    html = page.render(table, curves, {}, {}, [])
-    assert "Highest F2" in html and "Mean average precision, %" in html and "F2 against cost" in html
+    html = page.render(given)
+    assert "Highest F2" in html and "Mean average precision, %" in html and "F2 against size" in html
     assert "the share that is wrong (Hamming error)" in html
     assert "Top-1" not in html and "Paper," not in html and "Wilson" not in html
     # 84.72 and 25 (of the picture that has no class): a mean of 54.86
     assert "54.86" in html
 
 
-def test_the_figure_against_cost_shows_f2():
-    table = tables.errors(pd.DataFrame([row()]), lambda row: None)
-    svg = figures.error_against_cost(table, figures.styles(["resnet18"], ["resnet18"]))
-    assert "F2, %, with its 95 % interval" in svg
+def test_the_figure_against_size_shows_f2_and_its_front_is_of_the_highest():
+    given = content(row(), row(seed=1, probabilities=np.full((4, 3), 0.1, np.float32)))
+    assert list(given.size["on_front_parameters"]) == [True, False]
+    assert "F2, %" in size.error_against(given.size, given.drawn, measure.F2)

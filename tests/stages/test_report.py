@@ -1,16 +1,22 @@
 """The report's stage: from scores and curves to a page that opens by itself."""
 
 import csv
+import io
 import json
 import re
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 
 import fake_results
 import pytest
+from PIL import Image
 
-from ilsvrc.card import Card
-from ilsvrc.stages import report, score
+from ilsvrc import runs
+from ilsvrc.card import Card, Sample
+from ilsvrc.loading.writer import pack
+from ilsvrc.recipe import resolve_recipe
+from ilsvrc.stages import _evidence, _papers, report, score
 
 
 @pytest.fixture(scope="module")
@@ -35,16 +41,19 @@ def files(folder: Path, members: list) -> dict[str, Path]:
 def make(folder: Path, spec: str, *more: str) -> dict[str, Path]:
     files = fake_results.at(folder)
     given = ["--spec", spec, "--scores", str(files["scores"]), "--curves", str(files["curves"]), *more]
-    tables = ["--tables", str(files["table"].parent)]
-    score.main(score.arguments().parse_args([*given, "--metrics", str(files["metrics"]), *tables]))
-    names = [f"--{name}={files[name]}" for name in ("report", "table", "figure")]
-    report.main(report.arguments().parse_args([*given, *names]))
+    given += ["--tables", str(files["tables"])]
+    score.main(score.arguments().parse_args([*given, "--metrics", str(files["metrics"])]))
+    places = [f"--{name}={files[name]}" for name in ("report", "figures")]
+    report.main(report.arguments().parse_args([*given, *places, "--packed", str(folder / "packed")]))
     return files
 
 
 def read(path: Path) -> list[dict[str, str]]:
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
+
+
+BY_QUICK = "recipe quick, not the paper's, 3 epochs for its 90 epochs"
 
 
 class Tags(HTMLParser):
@@ -83,6 +92,12 @@ def test_the_page_needs_no_other_file_and_no_network(files: dict[str, Path]) -> 
     assert not re.search(r"@import|url\((?!#)|fetch\(|<link", html)
 
 
+def test_figures_need_no_other_file_either(files: dict[str, Path]) -> None:
+    for path in files["figures"].iterdir():
+        found = re.findall(r'(?:href|src)="([^"]*)"', path.read_text(encoding="utf-8"))
+        assert all(reference.startswith(("#", "data:image/jpeg;base64,")) for reference in found)
+
+
 def test_ids_in_the_page_are_unique(files: dict[str, Path]) -> None:
     tags = Tags()
     tags.feed(files["report"].read_text(encoding="utf-8"))
@@ -106,24 +121,25 @@ def test_the_page_gives_errors_with_intervals_and_the_seeds_mean(files: dict[str
 
 
 def test_a_papers_error_on_other_data_is_marked_as_not_comparable(files: dict[str, Path]) -> None:
-    text = re.sub(r"<[^>]+>", "", files["report"].read_text(encoding="utf-8"))
-    assert "40.7 / 18.2" in text
-    assert (
-        "Krizhevsky et al. 2012, Table 2: AlexNet, 1 CNN, ILSVRC-2012 val, ten crop. Not comparable: other data."
-        in text
-    )
+    text = re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]+>", "", files["report"].read_text(encoding="utf-8"))))
+    assert "Krizhevsky et al. 2012, Table 2" in text
+    # None of 8 is wrong.
+    assert "AlexNet, 1 CNN ILSVRC-2012 val · ten crop 40.70.0 [0.0, 32.4] 18.20.0 [0.0, 32.4]" in text
+    assert "alexnet, mean of 2 seeds not comparable: other data, other training" in text
+    assert "Data not the papers', which report on ILSVRC-2012." in text
     row = next(
-        row for row in read(files["table"]) if row["architecture"] == "alexnet" and row["protocol"] == "ten_crop"
+        row
+        for row in read(files["tables"] / "errors.csv")
+        if row["architecture"] == "alexnet" and row["protocol"] == "ten_crop"
     )
     assert row["paper_top1_error_percent"] == "40.7"
-    assert row["paper_comparable"] == "False"
+    assert (row["paper_comparable"], row["paper_why"]) == ("False", f"other data, {BY_QUICK}")
 
 
-def published(monkeypatch: pytest.MonkeyPatch, protocol: str, networks: str = "alexnet"):
+def published(monkeypatch: pytest.MonkeyPatch, protocol: str, networks: str = "alexnet", training: str = ""):
     card = Card(title="ImageNet", licence="", address="", papers_data="ILSVRC-2012 val")
-    monkeypatch.setattr(report, "data_card", lambda label: card)
-    row = {"networks": networks, "dataset": "imagenet", "protocol": protocol}
-    return report.published(row)
+    monkeypatch.setattr(_papers, "data_card", lambda label: card)
+    return _papers.published({"networks": networks, "dataset": "imagenet", "protocol": protocol}, training)
 
 
 def test_a_papers_error_on_its_data_by_its_protocol_is_comparable(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,6 +156,11 @@ def test_a_papers_error_by_another_protocol_is_not_comparable(monkeypatch: pytes
     assert found.why == "other test protocol"
 
 
+def test_a_papers_error_of_another_training_is_not_comparable(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = published(monkeypatch, "ten_crop", training=BY_QUICK)
+    assert (found.comparable, found.why) == (False, BY_QUICK)
+
+
 def test_an_ensembles_error_is_compared_with_that_of_as_many_networks(monkeypatch: pytest.MonkeyPatch) -> None:
     five = published(monkeypatch, "ten_crop", "5 alexnet")
     assert (five.top1_error_percent, five.comparable, five.why) == (38.1, True, "")
@@ -149,11 +170,11 @@ def test_an_ensembles_error_is_compared_with_that_of_as_many_networks(monkeypatc
 
 
 def test_a_persons_own_pictures_have_no_card() -> None:
-    assert report.data_card("my_pictures") is None
+    assert _papers.data_card("my_pictures") is None
 
 
 def test_the_table_holds_intervals_beside_errors(files: dict[str, Path]) -> None:
-    row = read(files["table"])[0]
+    row = read(files["tables"] / "errors.csv")[0]
     assert list(row)[9:15] == [
         "top1_error_percent", "top1_low_percent", "top1_high_percent",
         "top5_error_percent", "top5_low_percent", "top5_high_percent",
@@ -168,11 +189,12 @@ def test_the_table_holds_intervals_beside_errors(files: dict[str, Path]) -> None
 def test_the_reports_bytes_depend_on_its_inputs_alone(
     files: dict[str, Path], folder: Path, members: list, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    names = ("report", "table", "figure")
-    first = [files[name].read_bytes() for name in names]
+    written = [files["report"], *sorted(files["tables"].iterdir()), *sorted(files["figures"].iterdir())]
+    assert len(written) == 1 + 10 + 7
+    first = [path.read_bytes() for path in written]
     monkeypatch.chdir(folder)
     make(folder, fake_results.data_spec(*members))
-    assert [files[name].read_bytes() for name in names] == first
+    assert [path.read_bytes() for path in written] == first
 
 
 def test_runs_that_have_no_scores_stop_the_report_by_name(
@@ -180,9 +202,9 @@ def test_runs_that_have_no_scores_stop_the_report_by_name(
 ) -> None:
     monkeypatch.chdir(folder)
     spec = fake_results.data_spec(*members, fake_results.run("googlenet"))
-    names = [f"--{name}={files[name]}" for name in ("scores", "curves", "report", "table", "figure")]
+    names = [f"--{name}={files[name]}" for name in ("scores", "curves", "report", "tables", "figures")]
     with pytest.raises(ValueError, match=r"scores\.csv lacks digits/googlenet/"):
-        report.main(report.arguments().parse_args(["--spec", spec, *names]))
+        report.main(report.arguments().parse_args(["--spec", spec, "--packed=none", *names]))
 
 
 def test_a_partial_report_names_the_missing_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,7 +226,7 @@ def test_classes_too_few_for_top_5_leave_a_dash(tmp_path: Path, monkeypatch: pyt
         fake_results.write_prediction(run, protocol, sha256, fake_results.probabilities(num_classes=3 + 1))
     found = make(tmp_path, fake_results.data_spec(run))
     assert "nan" not in found["report"].read_text(encoding="utf-8")
-    assert {row["top5_error_percent"] for row in read(found["table"])} == {""}
+    assert {row["top5_error_percent"] for row in read(found["tables"] / "errors.csv")} == {""}
 
 
 def test_ensembles_stand_in_the_page_and_in_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,7 +240,7 @@ def test_ensembles_stand_in_the_page_and_in_the_table(tmp_path: Path, monkeypatc
     assert "2 runs and 1 ensemble by recipe quick" in text
     assert "both 2 alexnet" in text
     assert "Training, all runs 2 min 46 s" in text.replace("\u00a0", " ")  # 2 x 83.25 s: an ensemble trains nothing
-    assert [row["seed"] for row in read(found["table"])] == ["0", "0", "1", "1", "", ""]
+    assert [row["seed"] for row in read(found["tables"] / "errors.csv")] == ["0", "0", "1", "1", "", ""]
 
 
 def test_a_run_that_reports_its_best_epoch_says_which(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -241,5 +263,90 @@ def test_a_recipe_that_watched_the_test_pictures_is_named(tmp_path: Path, monkey
     for run in (watched, plain):
         fake_results.write_run(run)
     html = make(tmp_path, fake_results.data_spec(watched, plain))["report"].read_text(encoding="utf-8")
-    assert "Chosen by test pictures: alexnet.</strong>" in html
+    assert "<dt>Chosen by test pictures</dt><dd>alexnet: the recipe lowers" in html
     assert "Chosen by" not in make(tmp_path, fake_results.data_spec(plain))["report"].read_text(encoding="utf-8")
+
+
+def test_a_trainings_difference_from_its_papers_is_told_in_a_line() -> None:
+    assert _papers.training_differs(told(fake_results.run("alexnet"))) == BY_QUICK
+    papers = resolve_recipe("paper", "alexnet", {}, "digits").model_dump(exclude_defaults=True)
+    assert _papers.training_differs(told(fake_results.run("alexnet", swept=papers), "paper")) == ""
+    shorter = papers | {"epochs": 3, "flip": False}
+    expected = "the paper's recipe but for epochs, flip"
+    assert _papers.training_differs(told(fake_results.run("alexnet", swept=shorter), "alexnet")) == expected
+
+
+def told(run, recipe_name: str = "quick") -> dict:
+    spec = json.loads(runs.specification(run.spec))
+    return {"recipe_name": recipe_name, "architecture": run.spec.architecture, "spec": spec}
+
+
+def test_the_hardest_pictures_stand_in_the_page_with_their_guesses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = fake_results.run("alexnet")
+    fake_results.write_run(run, wrong={"single_crop": [5, 2], "ten_crop": []})
+    pack_pictures(tmp_path / "packed")
+    found = make(tmp_path, fake_results.data_spec(run))
+    rows = read(found["tables"] / "hardest.csv")
+    assert [row["image"] for row in rows[:3]] == ["1/2.png", "2/5.png", "0/0.png"]
+    assert [rows[0][key] for key in ("label", "probability", "guess1", "probability1")] == ["1", "0.01", "0", "0.06"]
+    for text in (found["report"].read_text(encoding="utf-8"), (found["figures"] / "hardest.svg").read_text()):
+        assert text.count("data:image/jpeg;base64,") == 8
+        assert text.index("1/2.png") < text.index("2/5.png") < text.index("0/0.png")
+    (found["report"].parents[1] / "packed/val.beton").unlink()
+    html = make(tmp_path, fake_results.data_spec(run))["report"].read_text(encoding="utf-8")
+    assert "data:image" not in html
+    assert "The hardest pictures are not shown" in html
+
+
+def pack_pictures(folder: Path) -> None:
+    """Eight grey pictures of 300 x 200, the test split's names."""
+    samples = []
+    for i, label in enumerate(fake_results.LABELS):
+        content = io.BytesIO()
+        Image.new("RGB", (300, 200), (30 * i, 30 * i, 30 * i)).save(content, "JPEG")
+        path = folder / f"{label}/{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.getvalue())
+        samples.append(Sample("val", str(label), f"{label}/{i}.png", f"{label}/{i}.png", 0, len(content.getvalue())))
+    labels = {str(i): i for i in range(4)}
+    pack(samples, labels, folder, runs.FormSpec(data="t"), folder / "val.beton", 1)
+    lines = [f"{i},{sample.name},{sample.label_name},,300,200" for i, sample in enumerate(samples)]
+    (folder / "val.images.csv").write_text("\n".join(["index,name,label,label_name,width,height", *lines]) + "\n")
+
+
+def test_times_are_of_the_runs_that_are_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    line = "s\th:m:s\tmax_rss\tcpu_time\n{}\t0:00:01\t{}\t{}\n"
+    for name, values in {
+        "score": (1.5, 80.0, 1.2), "train/digits/a/quick/seed=0-0a": (60.0, 900.25, 90.0), "acquire": (0.1, "NA", "NA"),
+        "train/digits/b/quick/seed=0-0b": (5, 5, 5), "predict/digits/a/quick/seed=0-0a/ten_crop": (3.0, 700, 4),
+        "report": (9, 9, 9),
+    }.items():  # fmt: skip
+        path = _evidence.BENCHMARKS / f"{name}.tsv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(line.format(*values))
+    found = list(_evidence.find_times(["digits/a/quick/seed=0-0a"]))
+    assert [(job["stage"], job["seconds"], job["cpu_seconds"], job["memory_mb"]) for job in found] == [
+        ("acquire", 0.1, None, None), ("train", 60.0, 90.0, 900.25), ("predict", 3.0, 4.0, 700.0),
+        ("score", 1.5, 1.2, 80.0),
+    ]  # fmt: skip
+    assert [job["run"] for job in found] == [None, *["digits/a/quick/seed=0-0a"] * 2, None]
+
+
+def test_what_looks_into_networks_is_shown_as_it_was_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = fake_results.run("alexnet")
+    fake_results.write_run(run)
+    folder = _evidence.INSPECTED / run.name
+    folder.mkdir(parents=True)
+    for name in ("kernels.png", "t0.jpg", "n0.jpg"):
+        (folder / name).write_bytes(name.encode())
+    near = {"test": "t0.jpg", "label": "a <rose>", "neighbours": [{"image": "n0.jpg", "label": "tulip"}]}
+    (folder / "inspect.json").write_text(json.dumps({"kernels": "kernels.png", "nearest": [near]}))
+    html = make(tmp_path, fake_results.data_spec(run))["report"].read_text(encoding="utf-8")
+    assert '<img src="data:image/png;base64,a2VybmVscy5wbmc=" alt="first-layer kernels">' in html
+    assert '<img src="data:image/jpeg;base64,dDAuanBn" alt=""><figcaption>a &lt;rose&gt;</figcaption>' in html
+    assert '<img src="data:image/jpeg;base64,bjAuanBn" alt=""><figcaption>tulip</figcaption>' in html

@@ -280,6 +280,9 @@ def test_tables_behind_the_errors_are_written() -> None:
     bins = read(Path("results/tables/calibration.csv"))
     assert len(bins) == 2 * 2 * 15
     assert sum(int(row["num_images"]) for row in bins[:15]) == 8
+    matrix = read(Path("results/tables/confused_classes.csv"))[:36]
+    assert [row["num_images"] for row in matrix[:12]] == [*"020000", *"020000"]
+    assert matrix[1]["share_percent"] == "100.0"
     single, ten = read(Path("results/tables/mcnemar.csv"))
     assert (single["first"], single["second"]) == tuple(run.name for run in members)
     assert (single["only_first"], single["only_second"], single["p_value"]) == ("1", "1", "1.0")

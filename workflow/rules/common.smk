@@ -83,6 +83,12 @@ def cost_source(wildcards):
     return PIPELINE.costs.weights.get(path, rules.acquire.output.source)
 
 
+def captioned(pattern, name, category):
+    """A file that `snakemake --report` shows with the caption of its name."""
+    caption = f"../report/{name}.rst"
+    return report(pattern.format(name), caption=caption, category=category)
+
+
 def work_folder(wildcards):
     """Where a run's checkpoints lie, outside every rule's outputs: Snakemake deletes those of a failed job."""
     return f"work/{wildcards.run.rsplit('-', 1)[1]}"

@@ -1,6 +1,11 @@
 report: "../report/workflow.rst"
 
 
+BEHIND = ["per_class", "confusion", "calibration", "confused_classes", "hardest", "mcnemar"]
+TABLES = ["errors", "published", "error_against_size", "times"]
+FIGURES = ["learning_curves", "error_against_size", "confusion", "classes", "reliability", "hardest", "times"]
+
+
 rule score:
     input:
         predictions=ancient(PIPELINE.predictions()),
@@ -11,7 +16,7 @@ rule score:
         scores="results/scores.csv",
         metrics="results/metrics.json",
         curves="results/curves.csv",
-        tables=expand("results/tables/{name}.csv", name=["per_class", "confusion", "calibration", "mcnemar"]),
+        tables=expand("results/tables/{name}.csv", name=BEHIND),
     log:
         "logs/score.log",
     benchmark:
@@ -25,26 +30,17 @@ rule score:
         " --metrics {output.metrics:q} --curves {output.curves:q} --tables results/tables --log {log:q}"
 
 
+# The packed test file, from which pictures are shown, is no input: where it is not there, it is not made for that.
 rule report:
     input:
         scores=rules.score.output.scores,
         curves=rules.score.output.curves,
+        tables=rules.score.output.tables,
+        costs=PIPELINE.cost_results(),
     output:
-        report=report(
-            "results/report.html",
-            caption="../report/report.rst",
-            category="Report",
-        ),
-        table=report(
-            "results/tables/errors.csv",
-            caption="../report/errors.rst",
-            category="Errors",
-        ),
-        figure=report(
-            "results/figures/learning_curves.svg",
-            caption="../report/learning_curves.rst",
-            category="Learning curves",
-        ),
+        report=report("results/report.html", caption="../report/report.rst", category="Report"),
+        tables=[captioned("results/tables/{}.csv", name, "Tables") for name in TABLES],
+        figures=[captioned("results/figures/{}.svg", name, "Figures") for name in FIGURES],
     log:
         "logs/report.log",
     benchmark:
@@ -53,10 +49,11 @@ rule report:
         "../../environment.yml"
     params:
         spec=PIPELINE.results_spec,
+        packed=PIPELINE.packed_for_test,
     shell:
         "exec python -m ilsvrc.stages.report --spec {params.spec:q} --scores {input.scores:q}"
-        " --curves {input.curves:q} --report {output.report:q} --table {output.table:q}"
-        " --figure {output.figure:q} --log {log:q}"
+        " --curves {input.curves:q} --costs {input.costs:q} --packed {params.packed:q} --report {output.report:q}"
+        " --tables results/tables --figures results/figures --log {log:q}"
 
 
 rule record:

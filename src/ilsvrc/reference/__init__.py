@@ -23,6 +23,8 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parent
 UNITS = {"K": 3, "M": 6, "G": 9}  # powers of ten
+IN_THE_TEXT = "in the text"
+_PRINTED = re.compile(r"Tables? (?P<first>\d+)(?:(?P<to> and |-)(?P<last>\d+))?|(?P<figure>Figure \d+)")
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,16 @@ class Result:
     top5_error_percent: float | None
     source: str
     confidence: str  # exact | derived | from memory
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """Where its paper prints it, such as `Table 3`, both of `Tables 3 and 4`, or `in the text`."""
+        found = _PRINTED.search(self.source)
+        if found is None or found["figure"]:
+            return (found["figure"] if found else IN_THE_TEXT,)
+        first, last = int(found["first"]), int(found["last"] or found["first"])
+        numbers = (first, last) if found["to"] == " and " else range(first, last + 1)
+        return tuple(f"Table {number}" for number in dict.fromkeys(numbers))
 
     @property
     def networks(self) -> Counter[str] | None:

@@ -19,9 +19,16 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "per_class": ("run", "protocol", "class", "num_images", "top1_error_percent"),
     "confusion": ("run", "protocol", "label", "guess", "num_images", "share_percent"),
     "calibration": ("run", "protocol", *metrics.Bin._fields),
+    "confused_classes": ("run", "protocol", "label", "guess", "num_images", "share_percent"),
+    "hardest": (
+        "run", "protocol", "place", "image", "label", "probability", *(f"guess{i}" for i in range(1, 6)),
+        *(f"probability{i}" for i in range(1, 6)),
+    ),
     "mcnemar": ("dataset", "protocol", "first", "second", "num_images", *metrics.McNemar._fields),
-}
+}  # fmt: skip
 WORST_PAIRS = 50  # a run and protocol
+CONFUSED_CLASSES = 10  # a matrix
+HARDEST = 8  # images a run and protocol
 MOST_COMPARED = 40  # networks a data set and protocol, those of the lowest error: 780 pairs
 
 Row = dict[str, Any]
@@ -54,6 +61,8 @@ class Breakdown:
             return
         self._write("per_class", of, per_class(prediction, classes))
         self._write("confusion", of, confusion(prediction, classes))
+        self._write("confused_classes", of, confused_classes(prediction, classes))
+        self._write("hardest", of, hardest(prediction, classes))
         self._answers.append(Answers(row, np.packbits(prediction.ranks > 0), _images_sha256(prediction)))
 
     def tables(self) -> dict[str, str]:
@@ -85,6 +94,48 @@ def confusion(prediction: Prediction, classes: Sequence[str]) -> list[Row]:
         }
         for label, guess, count in worst
     ]
+
+
+def confused_classes(prediction: Prediction, classes: Sequence[str]) -> list[Row]:
+    """Every pair of the classes that are most often taken for one another, right answers included, row by row.
+
+    All classes where they are few, else those of the most frequent mistakes.
+    """
+    labels, first, num_classes = prediction.labels, prediction.guesses[:, 0], len(classes)
+    chosen = list(range(num_classes))
+    if num_classes > CONFUSED_CLASSES:
+        worst = metrics.worst_confusions(labels, first, num_classes, WORST_PAIRS)
+        chosen = sorted(list(dict.fromkeys(c for each in worst for c in each[:2]))[:CONFUSED_CLASSES])
+    counts = np.bincount(labels, minlength=num_classes)
+    among = np.isin(labels, chosen) & np.isin(first, chosen)
+    places = (np.searchsorted(chosen, each[among]) for each in (labels, first))
+    found = metrics.confusion(*places, len(chosen)).tolist() if chosen else []
+    return [
+        {
+            "label": classes[label],
+            "guess": classes[guess],
+            "num_images": count,
+            "share_percent": round(100 * count / max(1, int(counts[label])), 4),
+        }
+        for label, row in zip(chosen, found, strict=True)
+        for guess, count in zip(chosen, row, strict=True)
+    ]
+
+
+def hardest(prediction: Prediction, classes: Sequence[str]) -> list[Row]:
+    """The images whose own class is the least probable, the least first, with the five guesses."""
+    order = np.argsort(prediction.log_probabilities, kind="stable")[:HARDEST]
+    rows = []
+    for place, i in enumerate(order, start=1):
+        guesses = zip(prediction.guesses[i].tolist(), prediction.guess_probabilities[i].tolist(), strict=True)
+        told = {
+            key: value
+            for nth, (guess, probability) in enumerate(guesses, start=1)
+            for key, value in ((f"guess{nth}", classes[guess]), (f"probability{nth}", f"{probability:.6g}"))
+        }
+        own = {"label": classes[prediction.labels[i]], "probability": f"{np.exp(prediction.log_probabilities[i]):.6g}"}
+        rows.append({"place": place, "image": str(prediction.images[i]), **own, **told})
+    return rows
 
 
 def compared(answers: Sequence[Answers]) -> list[Row]:

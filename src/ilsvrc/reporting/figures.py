@@ -12,14 +12,15 @@ from typing import Any, NamedTuple
 import matplotlib
 import numpy as np
 import pandas as pd
+from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import MaxNLocator
 
 from ilsvrc.reporting import measure
 
 PALETTE = ("#2f6db5", "#d9622b", "#2b8f6a", "#9c4bb0", "#b58a08", "#c43a53", "#3aa0c0", "#74747c")
-INK, MUTED, LINE = "#1d1d20", "#6c6c74", "#e3e3e6"
+INK, MUTED, LINE, FAINT, CARD = "#1d1d20", "#6c6c74", "#e3e3e6", "#b4b4bc", "#ffffff"
 DASHES = ("-", (0, (5, 1.6)), (0, (1.2, 1.4)), (0, (6, 1.5, 1.2, 1.5)))
 STYLE = {
     "svg.fonttype": "none", "svg.hashsalt": "ilsvrc", "font.family": "sans-serif", "font.size": 9.5,
@@ -91,23 +92,6 @@ def learning_curves(
         return as_svg(figure)
 
 
-def error_against_cost(scores: pd.DataFrame, drawn: Sequence[Style]) -> str:
-    """Top-1 error, or F2, with its 95 % interval against multiply-adds; a point a run and protocol, the last filled."""
-    by = measure.of(scores.columns)
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(11, 3.8), layout="constrained")
-        axes = figure.add_subplot(title=f"{by.title}, %, with its 95 % interval", xlabel="multiply-adds (log scale)")
-        for place, (_, rows) in enumerate(scores.groupby("run", sort=False)):
-            _draw_points(axes, rows, by, place, drawn[place].colour)
-        low, high = scores["multiply_adds"].min(), scores["multiply_adds"].max()
-        axes.set(xscale="log", xlim=(low / 1.4, high * 1.9), ylim=(0, None))
-        _label_points(axes, scores, [style.name for style in drawn])
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: short(x)))
-        axes.xaxis.set_minor_formatter(NullFormatter())
-        return as_svg(figure)
-
-
 def for_page(svg: str, prefix: str) -> str:
     """An SVG to stand inside the page: its palette's variables for colours, ids of its own, no fixed size."""
     svg = svg[svg.index("<svg") :]
@@ -116,11 +100,16 @@ def for_page(svg: str, prefix: str) -> str:
     svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)
     svg = re.sub(r' id="run-(\d+)[^"]*"', r' class="run run-\1"', svg)
     svg = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{prefix}-", svg)
-    for colour, name in [(INK, "ink"), (MUTED, "muted"), (LINE, "line")]:
+    for colour, name in [(INK, "ink"), (MUTED, "muted"), (LINE, "line"), (FAINT, "faint"), (CARD, "card")]:
         svg = svg.replace(colour, f"var(--{name})")
     for place, colour in enumerate(PALETTE):
         svg = svg.replace(colour, f"var(--run{place})")
     return svg
+
+
+def embedded(svg: str, prefix: str) -> Markup:
+    """A figure's SVG, to stand in the page as it is; its ids begin with `prefix`."""
+    return Markup(for_page(svg, prefix))
 
 
 def _draw_curves(axes: Axes, curves: pd.DataFrame, column: str, drawn: Sequence[Style], places: Sequence[int]) -> None:
@@ -134,25 +123,13 @@ def _draw_curves(axes: Axes, curves: pd.DataFrame, column: str, drawn: Sequence[
     axes.grid(visible=False, axis="x")
 
 
-def _draw_points(axes: Axes, rows: pd.DataFrame, by: measure.Measure, place: int, colour: str) -> None:
-    """A run's protocols side by side, in the order of the table."""
-    for step, row in enumerate(rows.to_dict("records")):
-        x, y = row["multiply_adds"] * 1.035 ** (step - (len(rows) - 1) / 2), row[by.column]
-        interval = by.interval(row)
-        is_last = step == len(rows) - 1
-        axes.errorbar(
-            x, y, yerr=[[y - interval.low], [interval.high - y]], fmt="o", color=colour, markersize=7,
-            markerfacecolor=colour if is_last else "none", markeredgewidth=1.6, elinewidth=1.3, clip_on=False,
-        )[0].set_gid(f"run-{place}-{step}")  # fmt: skip
-
-
-def _label_points(axes: Axes, scores: pd.DataFrame, names: Sequence[str]) -> None:
+def label_points(axes: Axes, scores: pd.DataFrame, names: Sequence[str], column: str) -> None:
     """Names beside the last protocol's point: each run's where they are few, else each architecture's once."""
     runs = scores.groupby("run", sort=False).last().reset_index()
     runs["name"] = list(names) if len(runs) <= 8 else runs["architecture"]
-    spots = runs.groupby(["multiply_adds", "name"], sort=False)[measure.of(scores.columns).column].median()
+    spots = runs.groupby([column, "name"], sort=False)[measure.of(scores.columns).column].median()
     for (x, name), y in _spread({key: float(y) for key, y in spots.items()}, axes).items():
-        axes.annotate(name, (x, y), xytext=(12, 0), textcoords="offset points", va="center", fontsize=9, color=INK)
+        axes.annotate(name, (x, y), xytext=(9, 5), textcoords="offset points", fontsize=9, color=INK)
 
 
 def _spread(spots: dict[tuple[float, str], float], axes: Axes) -> dict[tuple[float, str], float]:

@@ -30,6 +30,13 @@ def read_scores(path: Path) -> pd.DataFrame:
     return scores.assign(seed=pd.Series(seeds, dtype=object, index=scores.index))
 
 
+def read_table(path: Path) -> pd.DataFrame:
+    """A table behind the errors: names of classes stay text, whatever they look like."""
+    columns = pd.read_csv(path, nrows=0).columns
+    names = {name: str for name in columns if name.startswith(("class", "label", "guess", "image"))}
+    return pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=names)
+
+
 def errors(scores: pd.DataFrame, published: Callable[[Mapping[str, Any]], Published | None]) -> pd.DataFrame:
     """`scores` with the 95 % intervals behind their errors and the papers' figures as the last columns."""
     table = scores.copy()

@@ -8,7 +8,8 @@ from pathlib import Path
 import pandas as pd
 
 from ilsvrc import plugins, results
-from ilsvrc.reporting import costs, figures, page
+from ilsvrc.reporting import costs, figures
+from ilsvrc.reporting.content import run_names
 from ilsvrc.stages import _stage
 
 CROP_PX = 224  # for counting a protocol's views; any will do
@@ -25,7 +26,7 @@ def main(given: argparse.Namespace) -> None:
     protocol = fewest_views(spec["protocols"])
     points = costs.points(table, scores, networks, protocol)
     runs = scores[scores["run"].isin(points["run"])].drop_duplicates("run")
-    drawn = figures.styles(page.run_names(runs, []), list(runs["architecture"]))
+    drawn = figures.styles(run_names(runs, []), list(runs["architecture"]))
     results.write_text(given.table, table.to_csv(index=False, lineterminator="\n"))
     results.write_text(given.points, points.assign(protocol=protocol).to_csv(index=False, lineterminator="\n"))
     results.write_text(given.figure, costs.error_against(points, drawn))

@@ -11,14 +11,14 @@ RESULTS = Path("results")
 
 def main(given: argparse.Namespace) -> None:
     """Writes what the rules `score` and `report` would, of the runs that there are."""
-    spec = pipeline.Pipeline(config.load(given.book)).results_spec
-    tables = ["--scores", RESULTS / "scores.csv", "--curves", RESULTS / "curves.csv"]
-    pages = ["--report", RESULTS / "report.html", "--table", RESULTS / "tables/errors.csv"]
-    figure = ["--figure", RESULTS / "figures/learning_curves.svg"]
-    metrics = ["--metrics", RESULTS / "metrics.json", "--tables", RESULTS / "tables"]
-    common = ["--spec", spec, "--partial", *tables]
+    wired = pipeline.Pipeline(config.load(given.book))
+    scores = ["--scores", RESULTS / "scores.csv", "--curves", RESULTS / "curves.csv", "--tables", RESULTS / "tables"]
+    common = ["--spec", wired.results_spec, "--partial", *scores]
+    pages = ["--report", RESULTS / "report.html", "--figures", RESULTS / "figures", "--packed", wired.packed_for_test]
+    pages += ["--costs", *wired.cost_results()]
+    metrics = ["--metrics", RESULTS / "metrics.json"]
     score.main(score.arguments().parse_args([str(word) for word in (*common, *metrics)]))
-    report.main(report.arguments().parse_args([str(word) for word in (*common, *pages, *figure)]))
+    report.main(report.arguments().parse_args([str(word) for word in (*common, *pages)]))
 
 
 if __name__ == "__main__":

@@ -1,89 +1,93 @@
-"""The report: the page, the table of errors beside the papers', the learning curves. Arithmetic on scores only."""
+"""The report: the page, its tables and its figures. Arithmetic on scores, and what lies beside them."""
 
 import argparse
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from ilsvrc import plugins, reference, results
-from ilsvrc.card import Card
-from ilsvrc.reporting import figures, measure, page, tables
-from ilsvrc.stages import _stage
+from ilsvrc import reference, results
+from ilsvrc.reporting import breakdown, closer, measure, mistakes, page, paper_tables, size, tables, times
+from ilsvrc.reporting.content import Content
+from ilsvrc.stages import _evidence, _papers, _stage
 
 
 def main(given: argparse.Namespace) -> None:
-    """Writes the page, the table and the figure from the scores of `--spec`'s runs."""
+    """Writes the page, the tables and the figures from the scores of `--spec`'s runs."""
     spec = json.loads(given.spec)
     scores, curves = tables.read_scores(given.scores), pd.read_csv(given.curves)
     missing = [run for run in spec["runs"] if run not in set(scores["run"])]
     if missing and not given.partial:
         raise ValueError(f"{given.scores} lacks {', '.join(missing)}; run snakemake, or make report for the others")
-    errors = tables.errors(scores, published)
-    runs = errors[errors["seed"].notna()].drop_duplicates("run")  # ensembles were not trained
-    infos = {run: results.read_json(results.RUNS / run / "run.json") for run in runs["run"]}
-    titles = {label: card.title for label in runs["dataset"].unique() if (card := data_card(label))}
-    html = page.render(errors, curves, infos, titles, spec["swept"], missing)
-    results.write_text(given.table, errors.to_csv(index=False, lineterminator="\n"))
-    drawn = figures.styles(page.run_names(runs, spec["swept"]), list(runs["architecture"]))
-    trained = page.with_curves(runs, curves)
-    figure = figures.learning_curves(curves, drawn, figures.panels(curves), legend=True, places=trained)
-    results.write_text(given.figure, figure)
+    content = gather(scores, curves, spec, given, missing)
+    html = page.render(content)
+    for name, table in tables_of(content).items():
+        results.write_text(given.tables / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
+    for name, svg in closer.as_files(content).items():
+        results.write_text(given.figures / f"{name}.svg", svg)
     results.write_text(given.report, html)
-    _stage.say(f"report of {len(runs)} of {len(spec['runs'])} runs: {given.report}")
+    _stage.say(f"report of {len(content.run_infos)} of {len(spec['runs'])} runs: {given.report}")
 
 
-def data_card(label: str) -> Card | None:
-    """The card of the data set of that name; None for a person's own pictures."""
-    return plugins.load("data", label).CARD if label in plugins.names("data") else None
-
-
-def published(row: Mapping[str, Any]) -> tables.Published | None:
-    """What a paper reports of such networks: under the same conditions, else the nearest and what differs."""
-    if measure.of(row) is not measure.TOP1:
-        return None
-    card = data_card(row["dataset"])
-    papers_data = card.papers_data if card else None
-    networks, protocol = row["networks"], row["protocol"]
-    same = reference.published_error(networks, papers_data, protocol)
-    found = same or nearest(networks, papers_data, protocol)
-    if not found:
-        return None
-    foreign = isinstance(row.get("source"), str)
-    differs = {
-        "other data": found.dataset != papers_data,
-        "other test protocol": found.protocol != protocol,
-        "another number of networks": found.networks != reference.networks(networks),
-        "weights not trained here": foreign,
-    }
-    return tables.Published(
-        found.top1_error_percent,
-        found.top5_error_percent,
-        citation(found),
-        comparable=same is not None and not foreign,
-        why=", ".join(what for what, so in differs.items() if so),
+def gather(
+    scores: pd.DataFrame, curves: pd.DataFrame, spec: Mapping[str, Any], given: argparse.Namespace,
+    missing: Sequence[str],
+) -> Content:  # fmt: skip
+    """What the page is made of."""
+    label, runs = scores["dataset"].iloc[0], scores.loc[scores["seed"].notna(), "run"].unique()  # others: ensembles
+    infos = {run: results.read_json(results.RUNS / run / "run.json") for run in runs}
+    training = _papers.trainings_differ(infos, spec.get("ensembles", []))
+    errors = tables.errors(scores, lambda row: _papers.published(row, training.get(row["run"], "")))
+    card = _papers.data_card(label)
+    behind = {name: tables.read_table(given.tables / f"{name}.csv") for name in breakdown.COLUMNS}
+    by = measure.of(errors.columns)
+    measured = paper_tables.measured(errors, spec["swept"], training) if by is measure.TOP1 else []
+    data, counts = card.papers_data if card else None, reference.architectures()
+    owners = {name: row["paper"] for name, row in counts.items()}
+    return Content(
+        title=card.title if card else label,
+        errors=errors,
+        curves=curves,
+        run_infos=infos,
+        swept=spec["swept"],
+        behind=behind,
+        published=paper_tables.tables(reference.results(), measured, data, owners),
+        training=training,
+        size=size.points(errors.assign(dataset=data or label), by, reference.results(), counts, data),
+        times=times.table(_evidence.find_times(list(runs))),
+        costs=tables_of_costs(given.costs),
+        papers_data=data,
+        pictures=pictures_of(errors, behind["hardest"], given.packed),
+        inspected=_evidence.find_inspected(runs),
+        facts=_evidence.data_facts(_evidence.packed_folder(infos[runs[0]]["spec"]["form"]), given.packed),
+        missing=missing,
     )
 
 
-def nearest(networks: str, papers_data: str | None, protocol: str) -> reference.Result | None:
-    """The row that shares most with what was measured: the networks before the data before the protocol.
-
-    What is one network is never held against an ensemble.
-    """
-    asked = reference.networks(networks)
-    rows = [row for row in reference.published_of(networks) if row.kind == "error" and row.networks]
-    rows = rows if asked.total() > 1 else [row for row in rows if row.networks == asked]
-    likeness = [(row.networks == asked, row.dataset == papers_data, row.protocol == protocol) for row in rows]
-    return rows[likeness.index(max(likeness))] if rows else None
+def tables_of_costs(files: Sequence[Path]) -> tuple[pd.DataFrame, pd.DataFrame] | None:
+    """The table of costs and the points of error against them, where costs were measured."""
+    found = {path.stem: path for path in files if path.suffix == ".csv" and path.exists()}
+    if len(found) < 2:
+        return None
+    return pd.read_csv(found["costs"]), pd.read_csv(found["error_against_costs"])
 
 
-def citation(found: reference.Result) -> str:
-    """Who reports it, where, on what and how; and a warning where nobody looked it up."""
-    where = f"{found.paper}, {found.source.split(';')[0].split(' (')[0]}"
-    how = f"{found.title}, {found.dataset}, {found.protocol.replace('_', ' ')}"
-    return f"{where}: {how}{' (from memory, not looked up)' if found.confidence == 'from memory' else ''}"
+def pictures_of(errors: pd.DataFrame, hardest: pd.DataFrame, packed: Path) -> dict[str, str]:
+    """The hardest pictures of the networks that are looked at, where the packed test file is on this machine."""
+    rows = [mistakes.of(hardest, row) for row in mistakes.chosen(errors).to_dict("records")]
+    return _evidence.find_pictures(packed, {name for table in rows for name in table["image"]})
+
+
+def tables_of(content: Content) -> dict[str, pd.DataFrame]:
+    """The tables that the page's are printed from, beside those that scoring wrote."""
+    return {
+        "errors": content.errors,
+        "published": paper_tables.as_frame(content.published),
+        "error_against_size": content.size,
+        "times": content.times,
+    }
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -92,9 +96,11 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--spec", required=True, help='JSON: {"runs": [...], "protocols": [...], "swept": [...]}')
     parser.add_argument("--scores", type=Path, required=True, help="scores.csv")
     parser.add_argument("--curves", type=Path, required=True, help="curves.csv")
+    parser.add_argument("--costs", type=Path, nargs="*", default=[], help="costs.csv and error_against_costs.csv")
     parser.add_argument("--report", type=Path, required=True, help="HTML to write")
-    parser.add_argument("--table", type=Path, required=True, help="CSV to write: errors, intervals, papers' figures")
-    parser.add_argument("--figure", type=Path, required=True, help="SVG to write: learning curves")
+    parser.add_argument("--tables", type=Path, required=True, help="folder of the tables that score wrote; for others")
+    parser.add_argument("--figures", type=Path, required=True, help="folder to write the figures to, as SVG")
+    parser.add_argument("--packed", type=Path, required=True, help="folder of the packed test split, if it is here")
     parser.add_argument("--partial", action="store_true", help="report the runs there are, name the missing ones")
     return parser
 

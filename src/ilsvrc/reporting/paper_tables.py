@@ -1,0 +1,219 @@
+"""Each paper's own tables as printed, and beside each row what was measured here.
+
+A measured network stands beside the rows that are of the same networks by the same test protocol; what stands beside
+none follows under the table. `published.csv` holds both.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from ilsvrc import metrics, reference
+from ilsvrc.reference import Result
+
+PUBLISHED = (
+    "paper", "table", "title", "dataset", "protocol", "models", "crops",
+    "published_top1_error_percent", "published_top5_error_percent", "confidence",
+)  # fmt: skip
+MEASURED = ("measured", "networks", "measured_protocol", "seeds", "num_images")
+BY_ERROR = ("error_percent", "low_percent", "high_percent", "difference", "difference_low", "difference_high")
+COLUMNS = (
+    *PUBLISHED, *MEASURED, *(f"{top}_{name}" for top in ("top1", "top5") for name in BY_ERROR),
+    "comparable", "why_not", "training",
+)  # fmt: skip
+OTHER_TRAINING = "other training"
+Row = dict[str, Any]
+
+
+class Measured(NamedTuple):
+    """A network, or an ensemble, tested by one protocol: the mean of its seeds.
+
+    `networks` is as in `reference.networks`. `training` says how its training is not the paper's, empty where it is.
+    """
+
+    name: str
+    run: str  # the first seed's
+    networks: str
+    protocol: str
+    seeds: int
+    num_images: int
+    top1_error_percent: float
+    top5_error_percent: float  # NaN where there are too few classes
+    training: str
+
+
+class PaperTable(NamedTuple):
+    """A paper's table. `own`: the paper is that of a network measured here; else it reports one of another's."""
+
+    paper: str
+    table: str
+    own: bool
+    rows: tuple[Row, ...]
+    ours: tuple[Row, ...]  # measured, and in no row of the paper, where it is `own`
+
+    @property
+    def is_compared(self) -> bool:
+        """Whether anything measured stands in it."""
+        return bool(self.ours) or any("measured" in row for row in self.rows)
+
+
+def measured(errors: pd.DataFrame, swept: Sequence[str], training: Mapping[str, str]) -> list[Measured]:
+    """What was measured of a data set: a row of the table of errors each, seeds averaged."""
+    keys = ["architecture", "recipe", *swept, "protocol"]
+    shown = [key for key in ("recipe", *swept) if errors.drop_duplicates("run")[key].nunique() > 1]
+    return [_mean(rows, shown, training) for _, rows in errors.groupby(keys, sort=False, dropna=False)]
+
+
+def tables(
+    results: Iterable[Result], found: Sequence[Measured], papers_data: str | None, owners: Mapping[str, str]
+) -> list[PaperTable]:
+    """The tables that report a network measured here: of own papers in the order of `found`, then of others.
+
+    Args:
+        results: `reference.results`.
+        found: `measured`.
+        papers_data: what papers call the data that was tested on; None: no paper has it.
+        owners: architecture -> the paper that it is of.
+    """
+    papers: dict[str, list[Result]] = {}
+    for row in results:
+        papers.setdefault(row.paper, []).append(row)
+    here = dict.fromkeys(name for each in found for name in reference.networks(each.networks))
+    owned = dict.fromkeys(owners[name] for name in here if name in owners)
+    made = [
+        table
+        for paper, rows in papers.items()
+        if here.keys() & {name for row in rows for name in row.networks or ()}
+        for table in _tables(rows, found, papers_data, paper in owned)
+    ]
+    order = {paper: place for place, paper in enumerate(owned)}
+    return sorted(made, key=lambda table: order.get(table.paper, len(order)))
+
+
+def as_frame(found: Iterable[PaperTable]) -> pd.DataFrame:
+    """published.csv: a row a printed row and what was measured beside it, then what is ours alone."""
+    rows = [row for table in found for row in (*table.rows, *table.ours)]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _mean(rows: pd.DataFrame, shown: Sequence[str], training: Mapping[str, str]) -> Measured:
+    first = rows.iloc[0]
+    told = [f"{key}={first[key]}" for key in shown if not pd.isna(first[key])]
+    return Measured(
+        name=" ".join([first["architecture"], *told]),
+        run=first["run"],
+        networks=first["networks"],
+        protocol=first["protocol"],
+        seeds=len(rows),
+        num_images=int(first["num_images"]),
+        top1_error_percent=float(rows["top1_error_percent"].mean()),
+        top5_error_percent=float(rows["top5_error_percent"].mean()),
+        training=training.get(first["run"], ""),
+    )
+
+
+def _tables(
+    printed: Sequence[Result], found: Sequence[Measured], papers_data: str | None, own: bool
+) -> Iterator[PaperTable]:
+    """The tables of a paper that have a network measured here."""
+    beside = _beside(printed, found, papers_data)
+    alone = [each for each in found if not any(each in matches for matches in beside.values())]
+    groups: dict[str, list[tuple[int, Result]]] = {}
+    for place, row in enumerate(printed):
+        for table in row.tables:
+            groups.setdefault(table, []).append((place, row))
+    for table, rows in sorted(groups.items(), key=lambda group: group[0] == reference.IN_THE_TEXT):
+        here = {name for _, row in rows for name in row.networks or ()}
+        ours = [each for each in alone if own and set(reference.networks(each.networks)) <= here]
+        alone = [each for each in alone if each not in ours]
+        name = {"paper": printed[0].paper, "table": table}
+        lines = [line | name for place, row in rows for line in _lines(row, beside.get(place, []), papers_data)]
+        under = [_unreported(each, [row for _, row in rows], papers_data) | name for each in ours]
+        if here & {name for each in found for name in reference.networks(each.networks)}:
+            yield PaperTable(printed[0].paper, table, own, tuple(lines), tuple(under))
+
+
+def _beside(printed: Sequence[Result], found: Sequence[Measured], papers_data: str | None) -> dict[int, list[Measured]]:
+    """Place of a paper's row -> what was measured of its networks by its protocol.
+
+    Where the paper has them on several data sets, beside those on the data measured here, else beside the first alone.
+    """
+    beside: dict[int, list[Measured]] = {}
+    for each in found:
+        asked = (reference.networks(each.networks), each.protocol)
+        same = [i for i, row in enumerate(printed) if row.kind == "error" and (row.networks, row.protocol) == asked]
+        for place in [i for i in same if printed[i].dataset == papers_data] or same[:1]:
+            beside.setdefault(place, []).append(each)
+    return beside
+
+
+def _lines(row: Result, beside: Sequence[Measured], papers_data: str | None) -> Iterator[Row]:
+    """The printed row with the first that was measured, then the others alone."""
+    yield _printed(row) | (_compared(row, beside[0], papers_data) if beside else {})
+    for each in beside[1:]:
+        yield _compared(row, each, papers_data)
+
+
+def _printed(row: Result) -> Row:
+    return {
+        "title": row.title,
+        "dataset": row.dataset,
+        "protocol": row.protocol,
+        "models": row.models,
+        "crops": row.crops,
+        "published_top1_error_percent": row.top1_error_percent,
+        "published_top5_error_percent": row.top5_error_percent,
+        "confidence": row.confidence,
+    }
+
+
+def _compared(row: Result, each: Measured, papers_data: str | None) -> Row:
+    """What was measured, its difference where data and split are the paper's, and what keeps it from comparing."""
+    data = other_data(row.dataset, papers_data)
+    why = list(filter(None, [data, OTHER_TRAINING if each.training else ""]))
+    return {**_of(each), **_errors(each, None if data else row), "comparable": not why, "why_not": ", ".join(why)}
+
+
+def _unreported(each: Measured, printed: Sequence[Result], papers_data: str | None) -> Row:
+    """What no row of the table is of, and why."""
+    same = [row for row in printed if row.networks == reference.networks(each.networks)]
+    data = min((other_data(row.dataset, papers_data) for row in same or printed), key=len)
+    how = "other test protocol" if same else "another number of networks"
+    why = ", ".join(filter(None, (data, how, OTHER_TRAINING if each.training else "")))
+    return {**_of(each), **_errors(each, None), "comparable": False, "why_not": why}
+
+
+def other_data(theirs: str, ours: str | None) -> str:
+    """How the data of a printed row are not those tested on; empty where they are."""
+    if theirs == ours:
+        return ""
+    return "other split" if ours and theirs.rsplit(" ", 1)[0] == ours.rsplit(" ", 1)[0] else "other data"
+
+
+def _of(each: Measured) -> Row:
+    return {
+        "measured": each.name,
+        "networks": each.networks,
+        "measured_protocol": each.protocol,
+        "seeds": each.seeds,
+        "num_images": each.num_images,
+        "training": each.training,
+    }
+
+
+def _errors(each: Measured, row: Result | None) -> Row:
+    """Errors with their intervals, and their differences from the row's with these: the printed figure is taken as it
+    stands."""
+    found: Row = {}
+    for top in ("top1", "top5"):
+        error = getattr(each, f"{top}_error_percent")
+        published = getattr(row, f"{top}_error_percent") if row else None
+        if not pd.isna(error):
+            interval = metrics.wilson_interval_percent(error, each.num_images)
+            values = (error, interval.low, interval.high)
+            less = [None if published is None else round(value - published, 4) for value in values]
+            found |= dict(
+                zip((f"{top}_{name}" for name in BY_ERROR), (*(round(v, 4) for v in values), *less), strict=True)
+            )
+    return found
