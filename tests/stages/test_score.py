@@ -10,7 +10,7 @@ import pytest
 from ilsvrc import results
 from ilsvrc.stages import score
 
-TABLES = ("per_class", "confusion", "calibration", "mcnemar")
+TABLES = ("per_class", "confusion", "confused_classes", "calibration", "hardest", "mcnemar")
 
 
 @pytest.fixture(autouse=True)

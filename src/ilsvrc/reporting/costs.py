@@ -173,7 +173,7 @@ def _draw(axes: Axes, found: pd.DataFrame, cost: str, drawn: Sequence[Style]) ->
             gid=f"run-{place}-{cost}-{step}", **look,
         )  # fmt: skip
     low, high = shown[cost].min(), shown[cost].max()
-    axes.set(xscale="log", xlim=(low / 1.4, high * 2.5), ylim=(0, 1.12 * (found["top1_error_percent"].max() or 1)))
+    axes.set(xscale="log", xlim=(low / 1.4, high * 2.5), ylim=(0, 1.12 * (found[by].max() or 1)))
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=8))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: figures.short(x)))
     axes.xaxis.set_minor_formatter(NullFormatter())
