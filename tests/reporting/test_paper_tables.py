@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from ilsvrc import reference
-from ilsvrc.reporting import paper_tables
+from ilsvrc.reporting import paper_tables, summary
 from ilsvrc.reporting.paper_tables import Measured
 
 IMAGENET = "ILSVRC-2012 val"
@@ -118,3 +118,18 @@ def test_seeds_are_averaged_and_sweeps_told_apart() -> None:
     frame = paper_tables.as_frame([table(*found)])
     assert list(frame.columns) == list(paper_tables.COLUMNS)
     assert frame["top5_error_percent"].isna().all()
+
+
+def test_the_summary_says_what_is_not_as_in_the_papers() -> None:
+    errors = pd.DataFrame([{"run": "run", "architecture": "alexnet", "seed": 0}])
+
+    def said(found: Measured, data: str | None) -> list[tuple[str, tuple[str, ...]]]:
+        made = paper_tables.tables(reference.results(), [found], data, OWNERS)
+        return [tuple(line) for line in summary.deviations(errors, made, {"run": found.training}, data, [])]
+
+    assert said(alexnet(), IMAGENET) == []
+    assert said(alexnet("single_crop", training="recipe quick"), None) == [
+        ("Data", ("not the papers', which report on ILSVRC-2012",)),
+        ("Training", ("alexnet: recipe quick",)),
+        ("Tests", ("alexnet: by no protocol of the paper's tables",)),
+    ]

@@ -22,7 +22,7 @@ def deviations(
     """What of a data set's results is not as in the papers: data, training, tests, and numbers nobody looked up."""
     own = [table for table in found if table.own]
     lines = [
-        Deviation("Data", _data({row["dataset"] for row in _beside(own)}, papers_data)),
+        Deviation("Data", _data({row["dataset"] for row in _beside(own) or _printed(own)}, papers_data)),
         Deviation("Training", _training(errors, training)),
         Deviation("Tests", _tests(own)),
         Deviation("Chosen by test pictures", _chosen(chosen_by_test)),
@@ -47,6 +47,11 @@ def _beside(own: Iterable[PaperTable]) -> list[Mapping[str, Any]]:
     """Printed rows that something measured stands beside, once where two tables print them."""
     rows = [row for table in own for row in table.rows if "title" in row and "measured" in row]
     return list({tuple((k, str(v)) for k, v in row.items() if k != "table"): row for row in rows}.values())
+
+
+def _printed(own: Iterable[PaperTable]) -> list[Mapping[str, Any]]:
+    """Printed rows of the tables under which something measured stands."""
+    return [row for table in own if table.ours for row in table.rows if "title" in row]
 
 
 def _data(theirs: set[str], ours: str | None) -> tuple[str, ...]:
