@@ -14,8 +14,8 @@ from PIL import Image
 
 from ilsvrc import runs
 from ilsvrc.card import Card, Sample
+from ilsvrc.cookbook import resolve_recipe
 from ilsvrc.loading.writer import pack
-from ilsvrc.recipe import resolve_recipe
 from ilsvrc.stages import _evidence, _papers, report, score
 
 

@@ -123,6 +123,7 @@ def _draw_classes(axes: Axes, table: pd.DataFrame, style: Style) -> None:
     axes.hlines(places, 0, errors, color=style.colour, linewidth=1.4)
     axes.plot(errors, places, "o", color=style.colour, markersize=6, clip_on=False)
     axes.set_yticks(places, [shortened(str(name)) for name in shown["class"]], fontsize=8)
+    axes.tick_params(axis="y", pad=8)
     axes.set(ylim=(len(errors) - 0.5, -0.5), xlim=(0, max([*errors, 1]) * 1.15))
     for place, error, count in zip(places, errors, shown["num_images"], strict=True):
         text = f"{error:.0f} % of {count}" if place == 0 else f"{error:.0f}"

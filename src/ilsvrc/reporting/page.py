@@ -76,6 +76,9 @@ def section(content: Content) -> dict[str, Any]:
         "closest": summary.closest(content.published),
         "seeds": tables.over_seeds(errors, content.swept).to_dict("records"),
         "legend": [legend_entry(drawn[place]) | {"place": place} for place in curved],
+        "closer": [
+            legend_entry(content.drawn[run]) | {"place": places[run]} for run in closer.part(content, "calibration")
+        ],
         "curves": [
             figures.embedded(figures.learning_curves(curves, drawn, {column: name}, False, curved), column)
             for column, name in figures.panels(curves).items()

@@ -5,7 +5,8 @@ from typing import Any
 
 from ilsvrc import plugins, reference
 from ilsvrc.card import Card
-from ilsvrc.recipe import PAPER, Recipe, recipe_of_paper, resolve_recipe
+from ilsvrc.cookbook import PAPER, recipe_of_paper, resolve_recipe
+from ilsvrc.recipe import Recipe
 from ilsvrc.reporting import measure, tables
 
 OF_THE_SIZE = {"revision", "crop_px", "short_side_px"}  # follow from the crop, or change nothing
