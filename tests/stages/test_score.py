@@ -17,6 +17,7 @@ TABLES = ("per_class", "confusion", "confused_classes", "calibration", "hardest"
 def in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(score.tracking, "open_ensemble", lambda *given: None)  # a database takes seconds
+    monkeypatch.setattr(score._registered.registry, "register", lambda *given: None)
 
 
 def run_score(*members, partial: bool = False, **spec) -> list[dict[str, str]]:
@@ -189,6 +190,13 @@ def test_each_protocol_is_logged_under_its_trainings_run(monkeypatch: pytest.Mon
     # Seven at 0.7, one at 0.01: -ln; confidences of 0.7 (but one), right seven times of eight.
     assert logged[0][2]["negative_log_likelihood"] == pytest.approx(0.8877373, rel=1e-5)
     assert logged[0][2]["top1_error_percent"] == 12.5
+    # Wilson's interval of 1 in 8; six classes have a top-5 error.
+    assert logged[0][2]["top1_low_percent"] == pytest.approx(2.2421, abs=1e-4)
+    assert logged[0][2]["top1_high_percent"] == pytest.approx(47.0943, abs=1e-4)
+    (row, _) = read(fake_results.at(Path.cwd())["scores"])
+    assert {key: float(row[key]) for key in score.scores.MEASURED} == {
+        key: logged[0][2][key] for key in score.scores.MEASURED
+    }
 
 
 def test_a_damaged_prediction_is_named_and_removed(capsys: pytest.CaptureFixture) -> None:

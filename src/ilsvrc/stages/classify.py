@@ -52,19 +52,31 @@ def guesses(predictor: Predictor, weights: results.Info, path: Path, protocol_na
 
     Where a picture may have several: all that are above `multilabel.THRESHOLD`.
     """
-    protocol = plugins.load("protocols", protocol_name)
-    steps = prediction.plan(_protocols.views(weights, [protocol_name]))
-    shown = decoded(path.read_bytes(), runs.FormSpec(**weights["spec"]["form"]), steps.windows)
-    logits = predictor.logits(shown, 1, steps)
-    views = logits[:, steps.members[protocol_name]]
-    probabilities = prediction.average(views, protocol.AVERAGE, predictor.several)[0].cpu().numpy()
+    probabilities = probabilities_of(predictor, weights, path.read_bytes(), protocol_name)
     most = int((probabilities > multilabel.THRESHOLD).sum()) if predictor.several else NUM_GUESSES
     best = np.argsort(-probabilities, kind="stable")[:most]
     return [(weights["classes"][place], float(probabilities[place])) for place in best]
 
 
-def decoded(content: bytes, form: runs.FormSpec, windows: Sequence[View]) -> list[view_batches.Shown]:
-    """Windows of an encoded picture by size, by way of the form that test images are packed in."""
+def probabilities_of(
+    predictor: Predictor, weights: results.Info, picture: bytes | np.ndarray, protocol_name: str
+) -> np.ndarray:
+    """Class probabilities float32 `[K]` of an encoded picture, or of RGB pixels uint8 `[H, W, 3]`."""
+    protocol = plugins.load("protocols", protocol_name)
+    steps = prediction.plan(_protocols.views(weights, [protocol_name]))
+    shown = decoded(picture, runs.FormSpec(**weights["spec"]["form"]), steps.windows)
+    views = predictor.logits(shown, 1, steps)[:, steps.members[protocol_name]]
+    found: np.ndarray = prediction.average(views, protocol.AVERAGE, predictor.several)[0].cpu().numpy()
+    return found
+
+
+def decoded(content: bytes | np.ndarray, form: runs.FormSpec, windows: Sequence[View]) -> list[view_batches.Shown]:
+    """Windows of a picture by size, by way of the form that test images are packed in.
+
+    RGB pixels are not compressed for it: they may have been already.
+    """
+    if isinstance(content, np.ndarray):
+        form = form.model_copy(update={"encoding": "raw"})
     stored = encode.store(content, form)
     if stored.mode == layout.RAW:
         picture = Image.frombytes("RGB", (stored.width, stored.height), stored.payload)

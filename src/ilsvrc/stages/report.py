@@ -8,10 +8,10 @@ from typing import Any
 
 import pandas as pd
 
-from ilsvrc import reference, results
+from ilsvrc import reference, results, tracking
 from ilsvrc.reporting import breakdown, closer, measure, mistakes, page, paper_tables, size, tables, times
 from ilsvrc.reporting.content import Content
-from ilsvrc.stages import _evidence, _papers, _stage
+from ilsvrc.stages import _evidence, _papers, _registered, _stage
 
 
 def main(given: argparse.Namespace) -> None:
@@ -28,6 +28,8 @@ def main(given: argparse.Namespace) -> None:
     for name, svg in closer.as_files(content).items():
         results.write_text(given.figures / f"{name}.svg", svg)
     results.write_text(given.report, html)
+    if any(map(_registered.mlflow_run, content.run_infos)):
+        tracking.log_report(given.report, sorted(given.figures.glob("*.svg")))
     _stage.say(f"report of {len(content.run_infos)} of {len(spec['runs'])} runs: {given.report}")
 
 

@@ -8,9 +8,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ilsvrc import ensembles, kept, plugins, results, runs, tracking
+from ilsvrc import ensembles, kept, metrics, plugins, results, runs, tracking
 from ilsvrc.reporting import breakdown, label_sets, scores
-from ilsvrc.stages import _stage
+from ilsvrc.stages import _registered, _stage
 
 
 def main(given: argparse.Namespace) -> None:
@@ -30,6 +30,7 @@ def main(given: argparse.Namespace) -> None:
     for name, text in behind.tables().items():
         results.write_text(given.tables / f"{name}.csv", text)
     results.write_text(given.scores, scores.as_csv(rows, [*scores.COLUMNS, *label_sets.columns(rows), *spec["swept"]]))
+    _registered.register(rows, spec["protocols"][0])
     for line in scores.result_lines(rows, spec["swept"]):
         _stage.say(line)
 
@@ -119,9 +120,9 @@ def swept_values(weights: results.Info, swept: Sequence[str]) -> dict[str, Any]:
 
 def track(info: results.Info, row: scores.Row) -> None:
     """Logs a row as a protocol of the training's run in MLflow."""
-    run_id = Path("work") / info["key"] / "mlflow_run"
-    parent = run_id.read_text().strip() if run_id.exists() else None
-    tracking.log_protocol(parent, row["protocol"], known(row), {"num_images": str(row["num_images"])})
+    tracking.log_protocol(
+        _registered.mlflow_run(info["run"]), row["protocol"], known(row), {"num_images": str(row["num_images"])}
+    )
 
 
 def track_ensemble(row: scores.Row, members: Sequence[str]) -> None:
@@ -133,8 +134,12 @@ def track_ensemble(row: scores.Row, members: Sequence[str]) -> None:
 
 
 def known(row: scores.Row) -> dict[str, float]:
-    """What is tracked of a row, where it was measured."""
-    return {key: row[key] for key in (*scores.MEASURED, *label_sets.SCORES) if not math.isnan(row.get(key, math.nan))}
+    """What is tracked of a row, where it was measured: its figures, and the 95 % intervals of those that have one."""
+    found = {key: row[key] for key in (*scores.MEASURED, *label_sets.COLUMNS) if key in row}
+    for top in ("top1", "top5"):
+        interval = metrics.wilson_interval_percent(row[f"{top}_error_percent"], row["num_images"])
+        found |= {f"{top}_low_percent": interval.low, f"{top}_high_percent": interval.high}
+    return {key: float(value) for key, value in found.items() if not math.isnan(value)}
 
 
 def count(info: results.Info, weights: results.Info) -> Mapping[str, int]:

@@ -1,6 +1,7 @@
 """Runs in MLflow: the only home of mlflow. Training goes on where it is not installed or does not answer."""
 
 import fcntl
+import hashlib
 import json
 import math
 import os
@@ -98,7 +99,7 @@ class Tracker:
 
     def _found(self, client: Any) -> str | None:
         run_id = kept_id(self.id_file)
-        if run_id is None or not _knows(client, run_id):
+        if run_id is None or not knows(client, run_id):
             return None
         history = client.get_metric_history(run_id, "train_loss")
         self.logged = max((metric.step for metric in history), default=0)
@@ -122,7 +123,7 @@ def stop(id_file: Path, status: str) -> None:
     if run_id is None:
         return
     client, _ = connect()
-    if _knows(client, run_id):
+    if knows(client, run_id):
         client.set_terminated(run_id, status)
 
 
@@ -135,7 +136,7 @@ def log_protocol(parent: str | None, protocol: str, metrics: Mapping[str, float]
     if parent is None:
         return
     client, experiment = connect()
-    if not _knows(client, parent):
+    if not knows(client, parent):
         return
     nested = f"tags.`mlflow.parentRunId` = '{parent}' and attributes.run_name = '{protocol}'"
     found = client.search_runs([experiment], nested, max_results=1)
@@ -146,6 +147,22 @@ def log_protocol(parent: str | None, protocol: str, metrics: Mapping[str, float]
         experiment, run_name=protocol, tags={"mlflow.parentRunId": parent, "protocol": protocol, **tags}
     )  # fmt: skip
     client.log_batch(run.info.run_id, metrics=_metrics(wanted, 0))
+    client.set_terminated(run.info.run_id)
+
+
+@never_stops_training
+def log_report(page: Path, figures: Iterable[Path]) -> None:
+    """Keeps the page and its figures as artifacts of the run `report`, which every report uses again."""
+    client, experiment = connect()
+    found = client.search_runs([experiment], "tags.kind = 'report'", max_results=1)
+    run = found[0] if found else client.create_run(experiment, run_name="report", tags={"kind": "report"})
+    sha256 = hashlib.sha256(page.read_bytes()).hexdigest()
+    if run.data.tags.get("report_sha256") == sha256:
+        return
+    client.log_artifact(run.info.run_id, str(page))
+    for figure in figures:
+        client.log_artifact(run.info.run_id, str(figure), "figures")
+    client.set_tag(run.info.run_id, "report_sha256", sha256)
     client.set_terminated(run.info.run_id)
 
 
@@ -167,7 +184,7 @@ def kept_id(id_file: Path) -> str | None:
     return id_file.read_text().strip() or None if id_file.exists() else None
 
 
-def _knows(client: Any, run_id: str) -> bool:
+def knows(client: Any, run_id: str) -> bool:
     """The store holds the run; not so a clone's, or one that a person deleted."""
     from mlflow.exceptions import MlflowException
 
