@@ -123,6 +123,8 @@ def test_a_protocol_is_a_nested_run_that_is_found_again(id_file):
     (ten,) = (run for run in nested if run.info.run_name == "ten_crop")
     values = [m.value for m in client.get_metric_history(ten.info.run_id, "top1_error_percent")]
     assert values == [3.5, 2.5]  # what has not changed is not logged again
+    both = {"ten_crop/top1_error_percent": 2.5, "single_crop/top1_error_percent": 4.0}
+    assert client.get_run(parent).data.metrics == both
 
 
 def test_a_protocol_of_a_run_from_elsewhere_is_left_out(id_file, capfd):

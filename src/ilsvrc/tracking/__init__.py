@@ -19,6 +19,7 @@ ARTIFACTS = Path("mlartifacts")  # a folder named mlruns would make the UI ignor
 EXPERIMENT = "ilsvrc"
 UNKNOWN = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # what a store says of an id that it does not know
 SECONDS_BETWEEN_TRIES = 60.0
+COMPARED = ("top1_error_percent", "f2_percent")  # of a protocol's metrics, what its training's run has too
 
 _LEFT_ALONE = {"until": 0.0}  # after a failure
 
@@ -131,6 +132,7 @@ def stop(id_file: Path, status: str) -> None:
 def log_protocol(parent: str | None, protocol: str, metrics: Mapping[str, float], tags: Mapping[str, str]) -> None:
     """Logs a protocol's scores as a nested run of the run `parent`; the same one is used again.
 
+    What runs are compared by stands at `parent` too, as `<protocol>/<metric>`, beside the parameters that were swept.
     Nothing where the store does not know `parent`: it was trained elsewhere.
     """
     if parent is None:
@@ -148,6 +150,8 @@ def log_protocol(parent: str | None, protocol: str, metrics: Mapping[str, float]
     )  # fmt: skip
     client.log_batch(run.info.run_id, metrics=_metrics(wanted, 0))
     client.set_terminated(run.info.run_id)
+    compared = {f"{protocol}/{key}": wanted[key] for key in COMPARED if key in wanted}
+    client.log_batch(parent, metrics=_metrics(compared, 0))
 
 
 @never_stops_training
