@@ -1,0 +1,132 @@
+"""A real `mlflow ui` on what tracking wrote, as a browser shows it."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from chromium import Browser
+
+from ilsvrc import tracking
+
+ERRORS = {("googlenet", 0.05): 5.0, ("resnet18", 0.01): 12.5, ("resnet18", 0.02): 3.5, ("resnet18", 0.05): 30.75}
+BY_ERROR = ["resnet18 rate=0.02", "googlenet rate=0.05", "resnet18 rate=0.01", "resnet18 rate=0.05"]
+SECONDS_TO_START = 120.0  # it imports for long where much else is done
+
+
+class Store:
+    """Where the UI is, the experiment's id and the runs' ids by name."""
+
+    def __init__(self, folder: Path) -> None:
+        self.runs: dict[str, str] = {}
+        for (architecture, rate), error in ERRORS.items():
+            name = f"{architecture} rate={rate}"
+            given = tracking.flat({"learning_rate": rate, "architecture": architecture})
+            run = tracking.Tracker(name, folder / name, given, {"architecture": architecture})
+            run.finish([{"epoch": epoch, "train_loss": 2 / epoch + rate} for epoch in range(1, 6)], {})
+            self.runs[name] = (folder / name).read_text()
+            for protocol, more in (("single_crop", 1.0), ("ten_crop", 0.0)):
+                tracking.log_protocol(self.runs[name], protocol, {"top1_error_percent": error + more}, {})
+        self.experiment = tracking.connect()[1]
+        self.address = ""
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory, started: Browser) -> Iterator[Store]:
+    """The server of a store with two networks and a sweep of three rates."""
+    folder = tmp_path_factory.mktemp("ui")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        patch.setattr(tracking, "_CONNECTED", {})
+        patch.setattr(tracking, "_LEFT_ALONE", {"until": 0.0})
+        made = Store(folder)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", "sqlite:///mlflow.db", "--workers", "1"]
+    log = (folder / "server.log").open("w")
+    server = subprocess.Popen(
+        [*command, "--host", "127.0.0.1", "--port", str(port)],
+        cwd=folder, env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}, stdout=log, stderr=log,
+        start_new_session=True,
+    )  # fmt: skip
+    try:
+        wait_until_up(server, port, folder / "server.log")
+        made.address = f"http://127.0.0.1:{port}/#"
+        yield made
+    finally:
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
+        log.close()
+
+
+def wait_until_up(server: subprocess.Popen, port: int, log: Path) -> None:
+    until = time.monotonic() + SECONDS_TO_START
+    while True:
+        try:
+            return socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            assert server.poll() is None, log.read_text()
+            assert time.monotonic() < until, log.read_text()
+            time.sleep(0.2)
+
+
+def says(*texts: str) -> str:
+    """A script that tells whether the page says all of `texts`."""
+    return f"{json.dumps(texts)}.every(text => document.body.innerText.includes(text))"
+
+
+def order(browser: Browser, names: list[str]) -> list[str]:
+    """`names` as they follow each other on the page."""
+    text = browser.text()
+    return sorted(names, key=text.index)
+
+
+def test_runs_are_listed_with_their_protocols_under_them(browser: Browser, store: Store) -> None:
+    browser.go(f"{store.address}/experiments/{store.experiment}/runs")
+    browser.wait_for(says(*store.runs, "12 matching runs"))  # 4, and 2 protocols of each
+    assert not any(" Error" in line for line in browser.text().splitlines())
+    uncaught = [event for event in browser.events if event["method"] == "Runtime.exceptionThrown"]
+    assert uncaught == []
+
+
+def test_runs_are_sorted_by_a_protocols_error(browser: Browser, store: Store) -> None:
+    key = quote("metrics.`ten_crop/top1_error_percent`", safe="")
+    for ascending, wanted in (("true", BY_ERROR), ("false", BY_ERROR[::-1])):
+        browser.go("about:blank")
+        by = f"orderByKey={key}&orderByAsc={ascending}"
+        browser.go(f"{store.address}/experiments/{store.experiment}/runs?{by}")
+        browser.wait_for(says("Sort: ten_crop/top1_error_percent", *BY_ERROR))
+        assert order(browser, BY_ERROR) == wanted
+
+
+def test_a_curve_is_opened(browser: Browser, store: Store) -> None:
+    run = store.runs["googlenet rate=0.05"]
+    browser.go(f"{store.address}/experiments/{store.experiment}/runs/{run}/model-metrics")
+    browser.wait_for(says("train_loss"))
+    drawn = browser.wait_for(
+        "[...document.querySelectorAll('.js-line')].map(line => line.getAttribute('d').split(/[ML]/).length - 1)"
+        ".find(points => points >= 5)"
+    )
+    assert drawn >= 5  # epochs
+
+
+def test_a_sweep_has_parallel_coordinates(browser: Browser, store: Store) -> None:
+    swept = [run for name, run in store.runs.items() if name.startswith("resnet18")]
+    chosen = f"runs={quote(json.dumps(swept))}&experiments={quote(json.dumps([store.experiment]))}"
+    browser.go(f"{store.address}/compare-runs?{chosen}")
+    browser.wait_for(says("Parallel Coordinates Plot"))
+    axes = browser.wait_for(
+        "(() => { const names = [...document.querySelectorAll('.parcoords .axis-title')].map(e => e.textContent);"
+        " return names.length > 1 ? names : null; })()"
+    )
+    assert any(name.startswith("learning_rate") for name in axes)
+    assert any("error" in name or "loss" in name for name in axes)
