@@ -16,6 +16,7 @@ include: "workflow/rules/weights.smk"
 include: "workflow/rules/predict.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/cost.smk"
+include: "workflow/rules/inspect.smk"
 
 
 localrules:

@@ -81,6 +81,12 @@ class Ensemble(Section):
         return given and _unique(given)
 
 
+class Inspect(Section):
+    """How far trained networks are looked into: the nearest of at most so many training pictures are shown."""
+
+    nearest_of: Positive = Field(2000, le=50_000)
+
+
 class Params(Section):
     """The experiment book, params.yaml."""
 
@@ -95,6 +101,7 @@ class Params(Section):
     sweep: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(default={})
     ensembles: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")], Ensemble] = Field(default={})
     costs: tuple[str, ...] = USUAL_COSTS  # the precisions in which networks are timed; none: nothing is measured
+    inspect: Inspect | None = Inspect()  # what looks into each network's first run; None: nothing does
 
     @model_validator(mode="before")
     @classmethod
@@ -146,6 +153,15 @@ class Params(Section):
                 f"list of {', '.join(COSTS)}"
             )
         return _unique(tuple(name for name in given))
+
+    @field_validator("inspect", mode="before")
+    @classmethod
+    def _inspect_is_on_or_off(cls, given: Any) -> Any:
+        if isinstance(given, bool):
+            return Inspect() if given else None
+        if not isinstance(given, (dict, Inspect)):
+            raise ValueError(f"{given!r} says nothing; it can be true, false, or {{nearest_of: 50000}}")
+        return given
 
     @model_validator(mode="after")
     def _ensembles_are_called_like_no_network(self) -> "Params":

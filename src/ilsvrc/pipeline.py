@@ -75,6 +75,29 @@ class Pipeline:
         names = ("tables/costs.csv", "tables/error_against_costs.csv", "figures/error_against_costs.svg")
         return [f"results/{name}" for name in names] if self.params.costs else []
 
+    @cached_property
+    def inspected(self) -> list[str]:
+        """The runs that are looked into: each network's first, a sweep's first point with the first seed."""
+        if self.params.inspect is None:
+            return []
+        first: dict[str, str] = {}
+        for run in self.runs.values():
+            first.setdefault(run.spec.architecture if run.is_trained_here else run.name, run.name)
+        return list(first.values())
+
+    def inspections(self) -> list[str]:
+        """What was found in the runs that are looked into."""
+        return [f"results/inspect/{run}/inspect.json" for run in self.inspected]
+
+    @property
+    def nearest_of(self) -> int:
+        """Among how many training pictures the nearest are looked for; 0 where nothing looks into networks."""
+        return self.params.inspect.nearest_of if self.params.inspect else 0
+
+    def training_pictures(self, run: str) -> list[str]:
+        """The packed training split that a run's pictures are compared with: one file, none for weights that exist."""
+        return [f"{self.packed}/train.beton"] if run in self.trained else []
+
     @property
     def whole_spec(self) -> str:
         """The whole configuration: what the record depends on."""

@@ -20,6 +20,7 @@ from ilsvrc.kept import prediction_file as prediction_file
 
 RUNS = Path("results/runs")
 COSTS = Path("results/costs")
+INSPECTED = Path("results/inspect")
 PACKED = Path("data/packed")
 RUN_FILES = ("weights.safetensors", "weights.json", "history.csv", "run.json")
 

@@ -37,6 +37,7 @@ rule report:
         curves=rules.score.output.curves,
         tables=rules.score.output.tables,
         costs=PIPELINE.cost_results(),
+        inspections=PIPELINE.inspections(),
     output:
         report=report("results/report.html", caption="../report/report.rst", category="Report"),
         tables=[captioned("results/tables/{}.csv", name, "Tables") for name in TABLES],

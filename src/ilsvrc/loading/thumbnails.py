@@ -13,7 +13,12 @@ QUALITY = 82
 
 
 def data_uri(packed: Packed, content: np.ndarray, index: int, longest_px: int) -> str:
-    """A stored image as a JPEG's data URI, at most `longest_px` wide and high; `content` is `packed.mapped()`.
+    """A stored image as a JPEG's data URI; the same as `jpeg` otherwise."""
+    return f"data:image/jpeg;base64,{base64.b64encode(jpeg(packed, content, index, longest_px)).decode()}"
+
+
+def jpeg(packed: Packed, content: np.ndarray, index: int, longest_px: int) -> bytes:
+    """A stored image as a JPEG, at most `longest_px` wide and high; `content` is `packed.mapped()`.
 
     Raises:
         OSError: it is damaged.
@@ -22,7 +27,7 @@ def data_uri(packed: Packed, content: np.ndarray, index: int, longest_px: int) -
     picture.thumbnail((longest_px, longest_px), Image.Resampling.LANCZOS)
     text = io.BytesIO()
     picture.save(text, "JPEG", quality=QUALITY, optimize=True)
-    return f"data:image/jpeg;base64,{base64.b64encode(text.getvalue()).decode()}"
+    return text.getvalue()
 
 
 def _decoded(packed: Packed, payload: bytes, index: int) -> Image.Image:

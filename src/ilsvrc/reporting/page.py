@@ -34,7 +34,7 @@ def render(content: Content) -> str:
         missing=list(content.missing),
         s=section(content) | closer.look(content),
         published=content.published,
-        inspected=content.inspected,
+        inspected=[{"name": content.names.get(one["run"], one["run"]), **one} for one in content.inspected],
         facts=content.facts,
         environments=environments(content.run_infos),
         period=period(content.run_infos),

@@ -11,7 +11,6 @@ from ilsvrc.loading import packed, thumbnails
 from ilsvrc.reporting import pictures
 
 BENCHMARKS = Path("logs/benchmarks")
-INSPECTED = Path("results/inspect")
 AFTER = {"report", "record"}  # not over when the report is written
 STAGES = ("acquire", "pack", "import_weights", "train", "predict", "score", "cost", "int8", "cost_table", "inspect")
 TYPES = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg"}
@@ -66,7 +65,7 @@ def find_inspected(named: Iterable[str]) -> list[Info]:
     """What `results/inspect/<run>/inspect.json` holds of each run, its pictures as data URIs."""
     found = []
     for run in named:
-        folder = INSPECTED / run
+        folder = results.INSPECTED / run
         if (folder / "inspect.json").exists():
             content = results.read_json(folder / "inspect.json")
             found.append({"run": run, **{key: _embedded(value, folder) for key, value in content.items()}})

@@ -3,24 +3,20 @@
 import argparse
 import json
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ilsvrc import multilabel, plugins, progress, results
+from ilsvrc import multilabel, progress, results
 from ilsvrc.costs import energy, measure, quantized
-from ilsvrc.loading import batches, packed
+from ilsvrc.loading import packed
 from ilsvrc.pixels import Normalization
-from ilsvrc.stages import _beforehand, _network, _stage, cost
+from ilsvrc.stages import _beforehand, _crops, _network, _stage, cost
 
-PROTOCOL = "single_crop"
 CALIBRATION_IMAGES = 256  # of the training split: test pictures choose nothing
 MOST_TESTED = 10_000
-BATCH = 32
 CPU = torch.device("cpu")
 
 
@@ -85,7 +81,7 @@ def errors(
             total += len(labels)
             shown.update(len(labels))
     found = {f"{name}_{what}_percent": 100 * each / total for name, each in sums.items()}
-    return {**found, "protocol": PROTOCOL, "num_images": total}
+    return {**found, "protocol": _crops.PROTOCOL, "num_images": total}
 
 
 def judged(manifest: results.Info) -> tuple[str, Callable[[Tensor, Tensor], float]]:
@@ -102,15 +98,9 @@ def judged(manifest: results.Info) -> tuple[str, Callable[[Tensor, Tensor], floa
 
 def pictures(given: argparse.Namespace, beton: Path, most: int, crop_px: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Batches of up to `most` pictures, evenly spread over the file: uint8 `[N, H, W, 3]` and labels `[N]`."""
-    there = packed.open_packed(beton).num_images
-    chosen = np.linspace(0, there - 1, min(most, there)).round().astype(np.int64)
-    views = plugins.load("protocols", PROTOCOL).views(crop_px)
-    opened = batches.open_testing(
-        given.loader, beton, views=views, batch_size=BATCH, workers=given.threads, subset=chosen
-    )
-    with closing(opened):
-        for batch in opened:
-            yield torch.as_tensor(batch.images)[:, 0], torch.as_tensor(batch.labels)
+    chosen = _crops.spread(beton, most)
+    for images, labels, _ in _crops.central(given.loader, beton, chosen, crop_px, given.threads):
+        yield images, labels
 
 
 def errors_in_words(found: results.Info) -> str:

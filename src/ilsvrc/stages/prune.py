@@ -45,6 +45,8 @@ def leftovers(params: config.Params) -> Iterator[Path]:
             yield from (path for path in sorted(folder.iterdir()) if path.stem not in params.protocols)
     measured = {Path(path) for path in pipeline.Pipeline(params).costs.files}
     yield from (path for path in sorted(results.COSTS.rglob("*.json")) if path not in measured)
+    inspected = pipeline.Pipeline(params).inspected
+    yield from (results.INSPECTED / run for run in results.folders(results.INSPECTED) if run not in inspected)
     asked = [results.PACKED / form.data / runs.form_name(form) for form in runs.forms(params)]
     yield from (path for path in sorted(results.PACKED.glob("*/*")) if path.is_dir() and path not in asked)
     keys = {results.run_key(name) for name in named}

@@ -20,9 +20,8 @@ def main(arguments: argparse.Namespace) -> None:
         _stage.say(f"not recorded by DVC: {reason}")
     else:
         prepare()
-        results.COSTS.mkdir(
-            parents=True, exist_ok=True
-        )  # empty where no costs are measured: DVC wants what dvc.yaml names
+        for folder in (results.COSTS, results.INSPECTED):  # empty where not asked for: DVC wants what dvc.yaml names
+            folder.mkdir(parents=True, exist_ok=True)
         dvc("commit", "--force", "--no-relink")
         _stage.say("recorded by DVC in dvc.lock")
     mark(arguments.output, recorded=not reason, reason=reason)

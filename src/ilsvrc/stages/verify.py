@@ -28,6 +28,7 @@ def main(given: argparse.Namespace) -> None:
         num_removed += sum(discard(*fault) for fault in run_faults(run))
         num_removed += sum(discard(*fault) for fault in prediction_faults(run, params.protocols))
     num_removed += sum(discard(*fault) for fault in cost_faults(pipeline.Pipeline(params).costs))
+    num_removed += sum(discard(*fault) for fault in inspection_faults(params))
     num_removed += sum(discard(*fault) for fault in summary_faults(params, named))
     record.mark(record.MARKER, recorded=True, reason="pulled as it was recorded elsewhere")
     kept = sum((results.RUNS / run.name).is_dir() for run in named)
@@ -108,6 +109,23 @@ def cost_faults(plan: asked.Plan) -> Iterator[Fault]:
         used = results.read_json(weights)["weights_sha256"] if weights.exists() else None
         if path.exists() and (why or info.get("weights_sha256") != used):
             yield path, why or "measured with other weights than the run's"
+
+
+def inspection_faults(params: config.Params) -> Iterator[Fault]:
+    """What looked into networks with other weights than the run's, or among other pictures than is asked for."""
+    flow = pipeline.Pipeline(params)
+    for run in flow.inspected:
+        folder, weights = results.INSPECTED / run, results.RUNS / run / "weights.json"
+        if not folder.is_dir():
+            continue
+        info, why = _read(folder / "inspect.json")
+        expected = {
+            "weights_sha256": results.read_json(weights)["weights_sha256"] if weights.exists() else None,
+            "nearest_of": flow.nearest_of,
+        }
+        differing = [name for name, value in expected.items() if info.get(name) != value]
+        if why or differing:
+            yield folder, why or f"{' and '.join(differing)} differ from what is here"
 
 
 def summary_faults(params: config.Params, named: list[runs.Run]) -> Iterator[Fault]:

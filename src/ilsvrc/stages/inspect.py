@@ -1,0 +1,157 @@
+"""Looks into a trained network: first kernels, nearest training pictures, and what in a picture it looks at."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ilsvrc import hardware, plugins, results, runs
+from ilsvrc.inspection import drawing, kernels, nearest, occlusion, saliency
+from ilsvrc.layers import Classifier
+from ilsvrc.loading.packed import open_packed
+from ilsvrc.pixels import Normalization
+from ilsvrc.results import Info
+from ilsvrc.stages import _album, _crops, _network, _stage, predict
+from ilsvrc.stages._album import Album, Shown
+from ilsvrc.training import start
+
+COMPARED, NEIGHBOURS = 5, 6  # test pictures, and the training pictures beside each, as in AlexNet's figure
+MAPPED = 3  # of the test pictures
+
+
+class Inside(NamedTuple):
+    """A network on its device; it sees pictures `[N, H, W, 3]` from 0 to 255."""
+
+    network: Classifier
+    normalize: Normalization
+    weights: Info
+    device: torch.device
+
+    def seen(self, pictures: Tensor) -> Tensor:
+        """What the network is given."""
+        return self.normalize(pictures.to(self.device))  # type: ignore[no-any-return]
+
+    def scores(self, pictures: Tensor) -> Tensor:
+        """Logits `[N, K]`."""
+        return self.network(self.seen(pictures)).float()  # type: ignore[no-any-return]
+
+    def probabilities(self, pictures: Tensor) -> Tensor:
+        """Of each class, `[N, K]`: by itself where a picture may have several."""
+        scores = self.scores(pictures)
+        return scores.sigmoid() if _network.has_several(self.weights) else scores.softmax(dim=1)
+
+
+def main(given: argparse.Namespace) -> None:
+    """Writes `--output` and the pictures that it names, and prints a line."""
+    weights, manifest = results.read_json(given.weights_info), results.read_json(given.val_manifest)
+    predict.check(given, weights, manifest)
+    album = Album(given.pictures, given.output.parent)
+    with hardware.claimed_gpus(given.gpus) as gpus:
+        device = predict.chosen_device(gpus)
+        network, normalize = (part.float().to(device).eval() for part in _network.trained(weights, given.weights))
+        found = look(given, Inside(network, normalize, weights, device), manifest, album)
+    about = {"run": given.run, "weights_sha256": weights["weights_sha256"], "nearest_of": given.nearest_of}
+    results.write_text(given.output, json.dumps(about | found, indent=1) + "\n")
+    _stage.say(f"looked into {given.run}: {', '.join(key for key in found if key != 'nearest_images')}")
+
+
+def look(given: argparse.Namespace, inside: Inside, manifest: Info, album: Album) -> Info:
+    """All that is looked at, by its name in the report; pictures by their files' names."""
+    shown = test_pictures(given, inside.weights["crop_px"], manifest)
+    first = kernels.of_first_layer(inside.network)
+    return {
+        **({} if first is None else {"kernels": album.keep("kernels.png", drawing.png(kernels.mosaic(first)))}),
+        **(neighbours(given, inside, shown, manifest, album) if given.train else {}),
+        "occlusion": [occluded(inside, one, album) for one in shown[:MAPPED]],
+        "saliency": [salient(inside, one, album) for one in shown[:MAPPED]],
+    }
+
+
+def test_pictures(given: argparse.Namespace, crop_px: int, manifest: Info) -> list[Shown]:
+    """The first picture of each of five classes, or sets of classes."""
+    places = _album.first_places(open_packed(given.val).labels, manifest, COMPARED)
+    return [
+        Shown(int(place), crop, _album.members(manifest, int(label))[0], _album.name(manifest, int(label)))
+        for crops, labels, at in _crops.central(given.loader, given.val, places, crop_px, given.threads)
+        for crop, label, place in zip(crops, labels, at, strict=True)
+    ]
+
+
+def neighbours(given: argparse.Namespace, inside: Inside, shown: list[Shown], manifest: Info, album: Album) -> Info:
+    """The nearest training pictures of each of `shown`, and how many were compared."""
+    crop_px, train, val = inside.weights["crop_px"], open_packed(given.train), open_packed(given.val)
+    chosen = _crops.spread(given.train, given.nearest_of)
+    crops = _crops.central(given.loader, given.train, chosen, crop_px, given.threads)
+    hidden = last_hidden_layer(inside)
+    wanted = hidden(torch.stack([one.crop for one in shown]))
+    found = nearest.nearest(wanted, ((at, hidden(pictures)) for pictures, _, at in crops), NEIGHBOURS)
+
+    def neighbour(place: int, distance: float) -> Info:
+        label = _album.name(manifest, int(train.labels[place]))
+        return {"image": album.thumbnail(train, place), "label": label, "distance": distance}
+
+    rows = [
+        {
+            "test": album.thumbnail(val, one.place),
+            "label": one.name,
+            "neighbours": [neighbour(*each) for each in zip(places.tolist(), distances.tolist(), strict=True)],
+        }
+        for one, places, distances in zip(shown, *found, strict=True)
+    ]
+    return {"nearest": rows, "nearest_images": len(chosen)}
+
+
+def last_hidden_layer(inside: Inside) -> nearest.Activations:
+    """What gives the last hidden layer's activations `[N, D]` of pictures."""
+    build = plugins.architecture(runs.made_from(inside.weights).architecture)
+    names = start.classifier_names(lambda count: build(num_classes=count, input_px=inside.weights["crop_px"]))
+    hidden = nearest.last_hidden_layer(inside.network, names)
+    return lambda pictures: hidden(inside.seen(pictures))
+
+
+def occluded(inside: Inside, one: Shown, album: Album) -> Info:
+    """What becomes of the class's probability where a part of the picture is covered."""
+    found = occlusion.occlusion(inside.probabilities, one.crop, one.label)
+    low, high = (100 * float(end) for end in (found.min(), found.max()))
+    return {
+        "image": album.drawn(f"crop_{one.place}", one.crop.numpy()),
+        "map": album.drawn(f"occlusion_{one.place}", drawing.heat(found)),
+        "label": one.name,
+        "lowest_percent": low,
+        "highest_percent": high,
+    }
+
+
+def salient(inside: Inside, one: Shown, album: Album) -> Info:
+    """On which pixels the class's score hangs."""
+    found = saliency.saliency(inside.scores, one.crop.to(inside.device), one.label)
+    return {
+        "image": album.drawn(f"crop_{one.place}", one.crop.numpy()),
+        "map": album.drawn(f"saliency_{one.place}", saliency.shown(found)),
+        "label": one.name,
+    }
+
+
+def arguments() -> argparse.ArgumentParser:
+    """The stage's arguments."""
+    parser = _stage.parser(__doc__)
+    parser.add_argument("--run", required=True, help="name of the run: its folder under results/runs")
+    parser.add_argument("--weights", type=Path, required=True, help="weights.safetensors")
+    parser.add_argument("--weights-info", type=Path, required=True, help="weights.json")
+    parser.add_argument("--train", type=Path, nargs="?", help="packed training split; none: no nearest pictures")
+    parser.add_argument("--val", type=Path, required=True, help="packed test split")
+    parser.add_argument("--val-manifest", type=Path, required=True, help="its manifest")
+    parser.add_argument("--nearest-of", type=int, required=True, help="how many training pictures are compared")
+    parser.add_argument("--output", type=Path, required=True, help="JSON to write")
+    parser.add_argument("--pictures", type=Path, required=True, help="folder beside it, to write pictures to")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
+    parser.add_argument("--gpus", type=int, default=0, help="GPUs, 0 for the CPU")
+    parser.add_argument("--loader", default="ffcv", help="ffcv or pillow")
+    return parser
+
+
+if __name__ == "__main__":
+    _stage.run(main, arguments())
