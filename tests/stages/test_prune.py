@@ -42,6 +42,15 @@ def test_costs_that_are_no_longer_asked_for_are_left_over(capsys: pytest.Capture
     assert (Path(asked).exists(), other.exists()) == (True, False)
 
 
+def test_what_looked_into_networks_that_are_no_longer_named_is_left_over(capsys: pytest.CaptureFixture) -> None:
+    (named,) = pipeline.Pipeline(config.load()).inspected
+    other = fake_results.run("alexnet").name
+    for run in (named, other):
+        (results.INSPECTED / run / "pictures").mkdir(parents=True)
+    run_prune("--remove")
+    assert ((results.INSPECTED / named).exists(), (results.INSPECTED / other).exists()) == (True, False)
+
+
 def run_prune(*given: str) -> None:
     prune.main(prune.arguments().parse_args(given))
 

@@ -12,7 +12,7 @@ import fake_results
 import pytest
 from PIL import Image
 
-from ilsvrc import runs
+from ilsvrc import results, runs
 from ilsvrc.card import Card, Sample
 from ilsvrc.cookbook import resolve_recipe
 from ilsvrc.loading.writer import pack
@@ -340,13 +340,18 @@ def test_what_looks_into_networks_is_shown_as_it_was_left(tmp_path: Path, monkey
     monkeypatch.chdir(tmp_path)
     run = fake_results.run("alexnet")
     fake_results.write_run(run)
-    folder = _evidence.INSPECTED / run.name
+    folder = results.INSPECTED / run.name
     folder.mkdir(parents=True)
     for name in ("kernels.png", "t0.jpg", "n0.jpg"):
         (folder / name).write_bytes(name.encode())
     near = {"test": "t0.jpg", "label": "a <rose>", "neighbours": [{"image": "n0.jpg", "label": "tulip"}]}
-    (folder / "inspect.json").write_text(json.dumps({"kernels": "kernels.png", "nearest": [near]}))
+    row = {"image": "t0.jpg", "map": "kernels.png", "label": "a rose", "lowest_percent": 2.4, "highest_percent": 98.6}
+    found = {"kernels": "kernels.png", "nearest": [near], "nearest_images": 2000, "occlusion": [row]}
+    (folder / "inspect.json").write_text(json.dumps(found))
     html = make(tmp_path, fake_results.data_spec(run))["report"].read_text(encoding="utf-8")
     assert '<img src="data:image/png;base64,a2VybmVscy5wbmc=" alt="first-layer kernels">' in html
     assert '<img src="data:image/jpeg;base64,dDAuanBn" alt=""><figcaption>a &lt;rose&gt;</figcaption>' in html
     assert '<img src="data:image/jpeg;base64,bjAuanBn" alt=""><figcaption>tulip</figcaption>' in html
+    assert "Nearest of 2,000 training pictures" in html
+    assert 'base64,a2VybmVscy5wbmc=" alt=""><figcaption>a rose: 2 to 99 %</figcaption>' in html
+    assert "Saliency of pixels" not in html  # nothing is left of it

@@ -144,6 +144,20 @@ def test_costs_of_another_specification_or_of_other_weights_go(named: list, caps
     assert [Path(path).exists() for path in measured.files] == [False, True, False, True]
 
 
+def test_what_looked_into_networks_with_other_weights_goes_with_its_pictures(
+    named: list, capsys: pytest.CaptureFixture
+) -> None:
+    weights = json.loads((results.RUNS / named[0].name / "weights.json").read_text())
+    folder = results.INSPECTED / named[0].name
+    (folder / "pictures").mkdir(parents=True)
+    found = {"weights_sha256": weights["weights_sha256"], "nearest_of": 2000}
+    (folder / "inspect.json").write_text(json.dumps(found))
+    assert run_verify(capsys)[0].startswith("verified: 2 of 2")
+    edit(folder / "inspect.json", nearest_of=7)
+    assert run_verify(capsys)[0] == f"removed {folder}: nearest_of differs from what is asked for or here"
+    assert not folder.exists()
+
+
 @pytest.mark.parametrize("same", [True, False])
 def test_scores_of_other_runs_go_with_all_that_is_made_from_them(
     same: bool, named: list, capsys: pytest.CaptureFixture

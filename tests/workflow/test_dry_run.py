@@ -11,7 +11,8 @@ from ilsvrc import pipeline, results
 from ilsvrc.config import load
 
 FRESH = {
-    "acquire": 1, "pack": 2, "train": 3, "predict": 3, "score": 1, "report": 1, "cost": 3, "cost_table": 1, "record": 1,
+    "acquire": 1, "pack": 2, "train": 3, "predict": 3, "score": 1, "inspect": 3, "report": 1, "cost": 3, "cost_table": 1,
+    "report": 1, "record": 1,
 }  # fmt: skip
 
 NO_TORCH = """
@@ -44,7 +45,7 @@ def test_dry_run_imports_neither_torch_nor_anything_heavy(checkout):
 
 def test_sweeps_seeds_and_architectures_multiply_runs(checkout):
     checkout.edit(architectures=["resnet18"], sweep={"learning_rate": [0.1, 0.2]}, seeds=[0, 1, 2])
-    assert checkout.jobs() == FRESH | {"train": 6, "predict": 6, "cost": 1}  # each network at a size once
+    assert checkout.jobs() == FRESH | {"train": 6, "predict": 6, "cost": 1, "inspect": 1}  # of each network once
 
 
 def test_test_images_of_another_form_are_packed_beside_the_others(checkout):
@@ -69,7 +70,7 @@ def test_missing_folder_of_pictures_is_named(checkout):
 
 def test_configfile_replaces_the_book_and_is_not_recorded(checkout):
     checkout.write("other.yaml", dataset="digits", architectures=["vgg_a"], recipe="quick", protocols=["ten_crop"])
-    assert checkout.jobs("--configfile", "other.yaml") == FRESH | {"train": 1, "predict": 1, "cost": 1}
+    assert checkout.jobs("--configfile", "other.yaml") == FRESH | {"train": 1, "predict": 1, "cost": 1, "inspect": 1}
 
 
 def test_protocols_that_are_missing_are_predicted_together_apart_from_those_that_are_there(
@@ -127,8 +128,8 @@ def test_each_training_asks_for_one_gpu_where_there_are_any_and_for_none_elsewhe
         words = ("--cores", "all", "--dry-run", "--printshellcmds", "--quiet", "host")
         return checkout.run("snakemake", *words, CUDA_VISIBLE_DEVICES=devices).stdout
 
-    assert commands("0,1").count("--gpus 1") == 9  # of each network a training, a prediction and its costs
-    assert commands("").count("--gpus 0") == 9
+    assert commands("0,1").count("--gpus 1") == 12  # of each network a training, a prediction, its costs, its inside
+    assert commands("").count("--gpus 0") == 12
 
 
 def test_more_gpus_than_there_are_is_an_error_and_not_fewer_in_silence(checkout):
@@ -147,7 +148,7 @@ def test_one_error_message_is_enough_for_a_misspelt_training_key(checkout):
 
 def test_a_teacher_is_trained_first_and_only_its_pupils_are_tested(checkout):
     checkout.edit(architectures=["resnet18"], training={"teacher": "resnet34"})
-    assert checkout.jobs() == FRESH | {"train": 2, "predict": 1, "cost": 1}
+    assert checkout.jobs() == FRESH | {"train": 2, "predict": 1, "cost": 1, "inspect": 1}
 
 
 def test_costs_are_measured_in_what_is_asked_for_and_in_nothing_where_they_are_off(checkout):
@@ -155,6 +156,17 @@ def test_costs_are_measured_in_what_is_asked_for_and_in_nothing_where_they_are_o
     assert checkout.jobs() == FRESH | {"train": 6, "predict": 6, "int8": 3}
     checkout.edit(costs=False, seeds=[0])
     assert checkout.jobs() == {rule: count for rule, count in FRESH.items() if not rule.startswith("cost")}
+
+
+def test_networks_are_looked_into_only_where_that_is_asked_for(checkout):
+    checkout.edit(inspect={"nearest_of": 50_000})
+    assert checkout.jobs() == FRESH
+    checkout.edit(inspect=False)
+    assert checkout.jobs() == {rule: count for rule, count in FRESH.items() if rule != "inspect"}
+    checkout.edit(inspect={"nearest_of": 60_000})
+    done = checkout.snakemake(check=False)
+    assert done.returncode == 1
+    assert "nearest_of" in done.stderr + done.stdout and "50000" in done.stderr + done.stdout
 
 
 def test_a_precision_that_is_not_measured_is_named_with_those_that_are(checkout):
@@ -174,4 +186,4 @@ def test_each_measurement_has_the_machine_to_itself(checkout):
 def test_weights_that_exist_stand_beside_trainings_and_teach_without_being_trained(checkout):
     teacher = "timm/regnety_160.deit_in1k"
     checkout.edit(architectures=["resnet18"], training={"teacher": teacher}, weights={"resnet50_b": "timm/a1_in1k"})
-    assert checkout.jobs() == FRESH | {"train": 1, "import_weights": 2, "predict": 2, "cost": 2}
+    assert checkout.jobs() == FRESH | {"train": 1, "import_weights": 2, "predict": 2, "cost": 2, "inspect": 2}

@@ -54,7 +54,8 @@ def tested(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     state = timm.create_model("mobilenetv3_small_050").state_dict()
     safetensors.torch.save_file(state, downloads / "mobilenetv3_small_050.lamb_in1k.safetensors")
     checkout.write("params.yaml", **BOOK)
-    jobs = {"acquire": 1, "pack": 1, "import_weights": 2, "predict": 2, "score": 1, "report": 1, "record": 1}
+    jobs = {"acquire": 1, "pack": 1, "import_weights": 2, "predict": 2, "inspect": 2, "score": 1}
+    jobs |= {"report": 1, "record": 1}
     assert checkout.jobs() == jobs
     checkout.snakemake()
     return checkout

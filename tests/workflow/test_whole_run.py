@@ -95,11 +95,11 @@ def test_snakemake_writes_nowhere_but_in_its_folders(done):
     "edit, jobs",
     [
         ({"seeds": [0, 1]}, {"train": 1, "predict": 1}),
-        ({"architectures": ["resnet18", "resnet18_b"]}, {"train": 1, "predict": 1, "cost": 1}),
+        ({"architectures": ["resnet18", "resnet18_b"]}, {"train": 1, "predict": 1, "cost": 1, "inspect": 1}),
         ({"protocols": ["single_crop"]}, {}),
-        ({"training": {**TINY["training"], "epochs": 2}}, {"train": 1, "predict": 1}),
+        ({"training": {**TINY["training"], "epochs": 2}}, {"train": 1, "predict": 1, "inspect": 1}),
         ({"sweep": {"label_smoothing": [0.0, 0.1]}}, {"train": 1, "predict": 1}),
-        ({"data": {"short_side_px": 64}}, {"pack": 2, "train": 1, "predict": 1}),
+        ({"data": {"short_side_px": 64}}, {"pack": 2, "train": 1, "predict": 1, "inspect": 1}),
         ({"ensembles": {"crops": {"members": ["resnet18"], "together": True}}}, {}),
     ],
     ids=["seed", "architecture", "protocol", "epochs", "sweep", "form", "ensemble"],
@@ -190,7 +190,7 @@ def test_a_clone_after_make_pull_has_nothing_to_do_and_an_edit_there_reruns_what
     pull(clone)
     assert clone.jobs() == {}
     clone.edit(training={**TINY["training"], "label_smoothing": 0.1})
-    assert clone.jobs() == {"train": 1, "predict": 1} | RESULTS
+    assert clone.jobs() == {"train": 1, "predict": 1, "inspect": 1} | RESULTS
 
 
 def pull(clone: Checkout) -> None:

@@ -125,7 +125,7 @@ def inspection_faults(params: config.Params) -> Iterator[Fault]:
         }
         differing = [name for name, value in expected.items() if info.get(name) != value]
         if why or differing:
-            yield folder, why or f"{' and '.join(differing)} differ from what is here"
+            yield folder, why or f"{differing[0]} differs from what is asked for or here"
 
 
 def summary_faults(params: config.Params, named: list[runs.Run]) -> Iterator[Fault]:
