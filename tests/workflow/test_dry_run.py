@@ -11,7 +11,7 @@ from ilsvrc import pipeline, results
 from ilsvrc.config import load
 
 FRESH = {
-    "acquire": 1, "pack": 2, "train": 3, "predict": 3, "score": 1, "inspect": 3, "report": 1, "cost": 3, "cost_table": 1,
+    "acquire": 1, "pack": 2, "train": 3, "predict": 3, "score": 1, "cost": 3, "cost_table": 1, "inspect": 3,
     "report": 1, "record": 1,
 }  # fmt: skip
 
