@@ -1,8 +1,3 @@
-def training_pictures(wildcards):
-    """The training pictures among which the nearest are looked for, where a run was trained here."""
-    return PIPELINE.training_pictures(wildcards.run)
-
-
 # What is inside the networks: of each its first run.
 rule inspect:
     input:

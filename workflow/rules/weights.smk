@@ -1,13 +1,3 @@
-def import_spec(wildcards):
-    """The specification of the run whose weights were not trained here."""
-    return runs.specification(PIPELINE.imported[wildcards.run].spec)
-
-
-def file_of_weights(wildcards):
-    """A person's file of weights, where they are not a library's."""
-    return PIPELINE.file_of_weights(wildcards.run)
-
-
 # Weights that were not trained here, in the place of a training: the same files.
 rule import_weights:
     input:
