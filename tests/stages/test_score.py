@@ -191,8 +191,8 @@ def test_each_protocol_is_logged_under_its_trainings_run(monkeypatch: pytest.Mon
     assert logged[0][2]["negative_log_likelihood"] == pytest.approx(0.8877373, rel=1e-5)
     assert logged[0][2]["top1_error_percent"] == 12.5
     # Wilson's interval of 1 in 8; six classes have a top-5 error.
-    assert logged[0][2]["top1_low_percent"] == pytest.approx(2.2421, abs=1e-4)
-    assert logged[0][2]["top1_high_percent"] == pytest.approx(47.0943, abs=1e-4)
+    assert logged[0][2]["top1_low_percent"] == pytest.approx(2.24175, abs=1e-4)
+    assert logged[0][2]["top1_high_percent"] == pytest.approx(47.08882, abs=1e-4)
     (row, _) = read(fake_results.at(Path.cwd())["scores"])
     assert {key: float(row[key]) for key in score.scores.MEASURED} == {
         key: logged[0][2][key] for key in score.scores.MEASURED
