@@ -26,7 +26,7 @@ SCORES_COLUMNS = [
     *("run", "dataset", "architecture", "recipe", "seed", "protocol", "networks", "members", "num_images"),
     *("top1_error_percent", "top5_error_percent"),
     *("negative_log_likelihood", "expected_calibration_error_percent", "brier_score"),
-    *("parameters", "multiply_adds", "train_seconds", "images_per_second"),
+    *("parameters", "multiply_adds", "train_seconds", "images_per_second", "source"),
 ]
 
 
