@@ -171,7 +171,8 @@ def test_a_second_launcher_waits_and_names_the_first(stopped, run):
 
 
 def test_a_whole_training_says_one_line(whole, run):
-    (line,) = whole.said[0].splitlines()
+    *progress, line = whole.said[0].splitlines()  # progress where half a minute passes between two lines
+    assert all(re.search(r": \d+ %, \d+ of 864 images", each) for each in progress)
     assert re.fullmatch(
         rf"trained {run.name}: \d+\.\d % validation top-1 error after {EPOCHS} epochs, \d+ s, \d+ images/s, float32",
         line,

@@ -94,10 +94,11 @@ def test_their_protocols_stand_under_a_run_in_mlflow(tested: Checkout) -> None:
     library = "timm/mobilenetv3_small_050.lamb_in1k"
     assert said == str(
         [
+            ("", "report", False),
             ("", "single_crop", True),
             ("", "single_crop", True),
-            ("mine.pth", "resnet18_b mine.pth", False),
-            (library, f"timm.mobilenetv3_small_050 {library}", False),
+            ("mine.pth", "resnet18_b mine.pth", True),
+            (library, f"timm.mobilenetv3_small_050 {library}", True),
         ]
     )
 
