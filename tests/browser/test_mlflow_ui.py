@@ -45,7 +45,7 @@ def store(tmp_path_factory: pytest.TempPathFactory, started: Browser) -> Iterato
     folder = tmp_path_factory.mktemp("ui")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")  # mlflow keeps stores open by address
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         patch.setattr(tracking, "_CONNECTED", {})
         patch.setattr(tracking, "_LEFT_ALONE", {"until": 0.0})
         made = Store(folder)

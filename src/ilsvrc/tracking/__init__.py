@@ -13,7 +13,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
-DEFAULT_STORE = "sqlite:///mlflow.db"  # where a plain `mlflow ui` looks
+DATABASE = Path("mlflow.db")  # where a plain `mlflow ui` looks
 LOCK = Path("work/mlflow.lock")
 ARTIFACTS = Path("mlartifacts")  # a folder named mlruns would make the UI ignore the database
 EXPERIMENT = "ilsvrc"
@@ -205,7 +205,7 @@ _CONNECTED: dict[str, tuple[Any, str]] = {}
 
 def connect() -> tuple[Any, str]:
     """A client, and the experiment's id. One process at a time makes a fresh database: at once they would crash."""
-    store = os.environ.get("MLFLOW_TRACKING_URI", DEFAULT_STORE)
+    store = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{DATABASE.absolute()}"
     if store not in _CONNECTED:
         with _one_at_a_time():
             _CONNECTED[store] = _connect(store)
@@ -219,7 +219,7 @@ def _connect(store: str) -> tuple[Any, str]:
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # else it tells of every table that it makes
     from mlflow.tracking import MlflowClient
 
-    client = MlflowClient(tracking_uri=store)
+    client = MlflowClient(tracking_uri=store)  # an absolute address: MLflow keeps what it opened by it
     experiment = client.get_experiment_by_name(EXPERIMENT)
     if experiment is not None:
         return client, experiment.experiment_id

@@ -64,9 +64,9 @@ def register(
             _retag(client, version, tags)
             continue
         _ensure_name(client, model.name)
-        source = _logged(client, experiment, model, loader, packages)
+        logged = _logged(client, experiment, model, loader, packages)
         client.create_model_version(
-            model.name, f"models:/{source}", model.run_id, tags, description=model.title, model_id=source
+            model.name, _source(client, logged), model.run_id, tags, description=model.title, model_id=logged.model_id
         )
     for model in {model.name: model for model in known}.values():
         _point_at_best(client, model, highest_is_best, is_there)
@@ -116,8 +116,19 @@ def _point_at_best(client: Any, model: Model, highest_is_best: bool, is_there: C
         client.set_registered_model_alias(model.name, BEST, best.version)
 
 
-def _logged(client: Any, experiment: str, model: Model, loader: str, packages: Sequence[str]) -> str:
-    """The id of a new logged model under the training's run. Nothing is loaded or predicted for it."""
+def _source(client: Any, logged: Any) -> str:
+    """Where a version's files lie.
+
+    A server takes no folder of another machine, so it gets the model's id; a database would look that id up in
+    MLflow's store of the whole process, which need not be this client's.
+    """
+    if client.tracking_uri.startswith("sqlite"):
+        return str(logged.artifact_location)
+    return f"models:/{logged.model_id}"
+
+
+def _logged(client: Any, experiment: str, model: Model, loader: str, packages: Sequence[str]) -> Any:
+    """A new logged model under the training's run. Nothing is loaded or predicted for it."""
     import mlflow.pyfunc
 
     logged = client.create_logged_model(experiment, name=model.tags["architecture"], source_run_id=model.run_id)
@@ -138,7 +149,7 @@ def _logged(client: Any, experiment: str, model: Model, loader: str, packages: S
         )
         client.log_model_artifacts(logged.model_id, str(Path(folder) / "model"))
     client.finalize_logged_model(logged.model_id, "READY")
-    return str(logged.model_id)
+    return logged
 
 
 def _signature(num_classes: int, protocol: str) -> Any:
