@@ -26,7 +26,7 @@ from torchvision import datasets, transforms
 from ilsvrc.data import folder
 from ilsvrc.loading import jpeg, native, packed, writer
 from ilsvrc.loading.batches import open_training
-from ilsvrc.runs import FormSpec
+from ilsvrc.specs import FormSpec
 
 CROP_PX, BATCH = 224, 128
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

@@ -29,7 +29,7 @@ from ilsvrc.data import folder
 from ilsvrc.loading.colours import NUM_MEASURED
 from ilsvrc.loading.sources import own_bytes
 from ilsvrc.loading.writer import pack
-from ilsvrc.runs import FormSpec
+from ilsvrc.specs import FormSpec
 
 QUALITY = 90  # FFCV's default
 LISTED = 20 * NUM_MEASURED

@@ -29,7 +29,7 @@ sys.path.insert(0, str(TESTS))
 
 import small_training  # noqa: E402
 
-from ilsvrc import results, runs  # noqa: E402
+from ilsvrc import results, runs, specs  # noqa: E402
 from ilsvrc.training import checkpoint  # noqa: E402
 
 LOOK = {
@@ -105,7 +105,7 @@ class Case:
     def __init__(self, run: runs.Run, packed: Path, at: Path, arguments: dict[str, Any]) -> None:
         self.run, self.packed, self.at = run, packed, at
         self.arguments = {"loader": "ffcv", **arguments}
-        self.work = at / "killed" / "work" / runs.key8(run.spec)
+        self.work = at / "killed" / "work" / specs.key8(run.spec)
         self.outcome = Outcome()
 
     def tried(self, kills: int, draws: random.Random) -> Outcome:
@@ -199,7 +199,9 @@ def difference(one: Path, other: Path, run: runs.Run) -> str:
     first, second = (measured(folder / "history.csv") for folder in folders)
     if first != second:
         return "history.csv"
-    states = [torch.load(at / "work" / runs.key8(run.spec) / checkpoint.NAME, weights_only=True) for at in (one, other)]
+    states = [
+        torch.load(at / "work" / specs.key8(run.spec) / checkpoint.NAME, weights_only=True) for at in (one, other)
+    ]
     parts = ("network", "optimizer", "averages", "errors")
     return next((name for name in parts if not same(*(state.get(name) for state in states))), "")
 

@@ -26,7 +26,7 @@ import psutil
 import torch
 from torch import nn
 
-from ilsvrc import cookbook, hardware, plugins, results, runs
+from ilsvrc import cookbook, hardware, plugins, results, specs
 from ilsvrc.data import folder
 from ilsvrc.layers import Classifier
 from ilsvrc.loading import writer
@@ -132,11 +132,11 @@ def pack_form(archive: Path, scratch: Path, form: str, options: argparse.Namespa
     path.with_suffix(".json").write_text(json.dumps(manifest))
 
 
-def form_spec(form: str, crop_px: int) -> runs.FormSpec:
+def form_spec(form: str, crop_px: int) -> specs.FormSpec:
     """Raw pictures have a quarter more than the crop on their short side: 160 for 128."""
     if form == "raw":
-        return runs.FormSpec(data="benchmark", short_side_px=crop_px * 5 // 4, encoding="raw")
-    return runs.FormSpec(data="benchmark")
+        return specs.FormSpec(data="benchmark", short_side_px=crop_px * 5 // 4, encoding="raw")
+    return specs.FormSpec(data="benchmark")
 
 
 # A child: one training
@@ -233,14 +233,14 @@ def manifest_path(told: Told) -> Path:
     return Path(told["scratch"]) / f"{told['form']}.json"
 
 
-def specification(told: Told) -> runs.TrainSpec:
+def specification(told: Told) -> specs.TrainSpec:
     """torchvision's augmentation and optimizer, at a rate at which no network goes astray."""
     changes = {
         "batch_size": told["batch"], "reference_batch_size": told["batch"], "learning_rate": 1e-3, "epochs": 1_000_000,
         "schedule": "constant", "warmup_epochs": 0, "label_smoothing": 0.0, "decay": "all",
         "grows_px": None,
     }  # fmt: skip
-    return runs.TrainSpec(
+    return specs.TrainSpec(
         form=form_spec(told["form"], told["crop_px"]),
         architecture=told["network"],
         crop_px=told["crop_px"],

@@ -33,7 +33,7 @@ from ilsvrc.loading import view_batches, writer
 from ilsvrc.pixels import Normalization
 from ilsvrc.prediction import Predictor
 from ilsvrc.protocols import googlenet_144_crop, ten_crop_rectangle
-from ilsvrc.runs import FormSpec
+from ilsvrc.specs import FormSpec
 from ilsvrc.training import precision
 from ilsvrc.views import View, window
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from ilsvrc import members, results, runs
+from ilsvrc import members, results, runs, specs
 from ilsvrc.recipe import Recipe
 
-FORM = runs.FormSpec(data="digits", short_side_px=91, upscale=True, encoding="raw")
+FORM = specs.FormSpec(data="digits", short_side_px=91, upscale=True, encoding="raw")
 LABELS = np.array([0, 0, 1, 1, 2, 2, 3, 3])
 CLASSES = [str(i) for i in range(6)]
 MANIFEST_SHA256 = "5e" * 32
@@ -21,7 +21,7 @@ MANIFEST_SHA256 = "5e" * 32
 def run(architecture: str = "resnet18", seed: int = 0, swept: Mapping[str, Any] | None = None) -> runs.Run:
     """A run of the recipe `quick` with its true name."""
     recipe = Recipe(**{"epochs": 3, "batch_size": 8, "learning_rate": 0.05, **(swept or {})})
-    spec = runs.TrainSpec(form=FORM, architecture=architecture, crop_px=80, recipe=recipe, seed=seed)
+    spec = specs.TrainSpec(form=FORM, architecture=architecture, crop_px=80, recipe=recipe, seed=seed)
     return runs.Run(recipe_name="quick", changes=dict(swept or {}), spec=spec)
 
 
@@ -39,7 +39,7 @@ def write_run(run: runs.Run, wrong: Mapping[str, Sequence[int]] | None = None, *
     folder.mkdir(parents=True)
     weights = run.name.encode()
     (folder / "weights.safetensors").write_bytes(weights)
-    identity = {"key": runs.key8(run.spec), "spec": json.loads(runs.specification(run.spec))}
+    identity = {"key": specs.key8(run.spec), "spec": json.loads(specs.specification(run.spec))}
     sha256 = hashlib.sha256(weights).hexdigest()
     info = {
         **identity, "weights_sha256": sha256, "manifest_sha256": "0a" * 32, "crop_px": 80,
@@ -55,7 +55,7 @@ def write_run(run: runs.Run, wrong: Mapping[str, Sequence[int]] | None = None, *
 def write_prediction(run: runs.Run, protocol: str, weights_sha256: str, found: np.ndarray, **changes: Any) -> None:
     """Writes predictions of the eight images."""
     spec = {
-        "run_key": runs.key8(run.spec), "protocol": protocol, "revision": 1,
+        "run_key": specs.key8(run.spec), "protocol": protocol, "revision": 1,
         "weights_sha256": weights_sha256, "manifest_sha256": MANIFEST_SHA256, "classes": CLASSES[: found.shape[1]],
     }  # fmt: skip
     images = np.array([f"{label}/{i}.png" for i, label in enumerate(LABELS)])

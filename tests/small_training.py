@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from ilsvrc import results, runs
+from ilsvrc import results, runs, specs
 from ilsvrc.card import Sample
 from ilsvrc.loading.writer import pack
 from ilsvrc.recipe import Recipe
@@ -23,11 +23,11 @@ CLASSES = [str(label) for label in range(10)]
 NUM_IMAGES = {"train": 96, "val": 30}
 
 
-def form(short_side_px: int = 36) -> runs.FormSpec:
-    return runs.FormSpec(data="digits", short_side_px=short_side_px, upscale=True, encoding="raw")
+def form(short_side_px: int = 36) -> specs.FormSpec:
+    return specs.FormSpec(data="digits", short_side_px=short_side_px, upscale=True, encoding="raw")
 
 
-def pack_digits(folder: Path, form: runs.FormSpec) -> Path:
+def pack_digits(folder: Path, form: specs.FormSpec) -> Path:
     """Packs 96 digits to train on and 30 others, in `folder`."""
     digits, start = load_digits(), 0
     for split, count in NUM_IMAGES.items():
@@ -36,7 +36,7 @@ def pack_digits(folder: Path, form: runs.FormSpec) -> Path:
     return folder
 
 
-def _pack(folder: Path, split: str, form: runs.FormSpec, pictures: np.ndarray, labels: np.ndarray) -> None:
+def _pack(folder: Path, split: str, form: specs.FormSpec, pictures: np.ndarray, labels: np.ndarray) -> None:
     samples, at = [], 0
     with (folder / f"{split}.archive").open("wb") as archive:
         for i, (picture, label) in enumerate(zip(pictures, labels, strict=True)):
@@ -58,7 +58,7 @@ def run(architecture: str = "resnet18", crop_px: int = 32, seed: int = 0, **reci
     """A run with its true name."""
     quick = {"epochs": 3, "batch_size": 16, "learning_rate": 0.02, "precision": "float32"}
     short_side_px = 36 if crop_px == 32 else crop_px + 4
-    spec = runs.TrainSpec(
+    spec = specs.TrainSpec(
         form=form(short_side_px), architecture=architecture, crop_px=crop_px, recipe=Recipe(**quick | recipe), seed=seed
     )
     return runs.Run(recipe_name="small", changes={}, spec=spec)
@@ -68,12 +68,12 @@ def command(run: runs.Run, packed: Path, **changes: Any) -> list[str]:
     """The command that trains `run` in the working directory; `changes` are arguments."""
     folder = results.RUNS / run.name
     given = {
-        "spec": runs.specification(run.spec), "run": run.name,
+        "spec": specs.specification(run.spec), "run": run.name,
         "train": packed / "train.beton", "train_manifest": packed / "train.manifest.json",
         "val": packed / "val.beton", "val_manifest": packed / "val.manifest.json",
         "weights": folder / "weights.safetensors", "weights_info": folder / "weights.json",
         "history": folder / "history.csv", "run_info": folder / "run.json",
-        "work": Path("work") / runs.key8(run.spec), "log": "train.log", "loader": "pillow", **changes,
+        "work": Path("work") / specs.key8(run.spec), "log": "train.log", "loader": "pillow", **changes,
     }  # fmt: skip
     words = [f"--{key.replace('_', '-')}={value}" for key, value in given.items()]
     return [sys.executable, "-m", "ilsvrc.stages.train", *words]

@@ -12,6 +12,8 @@ PARSED_BY_A_DRY_RUN = (
     "config.py",
     "recipe.py",
     "cookbook.py",
+    "specs.py",
+    "forms.py",
     "runs.py",
     "origin.py",
     "zoo.py",

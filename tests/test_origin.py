@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ilsvrc import origin, pipeline, runs
+from ilsvrc import origin, pipeline, runs, specs
 from ilsvrc.config import Params
 from ilsvrc.section import parse
 
@@ -53,7 +53,7 @@ def test_the_key_of_weights_is_that_of_their_full_name():
         expanded(weights={"resnet50_b": source}) for source in (V1, "torchvision/resnet50.IMAGENET1K_V1")
     )
     assert short.name == full.name == "imagenette/resnet50_b/torchvision-IMAGENET1K_V1/seed=0-45e591ab"
-    assert json.loads(runs.specification(short.spec)) == {
+    assert json.loads(specs.specification(short.spec)) == {
         "architecture": "resnet50_b",
         "form": {"data": "imagenette"},
         "source": "torchvision/resnet50.IMAGENET1K_V1",
@@ -125,7 +125,7 @@ def test_weights_that_exist_teach_a_run_and_are_part_of_its_specification():
     (pupil,) = expanded(architectures=["levit_128s"], recipe="quick", training={"teacher": source})
     assert pupil.teacher.name.startswith("imagenette/timm.regnety_160/timm-deit_in1k/")
     assert pupil.spec.teacher.source == source
-    restored = runs.parse_specification(runs.TrainSpec, runs.specification(pupil.spec))
+    restored = specs.parse_specification(specs.TrainSpec, specs.specification(pupil.spec))
     assert restored == pupil.spec
 
 
@@ -164,4 +164,4 @@ def test_ensembles_name_weights_by_their_source():
 
 def test_a_trainings_specification_reads_back_as_itself():
     (run,) = runs.expand(Params(dataset="digits", architectures=["alexnet"], recipe="quick", protocols=["whole"]))
-    assert runs.made_from({"spec": json.loads(runs.specification(run.spec))}) == run.spec
+    assert specs.made_from({"spec": json.loads(specs.specification(run.spec))}) == run.spec

@@ -8,7 +8,7 @@ import fake_results
 import numpy as np
 import pytest
 
-from ilsvrc import results, runs
+from ilsvrc import forms, results, specs
 from ilsvrc.results import Prediction
 
 
@@ -106,7 +106,7 @@ def test_a_runs_files_carry_the_specification_of_its_name() -> None:
 @pytest.mark.parametrize("change", [{"key": "00000000"}, {"spec": {"seed": 9}}])
 def test_a_run_of_another_specification_is_refused_by_name(change: dict) -> None:
     run = fake_results.run()
-    info = {"key": runs.key8(run.spec), "spec": json.loads(runs.specification(run.spec))} | change
+    info = {"key": specs.key8(run.spec), "spec": json.loads(specs.specification(run.spec))} | change
     with pytest.raises(ValueError, match=f"{run.name}.*weights.json.*of another run"):
         results.check_key(run.name, info, Path("weights.json"))
 
@@ -122,7 +122,7 @@ def test_a_prediction_made_by_something_else_is_refused_by_name(change: dict) ->
     run = fake_results.run()
     fake_results.write_run(run)
     weights = results.read_json(results.RUNS / run.name / "weights.json")
-    packed = results.PACKED / "digits" / runs.form_name(fake_results.FORM)
+    packed = results.PACKED / "digits" / forms.form_name(fake_results.FORM)
     packed.mkdir(parents=True)
     (packed / "val.manifest.json").write_text(json.dumps({"content_sha256": fake_results.MANIFEST_SHA256}))
     found = results.read_prediction(results.prediction_file(run.name, "ten_crop"))

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from ilsvrc import origin, runs
+from ilsvrc import forms, origin, runs, specs
 from ilsvrc.config import Params
 from ilsvrc.cookbook import resolve_recipe
 from ilsvrc.recipe import Recipe
@@ -53,9 +53,9 @@ def test_protocols_and_other_runs_change_no_key():
 
 def test_specification_leaves_out_defaults_and_survives_a_round_trip():
     spec = runs.expand(Params(**BOOK))[0].spec
-    text = runs.specification(spec)
+    text = specs.specification(spec)
     assert "label_smoothing" not in text
-    assert runs.parse_specification(runs.TrainSpec, text) == spec
+    assert specs.parse_specification(specs.TrainSpec, text) == spec
     assert json.loads(text)["crop_px"] == 80
 
 
@@ -70,7 +70,7 @@ def test_crop_is_the_recipes_else_the_cards_else_the_papers():
 
 def test_a_folder_is_named_by_its_archive_unless_the_user_names_it():
     def label(**data):
-        return runs.data_label(Params(**{**BOOK, "dataset": "folder", "data": data}))
+        return forms.data_label(Params(**{**BOOK, "dataset": "folder", "data": data}))
 
     assert label(path="/somewhere/flowers17.tar") == "flowers17"
     assert label(path="/somewhere/pictures/") == "pictures"
@@ -79,7 +79,7 @@ def test_a_folder_is_named_by_its_archive_unless_the_user_names_it():
 
 def test_imagenet_keeps_its_name_wherever_it_is():
     assert (
-        runs.data_label(Params(**{**BOOK, "dataset": "imagenet", "data": {"path": "/somewhere/ilsvrc"}})) == "imagenet"
+        forms.data_label(Params(**{**BOOK, "dataset": "imagenet", "data": {"path": "/somewhere/ilsvrc"}})) == "imagenet"
     )
 
 
@@ -94,19 +94,19 @@ def test_moving_the_pictures_changes_no_run():
 
 
 def test_packed_form_is_named_readably():
-    form = runs.form_spec(Params(**BOOK))
-    assert runs.form_name(form).startswith("short_side=91,raw-")
+    form = forms.form_spec(Params(**BOOK))
+    assert forms.form_name(form).startswith("short_side=91,raw-")
 
 
-def form_of(**data: object) -> runs.FormSpec:
-    return runs.form_spec(Params(**BOOK | {"data": data}))
+def form_of(**data: object) -> specs.FormSpec:
+    return forms.form_spec(Params(**BOOK | {"data": data}))
 
 
 def test_how_far_pictures_are_checked_renames_a_form_only_where_it_changes_the_manifest():
-    plain = runs.form_name(form_of(encoding="jpeg"))
-    assert runs.form_name(form_of(encoding="jpeg", verify="decode")) == plain
-    assert runs.form_name(form_of(encoding="jpeg", verify="full")) == plain
-    assert runs.form_name(form_of(encoding="jpeg", verify="structure")) != plain
+    plain = forms.form_name(form_of(encoding="jpeg"))
+    assert forms.form_name(form_of(encoding="jpeg", verify="decode")) == plain
+    assert forms.form_name(form_of(encoding="jpeg", verify="full")) == plain
+    assert forms.form_name(form_of(encoding="jpeg", verify="structure")) != plain
 
 
 def test_raw_pictures_are_decoded_whatever_is_asked_for():
@@ -116,12 +116,12 @@ def test_raw_pictures_are_decoded_whatever_is_asked_for():
 def test_test_images_can_have_a_form_of_their_own_that_changes_no_run():
     plain = Params(**BOOK | {"data": {"encoding": "jpeg", "short_side_px": 40}})
     apart = Params(**BOOK | {"data": {**plain.data.model_dump(), "test_form": {"short_side_px": "original"}}})
-    assert runs.forms(plain) == [runs.form_spec(plain)]
-    train, test = runs.forms(apart)
+    assert forms.asked_for(plain) == [forms.form_spec(plain)]
+    train, test = forms.asked_for(apart)
     assert (train.short_side_px, test.short_side_px) == (40, None)
     assert test.encoding == "jpeg"
     assert [run.name for run in runs.expand(apart)] == [run.name for run in runs.expand(plain)]
-    assert runs.source_spec(apart) == runs.source_spec(plain)
+    assert forms.source_spec(apart) == forms.source_spec(plain)
 
 
 def test_original_sizes_can_replace_the_cards(monkeypatch):
@@ -131,11 +131,11 @@ def test_original_sizes_can_replace_the_cards(monkeypatch):
 
 def test_packing_is_told_to_compare_only_where_that_is_asked_for():
     full, plain = (
-        runs.pack_spec(book := Params(**BOOK | {"data": {"verify": how}}), runs.form_spec(book))
+        forms.pack_spec(book := Params(**BOOK | {"data": {"verify": how}}), forms.form_spec(book))
         for how in ("full", "decode")
     )
-    assert runs.specification(full) == runs.specification(plain)[:-1].replace("{", '{"compare":true,', 1) + "}"
-    assert runs.specification(plain) == runs.specification(runs.form_spec(Params(**BOOK)))
+    assert specs.specification(full) == specs.specification(plain)[:-1].replace("{", '{"compare":true,', 1) + "}"
+    assert specs.specification(plain) == specs.specification(forms.form_spec(Params(**BOOK)))
 
 
 def test_a_teachers_run_goes_before_and_is_part_of_the_specification():
@@ -188,6 +188,6 @@ def test_layers_of_their_own_are_readable_in_a_folder_and_part_of_the_key():
     (name,) = names(architectures=["alexnet"], training={"layer_decays": decays})
     assert name.startswith("digits/alexnet/quick,layer_decays=conv_0-local34_0.004/seed=0-")
     (spec,) = [run.spec for run in runs.expand(Params(**BOOK | {"architectures": ["alexnet"]}))]
-    assert "layer" not in runs.specification(spec)
+    assert "layer" not in specs.specification(spec)
     changed = runs.expand(Params(**BOOK | {"training": {"layer_decays": decays}}))[0].spec
-    assert runs.parse_specification(runs.TrainSpec, runs.specification(changed)) == changed
+    assert specs.parse_specification(specs.TrainSpec, specs.specification(changed)) == changed

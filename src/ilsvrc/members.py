@@ -10,8 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 
 from ilsvrc.config import Ensemble, Params
-from ilsvrc.runs import Run, TrainSpec, readable
+from ilsvrc.runs import Run, readable
 from ilsvrc.section import Section
+from ilsvrc.specs import TrainSpec
 
 LISTED = 20  # names in an error
 

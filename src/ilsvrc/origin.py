@@ -43,7 +43,7 @@ class Weights(Section):
 
 
 class Description(NamedTuple):
-    """What is known of weights before they are read: the fields of `runs.ImportSpec`, less the data."""
+    """What is known of weights before they are read: the fields of `specs.ImportSpec`, less the data."""
 
     architecture: str
     name: str  # in the run's folder

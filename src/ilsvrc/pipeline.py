@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 
-from ilsvrc import kept, members, plugins, runs
+from ilsvrc import forms, kept, members, plugins, runs, specs
 from ilsvrc.config import Params
 from ilsvrc.costs import asked
 from ilsvrc.section import parse
@@ -30,14 +30,15 @@ class Pipeline:
         needed = runs.with_those_before(self.runs.values())
         self.trained = {run.name: run for run in needed if run.is_trained_here}
         self.imported = {run.name: run for run in needed if not run.is_trained_here}
-        train, test = runs.form_spec(params), runs.test_form_spec(params)
+        train, test = forms.form_spec(params), forms.test_form_spec(params)
         self.label = train.data
         self.raw = f"data/raw/{train.data}"
         self.all_packed = f"data/packed/{train.data}"
-        self.packed = f"{self.all_packed}/{runs.form_name(train)}"
-        self.packed_for_test = f"{self.all_packed}/{runs.form_name(test)}"
+        self.packed = f"{self.all_packed}/{forms.form_name(train)}"
+        self.packed_for_test = f"{self.all_packed}/{forms.form_name(test)}"
         self.pack_specs = {
-            runs.form_name(form): runs.specification(runs.pack_spec(params, form)) for form in runs.forms(params)
+            forms.form_name(form): specs.specification(forms.pack_spec(params, form))
+            for form in forms.asked_for(params)
         }
 
     @cached_property
@@ -45,7 +46,7 @@ class Pipeline:
         """What acquiring depends on, a cheap look at the user's own pictures included."""
         data_set = plugins.load("data", self.params.dataset)
         fingerprint = data_set.fingerprint(self.params.data.model_dump())
-        return runs.specification(runs.source_spec(self.params, fingerprint))
+        return specs.specification(forms.source_spec(self.params, fingerprint))
 
     @property
     def archives(self) -> list[str]:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ilsvrc import half, kept, metrics, multilabel, plugins, runs
+from ilsvrc import forms, half, kept, metrics, multilabel, plugins, specs
 from ilsvrc.kept import PREDICTIONS as PREDICTIONS
 from ilsvrc.kept import prediction_file as prediction_file
 
@@ -187,7 +187,7 @@ def check_prediction(run: str, protocol: str, found: Prediction, weights: Mappin
 
 def split_sha256(form: Mapping[str, Any], split: str) -> str | None:
     """Content hash of a packed split, None where it is not on this machine."""
-    path = PACKED / form["data"] / runs.form_name(runs.FormSpec(**form)) / f"{split}.manifest.json"
+    path = PACKED / form["data"] / forms.form_name(specs.FormSpec(**form)) / f"{split}.manifest.json"
     return str(read_json(path)["content_sha256"]) if path.exists() else None
 
 

@@ -1,105 +1,21 @@
-"""The runs that params.yaml names: what each depends on, its key and its folder. Never imports torch.
+"""The runs that params.yaml names: what each depends on, its key and its folder. Never imports torch."""
 
-A specification holds exactly what its stage depends on, without values equal to their default, so that an edit
-reruns what it must and a new option changes no existing run.
-"""
-
-import hashlib
 import itertools
-import json
 import re
 from collections.abc import Iterable, Mapping
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
-
 from ilsvrc import origin, plugins
-from ilsvrc.config import Data, Params
+from ilsvrc.config import Params
 from ilsvrc.cookbook import resolve_recipe
+from ilsvrc.forms import form_spec, test_form_spec
 from ilsvrc.origin import Weights
 from ilsvrc.recipe import Recipe, is_file
-from ilsvrc.section import Section, parse
+from ilsvrc.section import Section
+from ilsvrc.specs import ImportSpec, TrainSpec, key8
 
 _IN_NO_NAME = re.compile(r"[^\w.]")  # what a pattern has and a folder's name should not
-FORM_OPTIONS = {
-    "short_side_px", "encoding", "jpeg_quality", "order", "test_form", "exif_orientation", "on_bad_image", "verify",
-}  # fmt: skip
-
-
-class SourceSpec(Section):
-    """What `acquire` depends on: the data set, where it comes from, and what stands there."""
-
-    dataset: str
-    options: Data = Data()
-    fingerprint: str = ""
-
-
-class FormSpec(Section):
-    """What `pack` depends on: the pictures (by label) and the form that they are stored in."""
-
-    data: str  # the label: the data set's name, or the folder's
-    short_side_px: int | None = None
-    upscale: bool = False
-    encoding: str = "jpeg"
-    jpeg_quality: int = 95
-    order: str = "archive"
-    exif_orientation: str = "ignore"
-    on_bad_image: str = "stop"
-    verify: str = "decode"  # structure: what passes through is not decoded, statistics are of a sample
-
-
-class PackSpec(FormSpec):
-    """What `pack` is told: the form, and whether all of the written file is compared with the pictures once more."""
-
-    compare: bool = False
-
-
-class ImportSpec(Section):
-    """What `import_weights` depends on, beside the test images' classes: weights that were not trained here.
-
-    `source` is `<library>/<model>.<tag>`, or `file`, which `sha256` tells. `crop_px`, `mean` and `std` (0 to 255) are
-    None where the library says them.
-    """
-
-    form: FormSpec  # of the test images
-    architecture: str
-    source: str
-    sha256: str | None = None
-    crop_px: int | None = None
-    normalization: str = "mean_std"
-    mean: tuple[float, float, float] | None = None
-    std: tuple[float, float, float] | None = None
-    precision: str = "auto"
-
-    @property
-    def seed(self) -> int:
-        """Nothing is drawn."""
-        return 0
-
-
-class TrainSpec(Section):
-    """What `train` depends on, beside the packed bytes; `teacher` and `start` are trainings that go before."""
-
-    form: FormSpec
-    architecture: str
-    crop_px: int
-    recipe: Recipe
-    seed: int = 0
-    teacher: "TrainSpec | ImportSpec | None" = None
-    start: "TrainSpec | None" = None
-    start_sha256: str | None = None  # of the file of weights that it starts from
-
-    @property
-    def normalization(self) -> str:
-        """What the network sees of pixels."""
-        return self.recipe.normalization
-
-    @property
-    def precision(self) -> str:
-        """What it was trained in, and is tested in."""
-        return self.recipe.precision
 
 
 class Run(Section):
@@ -126,94 +42,6 @@ class Run(Section):
         changes = "".join(f",{key}={readable(value)}" for key, value in sorted(self.changes.items()))
         start = f"{self.spec.form.data}/{self.spec.architecture}/{(self.recipe_name + changes)[:120]}"
         return f"{start}/seed={self.spec.seed}-{key8(self.spec)}"
-
-
-def specification(spec: BaseModel) -> str:
-    """Canonical JSON: sorted keys, no default values."""
-    return json.dumps(spec.model_dump(mode="json", exclude_defaults=True), sort_keys=True, separators=(",", ":"))
-
-
-def key8(spec: BaseModel) -> str:
-    """Eight hexadecimal digits of the specification's SHA-256."""
-    return hashlib.sha256(specification(spec).encode()).hexdigest()[:8]
-
-
-def parse_specification(model: type[Section], text: str) -> Any:
-    """The specification that `text` (canonical JSON) holds, validated again."""
-    return parse(model, json.loads(text), where=f"--spec ({model.__name__})")
-
-
-def made_from(info: Mapping[str, Any]) -> TrainSpec | ImportSpec:
-    """The specification that weights.json or run.json (`info`) repeats."""
-    model = ImportSpec if "source" in info["spec"] else TrainSpec
-    return model.model_validate(info["spec"])
-
-
-def data_label(params: Params) -> str:
-    """The data set's name in paths: its own, or the folder's (the archive's stem).
-
-    Raises:
-        ValueError: the folder is called like a data set that ilsvrc knows.
-    """
-    if params.data.path is None or params.dataset != "folder":
-        return params.dataset
-    label = params.data.name or Path(params.data.path).name.split(".")[0]
-    if label in plugins.names("data"):
-        raise ValueError(
-            f"{label} is a data set of its own; call the pictures at {params.data.path} otherwise: data.name"
-        )
-    return label
-
-
-def source_spec(params: Params, fingerprint: str = "") -> SourceSpec:
-    """What acquiring the data set depends on; the options of the packed form are left out."""
-    options = Data(**params.data.model_dump(exclude=FORM_OPTIONS, exclude_defaults=True))
-    return SourceSpec(dataset=params.dataset, options=options, fingerprint=fingerprint)
-
-
-def form_spec(params: Params) -> FormSpec:
-    """The packed form of training images: params.yaml's choice, else the data set's card's."""
-    return _form(params, params.data)
-
-
-def test_form_spec(params: Params) -> FormSpec:
-    """The packed form that the protocols test on: the training images' but for what `data.test_form` says."""
-    changes = params.data.test_form.model_dump(exclude_none=True) if params.data.test_form else {}
-    return _form(params, params.data.model_copy(update=changes))
-
-
-def forms(params: Params) -> list[FormSpec]:
-    """Every packed form that params.yaml asks for, the training images' first."""
-    train, test = form_spec(params), test_form_spec(params)
-    return [train] if train == test else [train, test]
-
-
-def _form(params: Params, data: Data) -> FormSpec:
-    card = plugins.load("data", params.dataset).CARD
-    short_side_px = card.short_side_px if data.short_side_px is None else data.short_side_px
-    encoding = data.encoding or card.encoding
-    return FormSpec(
-        data=data_label(params),
-        short_side_px=None if short_side_px == "original" else short_side_px,
-        upscale=card.upscale,
-        encoding=encoding,
-        jpeg_quality=data.jpeg_quality if encoding == "jpeg" else 95,
-        order=data.order,
-        exif_orientation=data.exif_orientation,
-        on_bad_image=data.on_bad_image,
-        verify="structure" if data.verify == "structure" and encoding == "jpeg" else "decode",
-    )
-
-
-def pack_spec(params: Params, form: FormSpec) -> PackSpec:
-    """A packed form, and how it is checked where that changes nothing in it."""
-    return PackSpec(**form.model_dump(), compare=params.data.verify == "full")
-
-
-def form_name(form: FormSpec) -> str:
-    """The packed form's folder, such as `short_side=91,raw-0a1b2c3d`."""
-    size = f"short_side={form.short_side_px}" if form.short_side_px else "original"
-    return f"{size},{form.encoding}-{key8(form)}"
 
 
 def expand(params: Params) -> list[Run]:

@@ -24,7 +24,7 @@ from ilsvrc.data import _fetch, _http, _ilsvrc2012, _svhn, cifar10, cifar100, fl
 from ilsvrc.data._fetch import Remote
 from ilsvrc.loading import index
 from ilsvrc.loading.sources import own_bytes, picture
-from ilsvrc.runs import FormSpec, SourceSpec, specification
+from ilsvrc.specs import FormSpec, SourceSpec, specification
 from ilsvrc.stages import acquire, pack
 
 RANDOM = np.random.default_rng(0)

@@ -8,7 +8,7 @@ from pictures import NUM_PHOTOS, jpeg_bytes, photo
 
 from ilsvrc.card import Sample
 from ilsvrc.loading.writer import Packing, pack
-from ilsvrc.runs import FormSpec
+from ilsvrc.specs import FormSpec
 
 Packer = Callable[..., tuple[Path, Packing]]
 

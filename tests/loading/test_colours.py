@@ -3,7 +3,7 @@ import pytest
 
 from ilsvrc.card import Sample
 from ilsvrc.loading import colours
-from ilsvrc.runs import FormSpec
+from ilsvrc.specs import FormSpec
 
 
 def test_sums_are_exact():

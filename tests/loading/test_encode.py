@@ -9,7 +9,7 @@ from PIL import Image, features
 
 from ilsvrc.loading import jpeg, layout
 from ilsvrc.loading.encode import store
-from ilsvrc.runs import FormSpec
+from ilsvrc.specs import FormSpec
 
 FORM = FormSpec(data="t")
 RAW = FormSpec(data="t", encoding="raw")

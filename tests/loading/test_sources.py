@@ -6,7 +6,7 @@ import pytest
 from ilsvrc.card import Sample
 from ilsvrc.loading.encode import store
 from ilsvrc.loading.sources import own_bytes, picture
-from ilsvrc.runs import FormSpec
+from ilsvrc.specs import FormSpec
 
 
 def sample(kind: str = "", size: int = 3) -> Sample:

@@ -7,7 +7,7 @@ import pytest
 
 from ilsvrc.card import Card, Sample
 from ilsvrc.loading import index
-from ilsvrc.runs import SourceSpec, specification
+from ilsvrc.specs import SourceSpec, specification
 from ilsvrc.stages import acquire
 
 

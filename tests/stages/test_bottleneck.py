@@ -8,7 +8,7 @@ import pytest
 import small_training
 import yaml
 
-from ilsvrc import config, pipeline, runs
+from ilsvrc import config, forms, pipeline
 from ilsvrc.loading.packed import Packed
 from ilsvrc.stages import bottleneck
 from ilsvrc.stages.bottleneck import Rate
@@ -30,7 +30,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def packed_digits() -> None:
     flow = pipeline.Pipeline(config.load("params.yaml"))
     Path(flow.packed).mkdir(parents=True)
-    small_training.pack_digits(Path(flow.packed).absolute(), runs.form_spec(flow.params))
+    small_training.pack_digits(Path(flow.packed).absolute(), forms.form_spec(flow.params))
 
 
 def run_bottleneck(*words: str) -> None:

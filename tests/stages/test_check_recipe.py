@@ -11,7 +11,7 @@ import torch
 import yaml
 from torch import Tensor, nn
 
-from ilsvrc import config, pipeline, runs
+from ilsvrc import config, forms, pipeline
 from ilsvrc.layers import Classifier
 from ilsvrc.loading import packed
 from ilsvrc.loading.batches import Batch
@@ -61,7 +61,7 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("digits")
     flow = pipeline.Pipeline(config.load(write(folder, "resnet18")))
     (folder / flow.packed).mkdir(parents=True)
-    small_training.pack_digits(folder / flow.packed, runs.form_spec(flow.params))
+    small_training.pack_digits(folder / flow.packed, forms.form_spec(flow.params))
     return folder
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from ilsvrc import plugins, results, runs
+from ilsvrc import plugins, results, specs
 from ilsvrc.prediction import Predictor
 from ilsvrc.protocols import single_crop
 from ilsvrc.stages import _network, _runs, classify
@@ -89,7 +89,7 @@ def test_pixels_are_those_of_a_packed_jpeg() -> None:
     picture = Image.fromarray(generator.integers(0, 256, (100, 133, 3), dtype=np.uint8)).resize((260, 200))
     content = io.BytesIO()
     picture.save(content, "JPEG", quality=90)
-    form = runs.FormSpec(data="photographs")  # as it came
+    form = specs.FormSpec(data="photographs")  # as it came
     (only,) = classify.decoded(content.getvalue(), form, single_crop.views(80))
     shown = only.pixels[0].numpy()
     resized = Image.open(content).resize((91 * 260 // 200, 91), Image.Resampling.BILINEAR)  # 118 x 91

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
-from ilsvrc import runs
+from ilsvrc import specs
 from ilsvrc.costs import measure, training
 from ilsvrc.costs.asked import CostSpec, Step
 from ilsvrc.stages import cost, cost_table
@@ -34,7 +34,7 @@ def measured(**changes):
     spec = CostSpec(
         **{"architecture": "resnet20_cifar", "crop_px": 32, "precisions": PRECISIONS, "step": step} | changes
     )
-    words = ["--spec", runs.specification(spec), "--source", "source.json", "--output", "costs/it.json"]
+    words = ["--spec", specs.specification(spec), "--source", "source.json", "--output", "costs/it.json"]
     cost.main(cost.arguments().parse_args(words))
     return json.loads(Path("costs/it.json").read_text())
 

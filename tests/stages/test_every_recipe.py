@@ -16,7 +16,7 @@ import safetensors.torch
 import small_training
 import torch
 
-from ilsvrc import plugins, reference, results, runs
+from ilsvrc import plugins, reference, results, specs
 from ilsvrc.cookbook import resolve_recipe
 from ilsvrc.loading import batches
 from ilsvrc.recipe import Recipe
@@ -53,7 +53,7 @@ def smallest_px(architecture: str) -> int:
     return int(found.group(1))
 
 
-def specification(recipe_name: str) -> runs.TrainSpec:
+def specification(recipe_name: str) -> specs.TrainSpec:
     """A run of the recipe that differs in sizes only: of batches, groups and pictures, and of the teacher."""
     architecture = smallest_network(recipe_name)
     whole = resolve_recipe(recipe_name, architecture, {})
@@ -68,7 +68,9 @@ def specification(recipe_name: str) -> runs.TrainSpec:
     if whole.teacher:
         changes["teacher"] = TEACHER
     recipe = resolve_recipe(recipe_name, architecture, changes)
-    return runs.TrainSpec(form=small_training.form(), architecture=architecture, crop_px=crop_px, recipe=recipe, seed=0)
+    return specs.TrainSpec(
+        form=small_training.form(), architecture=architecture, crop_px=crop_px, recipe=recipe, seed=0
+    )
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +85,9 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def weights_of(architecture: str, crop_px: int, digits: Path) -> Path:
     """Untrained weights of a network as a run leaves them."""
     recipe = Recipe(batch_size=8, epochs=1, learning_rate=0.1)
-    spec = runs.TrainSpec(form=small_training.form(), architecture=architecture, crop_px=crop_px, recipe=recipe, seed=0)
+    spec = specs.TrainSpec(
+        form=small_training.form(), architecture=architecture, crop_px=crop_px, recipe=recipe, seed=0
+    )
     folder = digits / architecture
     folder.mkdir(exist_ok=True)
     path = folder / "weights.safetensors"
@@ -95,7 +99,7 @@ def weights_of(architecture: str, crop_px: int, digits: Path) -> Path:
     return path
 
 
-def arguments(digits: Path, spec: runs.TrainSpec) -> argparse.Namespace:
+def arguments(digits: Path, spec: specs.TrainSpec) -> argparse.Namespace:
     start, teacher = spec.recipe.start_from, spec.recipe.teacher
     return argparse.Namespace(
         loader="pillow", threads=1, accumulate=1, work=None, train=digits / "train.beton", val=digits / "val.beton",

@@ -9,7 +9,7 @@ import psutil
 import small_training
 import torch
 
-from ilsvrc import runs
+from ilsvrc import specs
 from ilsvrc.training import checkpoint
 from ilsvrc.training.distributed import World
 
@@ -26,7 +26,7 @@ def test_a_stopped_process_ends_the_training_in_time_with_a_sentence_and_leaves_
     command = small_training.command(run, packed, processes=2, threads=2)
     env = small_training.environment(PYTHONPATH=FREQUENT, LONGEST_WAIT=str(SECONDS_TO_WAIT))
     launcher = subprocess.Popen(command, cwd=tmp_path, env=env, stderr=subprocess.PIPE, text=True)
-    kept, deadline = tmp_path / "work" / runs.key8(run.spec) / checkpoint.NAME, time.monotonic() + 90
+    kept, deadline = tmp_path / "work" / specs.key8(run.spec) / checkpoint.NAME, time.monotonic() + 90
     while not kept.exists():
         assert launcher.poll() is None and time.monotonic() < deadline
         time.sleep(0.05)

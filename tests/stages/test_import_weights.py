@@ -16,7 +16,7 @@ import torch
 from torchvision import models
 from torchvision.transforms.functional import normalize
 
-from ilsvrc import foreign, origin, results, runs
+from ilsvrc import foreign, origin, results, runs, specs
 from ilsvrc.data import _fetch
 from ilsvrc.loading import batches
 from ilsvrc.stages import import_weights, predict
@@ -50,13 +50,13 @@ def imported(packed: Path, architecture: str, file: Path | None = None, **fields
     if file is not None:
         described = origin.describe(architecture, origin.Weights(source=str(file), **fields))
         fields, architecture = described.fields, described.architecture
-    spec = runs.ImportSpec(form=small_training.form(), architecture=architecture, **fields)
+    spec = specs.ImportSpec(form=small_training.form(), architecture=architecture, **fields)
     run = runs.Run(recipe_name="given", changes={}, spec=spec)
     folder = results.RUNS / run.name
     words = {
-        "spec": runs.specification(spec), "run": run.name, "val-manifest": packed / "val.manifest.json",
+        "spec": specs.specification(spec), "run": run.name, "val-manifest": packed / "val.manifest.json",
         "weights": folder / "weights.safetensors", "weights-info": folder / "weights.json",
-        "history": folder / "history.csv", "run-info": folder / "run.json", "work": f"work/{runs.key8(spec)}",
+        "history": folder / "history.csv", "run-info": folder / "run.json", "work": f"work/{specs.key8(spec)}",
     }  # fmt: skip
     given = [f"--{key}={value}" for key, value in words.items()]
     import_weights.main(import_weights.arguments().parse_args([*given, "--file", *([str(file)] if file else [])]))

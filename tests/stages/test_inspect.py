@@ -13,7 +13,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from sklearn.datasets import load_digits
 
-from ilsvrc import plugins, results, runs
+from ilsvrc import plugins, results, specs
 from ilsvrc.stages import _album, inspect
 
 
@@ -36,7 +36,7 @@ def look(packed: Path, **changes) -> tuple[dict, dict[str, bytes]]:
     torch.manual_seed(0)
     save_file(plugins.architecture("resnet20_cifar")(num_classes=10).state_dict(), there / "weights.safetensors")
     info = {
-        "key": runs.key8(run.spec), "spec": json.loads(runs.specification(run.spec)), "crop_px": 32,
+        "key": specs.key8(run.spec), "spec": json.loads(specs.specification(run.spec)), "crop_px": 32,
         "weights_sha256": hashlib.sha256((there / "weights.safetensors").read_bytes()).hexdigest(),
         "mean": [40.0] * 3, "std": [80.0] * 3, "num_classes": 10, "classes": small_training.CLASSES,
     }  # fmt: skip

@@ -9,7 +9,7 @@ import small_training
 import torch
 from safetensors.torch import save_file
 
-from ilsvrc import plugins, results, runs
+from ilsvrc import plugins, results, specs
 from ilsvrc.costs import measure
 from ilsvrc.stages import int8
 
@@ -37,7 +37,7 @@ def measured(packed: Path, architecture: str, crop_px: int = 32) -> dict:
     network = plugins.architecture(architecture)(num_classes=10, input_px=crop_px)
     save_file(network.state_dict(), folder / "weights.safetensors")
     info = {
-        "key": runs.key8(run.spec), "spec": json.loads(runs.specification(run.spec)), "crop_px": crop_px,
+        "key": specs.key8(run.spec), "spec": json.loads(specs.specification(run.spec)), "crop_px": crop_px,
         "weights_sha256": hashlib.sha256((folder / "weights.safetensors").read_bytes()).hexdigest(),
         "mean": [40.0] * 3, "std": [80.0] * 3, "num_classes": 10, "classes": small_training.CLASSES,
     }  # fmt: skip

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from ilsvrc.loading.packed import content_sha256, open_packed
-from ilsvrc.runs import FormSpec, PackSpec, SourceSpec, specification
+from ilsvrc.specs import FormSpec, PackSpec, SourceSpec, specification
 from ilsvrc.stages import acquire, pack
 
 DIGITS = FormSpec(data="digits", short_side_px=91, upscale=True, encoding="raw")

@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from ilsvrc import plugins, results, runs
+from ilsvrc import plugins, results, runs, specs
 from ilsvrc.card import Sample
 from ilsvrc.layers import Classifier, FixedFlatten
 from ilsvrc.loading.writer import pack
@@ -80,7 +80,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> runs.Run:
     folder.mkdir(parents=True)
     save_file({"scale": torch.tensor([4.0])}, folder / "weights.safetensors")
     info = {
-        "key": runs.key8(run.spec), "spec": json.loads(runs.specification(run.spec)), "crop_px": 80,
+        "key": specs.key8(run.spec), "spec": json.loads(specs.specification(run.spec)), "crop_px": 80,
         "weights_sha256": hashlib.sha256((folder / "weights.safetensors").read_bytes()).hexdigest(),
         "manifest_sha256": "0", "mean": [0.0] * 3, "std": [255.0] * 3, "num_classes": 2, "classes": ["a", "b"],
     }  # fmt: skip
@@ -198,7 +198,7 @@ def test_an_output_of_no_protocol_is_refused(run: runs.Run, packed: Path) -> Non
 )
 def test_a_recipes_precision_goes_before_the_machines(recipes: str, machines: str, expected: str) -> None:
     spec = fake_results.run(swept={"precision": recipes}).spec
-    weights = {"spec": json.loads(runs.specification(spec))}
+    weights = {"spec": json.loads(specs.specification(spec))}
     assert predict.asked_precision(weights, machines) == expected
 
 
@@ -263,7 +263,7 @@ def trained(
             size = archive.write(content.getvalue())
             samples.append(Sample("val", str(number % 3), f"{number}.png", "archive", at, size))
             at += size
-    form = runs.FormSpec(data="digits", encoding="raw")
+    form = specs.FormSpec(data="digits", encoding="raw")
     packing = pack(samples, {"0": 0, "1": 1, "2": 2}, folder, form, folder / "val.beton", 1)
     manifest = pack_stage.describe(form, "val", ["0", "1", "2"], packing, samples)
     (folder / "val.manifest.json").write_text(json.dumps(manifest))
@@ -273,7 +273,7 @@ def trained(
     weights.parent.mkdir(parents=True)
     save_file(network.state_dict(), weights)
     info = {
-        "key": runs.key8(run.spec), "spec": json.loads(runs.specification(run.spec)), "crop_px": 80,
+        "key": specs.key8(run.spec), "spec": json.loads(specs.specification(run.spec)), "crop_px": 80,
         "weights_sha256": results.file_sha256(weights), "mean": [100.0] * 3, "std": [50.0] * 3, "num_classes": 3,
         "classes": ["0", "1", "2"],
     }  # fmt: skip

@@ -5,7 +5,7 @@ from pathlib import Path
 import fake_results
 import pytest
 
-from ilsvrc import config, pipeline, results, runs
+from ilsvrc import config, forms, pipeline, results, runs, specs
 from ilsvrc.stages import prune
 
 BOOK = """
@@ -23,11 +23,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     named = runs.expand(config.load())[0]
     fake_results.write_run(named)
     fake_results.write_run(fake_results.run("alexnet"))
-    form = runs.form_name(named.spec.form)
+    form = forms.form_name(named.spec.form)
     for path in (f"data/packed/digits/{form}", "data/packed/digits/original,jpeg-0a1b2c3d", "work/rows"):
         Path(path).mkdir(parents=True)
         (Path(path) / "file").write_bytes(b"0" * 1500)
-    for key in (runs.key8(named.spec), "0a1b2c3d"):
+    for key in (specs.key8(named.spec), "0a1b2c3d"):
         (Path("work") / key).mkdir()
     return tmp_path
 

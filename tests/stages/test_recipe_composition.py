@@ -10,7 +10,7 @@ import pytest
 import small_training
 import torch
 
-from ilsvrc import results, runs
+from ilsvrc import results, runs, specs
 from ilsvrc.config import Params
 from ilsvrc.cookbook import resolve_recipe
 from ilsvrc.loading.batches import Batch
@@ -135,9 +135,9 @@ def test_a_file_to_start_from_leaves_the_runs_folder_four_deep(tmp_path):
     assert name.startswith("digits/resnet18/quick,start_from=resnet.pth/seed=0-")
 
 
-def spec_of(architecture: str = "resnet18", crop_px: int = 32, **recipe: Any) -> runs.TrainSpec:
-    return runs.TrainSpec(
-        form=runs.FormSpec(data="digits"), architecture=architecture, crop_px=crop_px, recipe=Recipe(**LEAST | recipe)
+def spec_of(architecture: str = "resnet18", crop_px: int = 32, **recipe: Any) -> specs.TrainSpec:
+    return specs.TrainSpec(
+        form=specs.FormSpec(data="digits"), architecture=architecture, crop_px=crop_px, recipe=Recipe(**LEAST | recipe)
     )
 
 
@@ -215,7 +215,7 @@ def test_a_network_without_batch_norm_takes_any_parts():
     [("float16", "cpu", "float32"), ("float16", "cuda", "float16"), ("bfloat16", "cpu", "bfloat16")],
 )
 def test_a_network_of_half_precision_is_tested_without_a_gpu_too(precision: str, device: str, expected: str):
-    weights = {"spec": json.loads(runs.specification(spec_of(precision=precision)))}
+    weights = {"spec": json.loads(specs.specification(spec_of(precision=precision)))}
     assert predict.tested_in(weights, "auto", torch.device(device)) == expected
 
 

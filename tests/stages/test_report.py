@@ -12,7 +12,7 @@ import fake_results
 import pytest
 from PIL import Image
 
-from ilsvrc import results, runs
+from ilsvrc import results, specs
 from ilsvrc.card import Card, Sample
 from ilsvrc.cookbook import resolve_recipe
 from ilsvrc.loading.writer import pack
@@ -277,7 +277,7 @@ def test_a_trainings_difference_from_its_papers_is_told_in_a_line() -> None:
 
 
 def told(run, recipe_name: str = "quick") -> dict:
-    spec = json.loads(runs.specification(run.spec))
+    spec = json.loads(specs.specification(run.spec))
     return {"recipe_name": recipe_name, "architecture": run.spec.architecture, "spec": spec}
 
 
@@ -312,7 +312,7 @@ def pack_pictures(folder: Path) -> None:
         path.write_bytes(content.getvalue())
         samples.append(Sample("val", str(label), f"{label}/{i}.png", f"{label}/{i}.png", 0, len(content.getvalue())))
     labels = {str(i): i for i in range(4)}
-    pack(samples, labels, folder, runs.FormSpec(data="t"), folder / "val.beton", 1)
+    pack(samples, labels, folder, specs.FormSpec(data="t"), folder / "val.beton", 1)
     lines = [f"{i},{sample.name},{sample.label_name},,300,200" for i, sample in enumerate(samples)]
     (folder / "val.images.csv").write_text("\n".join(["index,name,label,label_name,width,height", *lines]) + "\n")
 

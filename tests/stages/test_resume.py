@@ -17,7 +17,7 @@ import small_training
 import torch
 from safetensors.torch import load_file
 
-from ilsvrc import results, runs
+from ilsvrc import results, runs, specs
 from ilsvrc.stages import train, train_worker
 from ilsvrc.training import checkpoint, distributed
 
@@ -105,7 +105,7 @@ def stop(attempts: Attempts, name: str, launcher: "subprocess.Popen[str]", victi
 
 
 def work(at: Path, run: runs.Run) -> Path:
-    return at / "work" / runs.key8(run.spec)
+    return at / "work" / specs.key8(run.spec)
 
 
 def wait_for_saves(path: Path, count: int, launcher: "subprocess.Popen[str]") -> None:
@@ -169,7 +169,7 @@ def test_no_process_is_left_behind(stopped):
 def test_a_damaged_checkpoint_gives_way_to_the_one_before_and_this_is_said(stopped, run):
     names = list(STOPS)
     after = stopped.said[names[names.index(DAMAGED_AFTER) + 1]]
-    folder = Path("work") / runs.key8(run.spec)
+    folder = Path("work") / specs.key8(run.spec)
     before = f"going on from the checkpoint before it, {folder / checkpoint.BEFORE}"
     assert re.search(rf"{folder / checkpoint.NAME} is damaged \(\w+\); {before}", after)
 

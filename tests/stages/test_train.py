@@ -17,7 +17,7 @@ import small_training
 import torch
 from safetensors.torch import load_file
 
-from ilsvrc import results, runs
+from ilsvrc import results, runs, specs
 from ilsvrc.stages import train
 from ilsvrc.training import checkpoint
 
@@ -94,7 +94,7 @@ def stop(outcome: Outcome, run: runs.Run, launcher: subprocess.Popen, epochs: in
 
 
 def work(outcome: Outcome, run: runs.Run) -> Path:
-    return outcome.at / "work" / runs.key8(run.spec)
+    return outcome.at / "work" / specs.key8(run.spec)
 
 
 def finished_epochs(outcome: Outcome, run: runs.Run) -> int:
@@ -272,8 +272,8 @@ def given(run: runs.Run, at: Path, **changes: object):
 
 def test_a_name_of_another_specification_is_refused(run, packed, tmp_path):
     other = small_training.run(seed=7)
-    with pytest.raises(ValueError, match=f"does not end with its specification's key, {runs.key8(other.spec)}"):
-        train.check(given(run, packed, spec=runs.specification(other.spec)))
+    with pytest.raises(ValueError, match=f"does not end with its specification's key, {specs.key8(other.spec)}"):
+        train.check(given(run, packed, spec=specs.specification(other.spec)))
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from pathlib import Path
 import fake_results
 import pytest
 
-from ilsvrc import config, pipeline, results, runs
+from ilsvrc import config, forms, pipeline, results, runs, specs
 from ilsvrc.stages import verify
 
 BOOK = """
@@ -31,10 +31,10 @@ def named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[runs.Run]:
         fake_results.write_run(run)
         edit(results.RUNS / run.name / "weights.json", manifest_sha256=content)
     form = named[0].spec.form
-    folder = results.PACKED / "digits" / runs.form_name(form)
+    folder = results.PACKED / "digits" / forms.form_name(form)
     folder.mkdir(parents=True)
     for split in ("train", "val"):
-        info = {"spec": json.loads(runs.specification(form)), "split": split, "content_sha256": content}
+        info = {"spec": json.loads(specs.specification(form)), "split": split, "content_sha256": content}
         (folder / f"{split}.manifest.json").write_text(json.dumps(info))
         (folder / f"{split}.beton").write_bytes(BYTES)
         (folder / f"{split}.images.csv").write_text("index,name\n")
@@ -101,7 +101,7 @@ def test_a_run_trained_on_other_data_goes(named: list, capsys: pytest.CaptureFix
 
 
 def test_damaged_packed_data_goes_with_its_small_files(named: list, capsys: pytest.CaptureFixture) -> None:
-    folder = results.PACKED / "digits" / runs.form_name(named[0].spec.form)
+    folder = results.PACKED / "digits" / forms.form_name(named[0].spec.form)
     (folder / "train.beton").write_bytes(b"damaged")
     run_verify(capsys)
     assert sorted(path.name for path in folder.iterdir()) == ["val.beton", "val.images.csv", "val.manifest.json"]
@@ -127,7 +127,7 @@ def test_costs_of_another_specification_or_of_other_weights_go(named: list, caps
     measured = pipeline.Pipeline(config.load()).costs
     for path, spec in measured.forms.items():
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        Path(path).write_text(json.dumps({"spec": json.loads(runs.specification(spec))}))
+        Path(path).write_text(json.dumps({"spec": json.loads(specs.specification(spec))}))
     for run, path in measured.quantized.items():
         weights = json.loads((results.RUNS / run / "weights.json").read_text())
         Path(path).parent.mkdir(parents=True)

@@ -8,7 +8,7 @@ import safetensors.torch
 import small_training
 import torch
 
-from ilsvrc import results, runs
+from ilsvrc import results, runs, specs
 from ilsvrc.loading import batches, geometry
 from ilsvrc.recipe import Recipe
 from ilsvrc.stages import _network, _pictures, _recipe, _whitening
@@ -21,9 +21,11 @@ FREQUENT = str(Path(small_training.__file__).with_name("frequent_checkpoints"))
 WHITE = {"normalization": "gcn_zca", "crop": "padding", "padding_px": 2}
 
 
-def specification(crop_px: int = 16, **recipe: Any) -> runs.TrainSpec:
+def specification(crop_px: int = 16, **recipe: Any) -> specs.TrainSpec:
     given = {"epochs": 1, "batch_size": 16, "learning_rate": 0.02, "precision": "float32"} | WHITE | recipe
-    return runs.TrainSpec(form=small_training.form(), architecture="nin_cifar", crop_px=crop_px, recipe=Recipe(**given))
+    return specs.TrainSpec(
+        form=small_training.form(), architecture="nin_cifar", crop_px=crop_px, recipe=Recipe(**given)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +64,7 @@ def test_two_processes_whiten_alike_and_the_weights_hold_what_predicting_needs(t
 
 def test_a_resume_has_the_same_bits_and_other_pictures_are_fitted_anew(trained, packed, manifest):
     run, at = trained
-    work = at / "work" / runs.key8(run.spec)
+    work = at / "work" / specs.key8(run.spec)
     beside = _recipe.Given(packed=packed / "nowhere.beton", work=work)
     kept = safetensors.torch.load_file(work / _whitening.NAME)
     whitening = _whitening.of(run.spec, manifest, beside, World())

@@ -12,7 +12,7 @@ import small_training
 import torch
 from safetensors.torch import load_file
 
-from ilsvrc import results, runs
+from ilsvrc import results, runs, specs
 from ilsvrc.stages import _nodes, train
 from ilsvrc.training import checkpoint
 
@@ -73,7 +73,7 @@ def free_port() -> int:
 
 
 def work(at: Path, run: runs.Run) -> Path:
-    return at / "work" / runs.key8(run.spec)
+    return at / "work" / specs.key8(run.spec)
 
 
 def wait_for_checkpoint(folder: Path, launcher: "subprocess.Popen[str]") -> None:

@@ -3,7 +3,7 @@ import re
 import sys
 from pathlib import Path
 
-from ilsvrc import hardware, pipeline, runs
+from ilsvrc import hardware, pipeline, runs, specs
 
 if workflow.overwrite_configfiles:
     BOOK = " and ".join(os.path.relpath(path) for path in workflow.overwrite_configfiles)

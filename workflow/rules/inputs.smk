@@ -8,7 +8,7 @@ def pack_spec(wildcards):
 
 def train_spec(wildcards):
     """The specification of the run that a job is about."""
-    return runs.specification(PIPELINE.trained[wildcards.run].spec)
+    return specs.specification(PIPELINE.trained[wildcards.run].spec)
 
 
 def start_weights(wildcards):
@@ -28,7 +28,7 @@ def mean_image(wildcards):
 
 def cost_spec(wildcards):
     """What is measured of a network."""
-    return runs.specification(PIPELINE.costs.forms[f"results/costs/{PIPELINE.label}/{wildcards.network}.json"])
+    return specs.specification(PIPELINE.costs.forms[f"results/costs/{PIPELINE.label}/{wildcards.network}.json"])
 
 
 def cost_source(wildcards):
@@ -59,7 +59,7 @@ def weights_info(wildcards):
 
 def import_spec(wildcards):
     """The specification of the run whose weights were not trained here."""
-    return runs.specification(PIPELINE.imported[wildcards.run].spec)
+    return specs.specification(PIPELINE.imported[wildcards.run].spec)
 
 
 def file_of_weights(wildcards):

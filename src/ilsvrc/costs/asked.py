@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from ilsvrc import runs
+from ilsvrc import runs, specs
 from ilsvrc.section import Section
 
 QUANTIZED = "int8"
@@ -62,9 +62,9 @@ def plan(all_runs: Iterable[runs.Run], precisions: Sequence[str], label: str) ->
     for run in all_runs if precisions else ():
         chosen = first.setdefault((run.spec.architecture, run.spec.crop_px if run.is_trained_here else run.name), run)
         spec = cost_spec(chosen, precisions)
-        form = (
-            f"{spec.crop_px}px-{runs.key8(spec)}" if run.is_trained_here else f"{run.recipe_name}-{runs.key8(run.spec)}"
-        )
+        form = f"{spec.crop_px}px-{specs.key8(spec)}"
+        if not run.is_trained_here:
+            form = f"{run.recipe_name}-{specs.key8(run.spec)}"
         found.of_runs[run.name] = f"results/costs/{label}/{spec.architecture},{form}.json"
         found.forms[found.of_runs[run.name]] = spec
         if not run.is_trained_here:
@@ -77,7 +77,7 @@ def plan(all_runs: Iterable[runs.Run], precisions: Sequence[str], label: str) ->
 def cost_spec(run: runs.Run, precisions: Iterable[str]) -> CostSpec:
     """What is measured of a run's network; int8, which needs its weights, is measured apart."""
     step = None
-    if isinstance(run.spec, runs.TrainSpec):
+    if isinstance(run.spec, specs.TrainSpec):
         step = Step(**{name: getattr(run.spec.recipe, name) for name in Step.model_fields})
     return CostSpec(
         architecture=run.spec.architecture,

@@ -11,7 +11,7 @@ import numpy as np
 
 from ilsvrc.card import Sample
 from ilsvrc.loading import native
-from ilsvrc.runs import FormSpec
+from ilsvrc.specs import FormSpec
 
 NUM_MEASURED = 1000  # pictures that the statistics are of where none need be decoded
 BLOCK_PX, ABREAST = 256, 4  # 256 * 255 ** 2 < 2 ** 24: exact in float32; four pixels abreast fill a processor's lanes

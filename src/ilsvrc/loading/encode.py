@@ -11,7 +11,7 @@ from ilsvrc.loading import jpeg, layout, raster
 from ilsvrc.loading.colours import sums
 from ilsvrc.loading.mean_image import central_square
 from ilsvrc.loading.resize import resized
-from ilsvrc.runs import FormSpec
+from ilsvrc.specs import FormSpec
 
 How = Literal["passed_through", "encoded", "raw"]
 

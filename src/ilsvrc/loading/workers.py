@@ -19,7 +19,7 @@ from ilsvrc.loading.encode import Stored, store
 from ilsvrc.loading.mean_image import MeanImage, SquareSums, sums_of
 from ilsvrc.loading.sources import bytes_in, picture
 from ilsvrc.progress import bar
-from ilsvrc.runs import FormSpec
+from ilsvrc.specs import FormSpec
 
 CHUNK_BYTES, CHUNK_IMAGES = 2 << 20, 64
 CHUNKS_AHEAD = 3  # a worker; what bounds the memory

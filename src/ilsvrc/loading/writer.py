@@ -22,7 +22,7 @@ from ilsvrc.loading.encode import Stored
 from ilsvrc.loading.index import Index
 from ilsvrc.loading.mean_image import MeanImage
 from ilsvrc.loading.workers import outcomes
-from ilsvrc.runs import FormSpec
+from ilsvrc.specs import FormSpec
 
 MOST_NAMED = 20
 

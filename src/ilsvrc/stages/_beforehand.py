@@ -5,7 +5,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from ilsvrc import config, pipeline, plugins, runs
+from ilsvrc import config, pipeline, plugins, runs, specs
 from ilsvrc.stages.train import ENVIRONMENT
 
 
@@ -21,20 +21,20 @@ def packed_train(flow: pipeline.Pipeline) -> Path:
     return beton
 
 
-def first_runs(flow: pipeline.Pipeline, architectures: list[str]) -> list[runs.TrainSpec]:
+def first_runs(flow: pipeline.Pipeline, architectures: list[str]) -> list[specs.TrainSpec]:
     """The first run of each architecture that is asked for, else of each in params.yaml."""
-    by_name: dict[str, runs.TrainSpec] = {}
+    by_name: dict[str, specs.TrainSpec] = {}
     params = flow.params
     if architectures:
         names = tuple(plugins.check("models", name) for name in architectures)
         params = config.Params(**params.model_dump() | {"architectures": names})
     for run in runs.expand(params):
-        if isinstance(run.spec, runs.TrainSpec):
+        if isinstance(run.spec, specs.TrainSpec):
             by_name.setdefault(run.spec.architecture, run.spec)
     return list(by_name.values())
 
 
-def alone(spec: runs.TrainSpec, batch_size: int) -> runs.TrainSpec:
+def alone(spec: specs.TrainSpec, batch_size: int) -> specs.TrainSpec:
     """`spec` in small batches, without a teacher, from its own initialisation."""
     changes = {"batch_size": batch_size, "repeats": 1, "teacher": None, "start_from": None, "trained_layers": "all"}
     return spec.model_copy(update={"recipe": spec.recipe.model_copy(update=changes)})

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ilsvrc import results, runs
+from ilsvrc import forms, results, specs
 from ilsvrc.loading import packed, thumbnails
 from ilsvrc.reporting import pictures
 
@@ -86,7 +86,7 @@ def _embedded(value: Any, folder: Path) -> Any:
 
 def packed_folder(form: Mapping[str, Any]) -> Path:
     """Where the splits of a packed form lie."""
-    return results.PACKED / form["data"] / runs.form_name(runs.FormSpec(**form))
+    return results.PACKED / form["data"] / forms.form_name(specs.FormSpec(**form))
 
 
 def data_facts(train: Path, test: Path) -> dict[str, str]:

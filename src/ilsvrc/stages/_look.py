@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from ilsvrc import runs
+from ilsvrc import specs
 from ilsvrc.loading import batches
 from ilsvrc.training.labels import Labels
 from ilsvrc.training.loop import Training
@@ -22,7 +22,7 @@ class Finding(NamedTuple):
 class Look(NamedTuple):
     """A training and the one batch that it is looked at with."""
 
-    spec: runs.TrainSpec
+    spec: specs.TrainSpec
     training: Training
     batch: batches.Batch
     planned: Schedule  # the recipe's own

@@ -6,7 +6,7 @@ from pathlib import Path
 import safetensors.torch
 import torch
 
-from ilsvrc import plugins, results, runs
+from ilsvrc import plugins, results, specs
 from ilsvrc.layers import Classifier
 from ilsvrc.pixels import Normalization
 from ilsvrc.prediction import OtherSizes, Predictor
@@ -51,7 +51,7 @@ def trained(weights: results.Info, path: Path) -> tuple[Classifier, Normalizatio
     """
     if results.file_sha256(path) != weights["weights_sha256"]:
         raise ValueError(f"{path} is not the file that weights.json describes; remove its folder and train again")
-    spec = runs.made_from(weights)
+    spec = specs.made_from(weights)
     network = plugins.architecture(spec.architecture)(num_classes=weights["num_classes"], input_px=weights["crop_px"])
     state = safetensors.torch.load_file(path)
     kept = {name.removeprefix(NORMALIZATION): state.pop(name) for name in list(state) if name.startswith(NORMALIZATION)}

@@ -8,7 +8,7 @@ from typing import Any
 import safetensors.torch
 import torch
 
-from ilsvrc import complexity, hardware, results, runs
+from ilsvrc import complexity, hardware, results, specs
 from ilsvrc.stages import _network, _recipe
 from ilsvrc.training import history
 from ilsvrc.training.history import Row
@@ -17,7 +17,7 @@ from ilsvrc.training.loop import Progress, Training
 
 def write(
     given: argparse.Namespace,
-    spec: runs.TrainSpec,
+    spec: specs.TrainSpec,
     manifest: results.Info,
     training: Training,
     so_far: Progress,
@@ -56,7 +56,9 @@ def weights_of(training: Training) -> dict[str, torch.Tensor]:
     return {name: value.float() if value.is_floating_point() else value for name, value in own.items()}
 
 
-def describe(given: argparse.Namespace, spec: runs.TrainSpec, rows: list[Row], machine: dict[str, Any]) -> results.Info:
+def describe(
+    given: argparse.Namespace, spec: specs.TrainSpec, rows: list[Row], machine: dict[str, Any]
+) -> results.Info:
     """What run.json holds beside the specification: names, times, machine, versions, commit."""
     label, architecture, recipe, _ = given.run.split("/")
     return {
@@ -81,7 +83,7 @@ def reported(training: Training, rows: list[Row]) -> Row:
     return rows[training.best.epoch - 1 if training.best is not None else -1]
 
 
-def cost(spec: runs.TrainSpec, num_classes: int) -> dict[str, int]:
+def cost(spec: specs.TrainSpec, num_classes: int) -> dict[str, int]:
     """Parameters and multiply-adds of the network at test time, at the size that it was trained at."""
     with torch.device("meta"):
         found = complexity.count(_recipe.build(spec, num_classes), spec.crop_px)

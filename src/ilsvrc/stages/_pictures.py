@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ilsvrc import multilabel, results, runs
+from ilsvrc import multilabel, results, specs
 from ilsvrc.loading import batches, geometry, keyed, mean_windows, packed
 from ilsvrc.pixels import Normalization, central
 from ilsvrc.recipe import Recipe
@@ -32,7 +32,7 @@ Beside = Callable[[batches.Batch, int], Tensor | None]  # of a batch and an epoc
 
 @contextmanager
 def opened(
-    given: argparse.Namespace, spec: runs.TrainSpec, manifest: results.Info, world: World
+    given: argparse.Namespace, spec: specs.TrainSpec, manifest: results.Info, world: World
 ) -> Iterator[tuple[Any, Any]]:
     """Batches to train on, and to watch: training images that the recipe holds out, else the test split.
 
@@ -67,14 +67,14 @@ def held_out(
     return validation.held_out_of_sets(labels, members, fraction, seed)
 
 
-def look_of(spec: runs.TrainSpec, manifest: Mapping[str, Any]) -> geometry.Look:
+def look_of(spec: specs.TrainSpec, manifest: Mapping[str, Any]) -> geometry.Look:
     """What training shows of a picture; what lies outside of it is 0 after normalisation."""
     zero = {"unit": [128] * 3, "none": [0] * 3}.get(spec.recipe.normalization, [round(m) for m in manifest["mean"]])
     chosen = {name: getattr(spec.recipe, name) for name in LOOK}
     return geometry.Look(crop_px=spec.crop_px, fill=(zero[0], zero[1], zero[2]), **chosen)
 
 
-def loaded(spec: runs.TrainSpec, manifest: Mapping[str, Any]) -> geometry.Look:
+def loaded(spec: specs.TrainSpec, manifest: Mapping[str, Any]) -> geometry.Look:
     """What the loader cuts out: what training shows, or the whole picture, which is whitened before it is cut."""
     look = look_of(spec, manifest)
     if spec.recipe.normalization != "gcn_zca":
@@ -82,7 +82,7 @@ def loaded(spec: runs.TrainSpec, manifest: Mapping[str, Any]) -> geometry.Look:
     return replace(look, crop="patch", short_side_px=(spec.crop_px, spec.crop_px), flip=False)
 
 
-def short_side_px(spec: runs.TrainSpec) -> int:
+def short_side_px(spec: specs.TrainSpec) -> int:
     """The size that pictures have before the central crop that is watched: the usual one, or the nearest in training.
 
     The whole of small pictures; VGG's Q = S for one S, and 256 of ResNet's 256 to 480.
@@ -96,7 +96,7 @@ def short_side_px(spec: runs.TrainSpec) -> int:
     return min(max(usual, low), high)
 
 
-def normalization_of(spec: runs.TrainSpec, manifest: Mapping[str, Any], mean_image: Path | None) -> Normalization:
+def normalization_of(spec: specs.TrainSpec, manifest: Mapping[str, Any], mean_image: Path | None) -> Normalization:
     """What the network sees of pixels; the mean image at the size of what is cropped."""
     image = None
     if spec.recipe.normalization == "mean_image":
@@ -106,7 +106,7 @@ def normalization_of(spec: runs.TrainSpec, manifest: Mapping[str, Any], mean_ima
     return Normalization(manifest["mean"], manifest["std"], spec.recipe.normalization, image)
 
 
-def means_of(spec: runs.TrainSpec, manifest: results.Info, normalization: Normalization) -> Beside | None:
+def means_of(spec: specs.TrainSpec, manifest: results.Info, normalization: Normalization) -> Beside | None:
     """Windows of the mean image that lie under a batch's crops; None: its central one, for all.
 
     Where crops leave the central square or change its scale there is nothing under them (He et al. 2015 subtract one

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import nn
 
-from ilsvrc import dense, plugins, prediction, results, runs
+from ilsvrc import dense, plugins, prediction, results, specs
 from ilsvrc.layers import Classifier, FixedSize
 from ilsvrc.prediction import Predictor
 from ilsvrc.views import View
@@ -24,8 +24,8 @@ def trained_short_sides(weights: results.Info) -> tuple[int, int] | None:
 
     None too where the network was not trained here.
     """
-    spec = runs.made_from(weights)
-    if isinstance(spec, runs.ImportSpec):
+    spec = specs.made_from(weights)
+    if isinstance(spec, specs.ImportSpec):
         return None
     recipe = spec.recipe
     if recipe.crop == "padding":

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from ilsvrc import plugins, results, runs
+from ilsvrc import plugins, results, specs
 from ilsvrc.layers import Classifier
 from ilsvrc.loading import batches
 from ilsvrc.pixels import Normalization
@@ -78,7 +78,7 @@ class Given:
 
 
 def prepare(
-    spec: runs.TrainSpec, manifest: results.Info, steps_an_epoch: int, world: World, number_format: str,
+    spec: specs.TrainSpec, manifest: results.Info, steps_an_epoch: int, world: World, number_format: str,
     given: Given | None = None,
 ) -> Training:  # fmt: skip
     """The network with its first weights, its objective, optimizer and schedule, and what goes with them."""
@@ -117,7 +117,7 @@ def prepare(
 
 
 def normalized(
-    spec: runs.TrainSpec, manifest: results.Info, world: World, dtype: torch.dtype, given: Given
+    spec: specs.TrainSpec, manifest: results.Info, world: World, dtype: torch.dtype, given: Given
 ) -> tuple[Normalization, _pictures.Beside | None]:
     """What the network sees of pixels, on the device; and what that takes with each batch."""
     if spec.recipe.normalization == "gcn_zca":
@@ -128,7 +128,7 @@ def normalized(
 
 
 def first_network(
-    spec: runs.TrainSpec, manifest: results.Info, world: World, dtype: torch.dtype, given: Given
+    spec: specs.TrainSpec, manifest: results.Info, world: World, dtype: torch.dtype, given: Given
 ) -> tuple[Classifier, by_layer.Own, list[torch.nn.Module]]:
     """The network as it starts, on its device; what parts of it have of their own, and what of it does not move."""
     recipe = spec.recipe
@@ -157,7 +157,7 @@ def place(network: Classifier, world: World, dtype: torch.dtype) -> Classifier:
     return network
 
 
-def build(spec: runs.TrainSpec, num_classes: int) -> Classifier:
+def build(spec: specs.TrainSpec, num_classes: int) -> Classifier:
     """The network, with the recipe's dropout and drop-path where it sets them; 0 is what a network without has."""
     builder: Callable[..., Classifier] = plugins.architecture(spec.architecture)
     offered = inspect.signature(builder).parameters
@@ -169,7 +169,7 @@ def build(spec: runs.TrainSpec, num_classes: int) -> Classifier:
     return builder(num_classes=num_classes, input_px=spec.crop_px, **options)
 
 
-def check_sizes(spec: runs.TrainSpec) -> None:
+def check_sizes(spec: specs.TrainSpec) -> None:
     """Refuses crops that grow before a network that cannot take the smaller ones.
 
     Raises:
@@ -264,7 +264,7 @@ def schedule_of(recipe: Recipe, steps_an_epoch: int) -> Schedule:
     )
 
 
-def number_format(given: argparse.Namespace, spec: runs.TrainSpec, world: World) -> str:
+def number_format(given: argparse.Namespace, spec: specs.TrainSpec, world: World) -> str:
     """The precision that the recipe says, else what the machine's owner asked for."""
     asked = given.precision if spec.recipe.precision == "auto" else spec.recipe.precision
     return precision.choose(asked, world.device)

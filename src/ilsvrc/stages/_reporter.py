@@ -4,7 +4,7 @@ import argparse
 import json
 from typing import Any, Protocol
 
-from ilsvrc import hardware, results, runs, tracking
+from ilsvrc import hardware, results, specs, tracking
 from ilsvrc.stages import _outputs, _stage, train
 from ilsvrc.training import checkpoint, history
 from ilsvrc.training.history import Row
@@ -23,7 +23,7 @@ class Reporter:
     def __init__(
         self,
         given: argparse.Namespace,
-        spec: runs.TrainSpec,
+        spec: specs.TrainSpec,
         manifest: results.Info,
         training: Training,
         facts: dict[str, Any],
@@ -93,7 +93,7 @@ class Reporter:
         )
 
 
-def tracker_of(given: argparse.Namespace, spec: runs.TrainSpec, manifest: results.Info) -> tracking.Tracker:
+def tracker_of(given: argparse.Namespace, spec: specs.TrainSpec, manifest: results.Info) -> tracking.Tracker:
     """The run in MLflow."""
     commit = hardware.commit()
     tags = {
@@ -110,7 +110,7 @@ def tracker_of(given: argparse.Namespace, spec: runs.TrainSpec, manifest: result
     return tracking.Tracker(title(given.run, spec), given.work / train.RUN_ID, tracking.flat(parameters), tags)
 
 
-def title(run: str, spec: runs.TrainSpec) -> str:
+def title(run: str, spec: specs.TrainSpec) -> str:
     """What a person calls a run: `alexnet quick epochs=3 seed=0`."""
     _, architecture, recipe, _ = run.split("/")
     return " ".join((architecture, *recipe.split(","), f"seed={spec.seed}"))

@@ -12,7 +12,7 @@ from ilsvrc import plugins, results
 from ilsvrc.card import SPLITS, Card, Sample, parted
 from ilsvrc.loading import index
 from ilsvrc.progress import track
-from ilsvrc.runs import SourceSpec, parse_specification
+from ilsvrc.specs import SourceSpec, parse_specification
 from ilsvrc.stages._stage import parser, run, say
 
 UNWRITABLE = frozenset("\r\0")
@@ -140,7 +140,7 @@ def _portable(spec: SourceSpec) -> dict[str, Any]:
 def arguments() -> argparse.ArgumentParser:
     """The stage's options."""
     options = parser(__doc__)
-    options.add_argument("--spec", required=True, help="runs.SourceSpec as JSON")
+    options.add_argument("--spec", required=True, help="specs.SourceSpec as JSON")
     options.add_argument("--source", required=True, type=Path, help="source.json, in the data set's raw folder")
     options.add_argument("--index", required=True, type=Path, help="index.csv")
     return options

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from ilsvrc import config, hardware, pipeline, results, runs
+from ilsvrc import config, hardware, pipeline, results, specs
 from ilsvrc.loading import batches, jpeg, layout, packed
 from ilsvrc.stages import _beforehand, _pictures, _recipe, _stage
 from ilsvrc.training import distributed, loop
@@ -79,7 +79,7 @@ def decoding(opened: packed.Packed, threads: int) -> Rate:
     return Rate("decode", done, f"whole JPEGs of {megapixels:.2f} megapixels, {threads} threads")
 
 
-def loader(beton: Path, spec: runs.TrainSpec, manifest: results.Info, given: argparse.Namespace) -> Rate:
+def loader(beton: Path, spec: specs.TrainSpec, manifest: results.Info, given: argparse.Namespace) -> Rate:
     """Training batches as the recipe asks for them, thrown away."""
     recipe = spec.recipe
     opened = batches.open_training(
@@ -91,7 +91,9 @@ def loader(beton: Path, spec: runs.TrainSpec, manifest: results.Info, given: arg
     return Rate("loader", done, f"{given.loader}, {recipe.crop} crops of {spec.crop_px} px, {given.threads} threads")
 
 
-def network(beton: Path, spec: runs.TrainSpec, manifest: results.Info, world: World, given: argparse.Namespace) -> Rate:
+def network(
+    beton: Path, spec: specs.TrainSpec, manifest: results.Info, world: World, given: argparse.Namespace
+) -> Rate:
     """Steps on noise: forward, backward and update."""
     recipe, threads = spec.recipe, torch.get_num_threads()
     group = recipe.batch_norm_group if isinstance(recipe.batch_norm_group, int) else CPU_BATCH
@@ -110,7 +112,7 @@ def network(beton: Path, spec: runs.TrainSpec, manifest: results.Info, world: Wo
     return Rate(spec.architecture, done, f"forward, backward and update, {number_format}, {world.device.type}")
 
 
-def verdict(spec: runs.TrainSpec, opened: packed.Packed, rates: list[Rate], given: argparse.Namespace) -> str:
+def verdict(spec: specs.TrainSpec, opened: packed.Packed, rates: list[Rate], given: argparse.Namespace) -> str:
     """One sentence: what limits, and what to change."""
     from_disk, loading, computing = rates
     parts = [loading, computing] if fits_in_memory(opened) else rates

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ilsvrc import config, hardware, pipeline, results, runs
+from ilsvrc import config, hardware, pipeline, results, specs
 from ilsvrc.loading import batches, packed
 from ilsvrc.stages import _beforehand, _first_steps, _pictures, _recipe, _stage
 from ilsvrc.stages._first_steps import Finding, Look, Seen
@@ -48,7 +48,7 @@ def verdict(fits: bool | None) -> str:
     return "undecided" if fits is None else "ok" if fits else "to change"
 
 
-def findings(beton: Path, spec: runs.TrainSpec, world: World, given: argparse.Namespace) -> Iterator[Finding]:
+def findings(beton: Path, spec: specs.TrainSpec, world: World, given: argparse.Namespace) -> Iterator[Finding]:
     """One after the other, within `given.seconds` but for the step that is being made."""
     until = time.perf_counter() + given.seconds
     manifest = results.read_json(beton.with_suffix(".manifest.json"))
@@ -68,7 +68,7 @@ def findings(beton: Path, spec: runs.TrainSpec, world: World, given: argparse.Na
     yield _first_steps.by_heart(look, start, until)
 
 
-def plan(beton: Path, spec: runs.TrainSpec, manifest: results.Info, given: argparse.Namespace) -> tuple[Schedule, str]:
+def plan(beton: Path, spec: specs.TrainSpec, manifest: results.Info, given: argparse.Namespace) -> tuple[Schedule, str]:
     """The recipe's schedule, and its batches in words.
 
     Raises:
@@ -89,7 +89,7 @@ def plan(beton: Path, spec: runs.TrainSpec, manifest: results.Info, given: argpa
 
 
 def prepared(
-    beton: Path, spec: runs.TrainSpec, manifest: results.Info, world: World, given: argparse.Namespace,
+    beton: Path, spec: specs.TrainSpec, manifest: results.Info, world: World, given: argparse.Namespace,
     planned: Schedule,
 ) -> Look:  # fmt: skip
     """The training as the recipe starts it, and a batch of different classes."""

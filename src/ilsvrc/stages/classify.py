@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ilsvrc import multilabel, plugins, prediction, results, runs
+from ilsvrc import multilabel, plugins, prediction, results, specs
 from ilsvrc.loading import encode, layout, pillow_loader, placed, view_batches
 from ilsvrc.prediction import Predictor
 from ilsvrc.stages import _network, _protocols, _stage
@@ -64,13 +64,13 @@ def probabilities_of(
     """Class probabilities float32 `[K]` of an encoded picture, or of RGB pixels uint8 `[H, W, 3]`."""
     protocol = plugins.load("protocols", protocol_name)
     steps = prediction.plan(_protocols.views(weights, [protocol_name]))
-    shown = decoded(picture, runs.FormSpec(**weights["spec"]["form"]), steps.windows)
+    shown = decoded(picture, specs.FormSpec(**weights["spec"]["form"]), steps.windows)
     views = predictor.logits(shown, 1, steps)[:, steps.members[protocol_name]]
     found: np.ndarray = prediction.average(views, protocol.AVERAGE, predictor.several)[0].cpu().numpy()
     return found
 
 
-def decoded(content: bytes | np.ndarray, form: runs.FormSpec, windows: Sequence[View]) -> list[view_batches.Shown]:
+def decoded(content: bytes | np.ndarray, form: specs.FormSpec, windows: Sequence[View]) -> list[view_batches.Shown]:
     """Windows of a picture by size, by way of the form that test images are packed in.
 
     RGB pixels are not compressed for it: they may have been already.

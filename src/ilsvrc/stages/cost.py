@@ -9,7 +9,7 @@ from typing import Any
 import psutil
 import torch
 
-from ilsvrc import complexity, hardware, plugins, results, runs
+from ilsvrc import complexity, hardware, plugins, results, specs
 from ilsvrc.costs import energy, measure, training
 from ilsvrc.costs.asked import CostSpec
 from ilsvrc.layers import Classifier
@@ -28,7 +28,7 @@ NOISE = {"mean": [127.5] * 3, "std": [127.5] * 3, "eigenvalues": [1.0] * 3, "eig
 
 def main(given: argparse.Namespace) -> None:
     """Measures the network of `--spec` for the classes of `--source`, and prints a line."""
-    spec: CostSpec = runs.parse_specification(CostSpec, given.spec)
+    spec: CostSpec = specs.parse_specification(CostSpec, given.spec)
     source = results.read_json(given.source)
     num_classes = len(source["classes"])
     spec = spec.model_copy(update={"crop_px": spec.crop_px or source["crop_px"]})
@@ -102,15 +102,15 @@ def prepared(spec: CostSpec, num_classes: int, number_format: str, world: World,
     return _recipe.prepare(train_spec(spec, batch_size), manifest, 1, world, number_format)
 
 
-def train_spec(spec: CostSpec, batch_size: int) -> runs.TrainSpec:
+def train_spec(spec: CostSpec, batch_size: int) -> specs.TrainSpec:
     """A training that holds what the recipe's would: its other values settle no memory."""
     step = spec.step.model_dump() | {"batch_size": batch_size}
     group = spec.step.batch_norm_group
     if group and batch_size % min(group, batch_size):
         step["batch_norm_group"] = None
     recipe = Recipe(epochs=1, learning_rate=1e-3, initialization="he_normal", **step)
-    form = runs.FormSpec(data="noise")
-    return runs.TrainSpec(form=form, architecture=spec.architecture, crop_px=spec.crop_px, recipe=recipe)
+    form = specs.FormSpec(data="noise")
+    return specs.TrainSpec(form=form, architecture=spec.architecture, crop_px=spec.crop_px, recipe=recipe)
 
 
 def energy_counter(device: torch.device) -> energy.Counter | str:

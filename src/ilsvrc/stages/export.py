@@ -14,7 +14,7 @@ import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ilsvrc import config, ensembles, kept, plugins, results, runs
+from ilsvrc import config, ensembles, forms, kept, plugins, results
 from ilsvrc.members import Averaged
 from ilsvrc.pipeline import Pipeline
 from ilsvrc.reporting import label_sets, scores
@@ -30,7 +30,7 @@ def main(given: argparse.Namespace) -> None:
     params = config.load(given.book)
     name, prediction = find(given.name, given.protocol, params)
     classes = prediction.spec["classes"]
-    label = runs.data_label(params) if name.startswith(scores.ENSEMBLE) else name.split("/")[0]
+    label = forms.data_label(params) if name.startswith(scores.ENSEMBLE) else name.split("/")[0]
     order = sorted(range(len(prediction.images)), key=lambda i: file_order(str(prediction.images[i])))
     folder = given.to or EXPORTS / name
     if label_sets.is_of_sets(prediction):
@@ -87,7 +87,7 @@ def class_numbers(label: str, params: config.Params, classes: Sequence[str]) -> 
     data_set = plugins.load("data", label) if label in plugins.names("data") else None
     if not hasattr(data_set, "class_numbers"):
         return list(range(1, len(classes) + 1))
-    if label != runs.data_label(params):
+    if label != forms.data_label(params):
         raise ValueError(f"the numbers of {label}'s classes lie at its data.path; name {label} in params.yaml")
     numbers: Mapping[str, int] = data_set.class_numbers(params.data.model_dump())  # type: ignore[union-attr]
     strange = [name for name in classes if name not in numbers]

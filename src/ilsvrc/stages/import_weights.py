@@ -11,14 +11,14 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from ilsvrc import complexity, foreign, hardware, origin, plugins, results, runs, tracking
+from ilsvrc import complexity, foreign, hardware, origin, plugins, results, specs, tracking
 from ilsvrc.stages import _fit, _network, _published, _stage, train
 from ilsvrc.training import history, start
 
 
 def main(given: argparse.Namespace) -> None:
     """Finds, checks and writes the weights."""
-    spec: runs.ImportSpec = runs.parse_specification(runs.ImportSpec, given.spec)
+    spec: specs.ImportSpec = specs.parse_specification(specs.ImportSpec, given.spec)
     manifest = results.read_json(given.val_manifest)
     found = found_weights(spec, given.file[0] if given.file else None)
     try:
@@ -44,7 +44,7 @@ class Found(NamedTuple):
         return {"address": self.published.address, "tested_with": self.published.tested_with} if self.published else {}
 
 
-def found_weights(spec: runs.ImportSpec, file: Path | None) -> Found:
+def found_weights(spec: specs.ImportSpec, file: Path | None) -> Found:
     """A library's, fetched where they are not here; or a person's.
 
     Raises:
@@ -61,14 +61,16 @@ def found_weights(spec: runs.ImportSpec, file: Path | None) -> Found:
     return Found(file, start.read_weights(file), file.name, ours.get("classes"), None)
 
 
-def origin_of(spec: runs.ImportSpec) -> tuple[str, str, str]:
+def origin_of(spec: specs.ImportSpec) -> tuple[str, str, str]:
     """Library, model and tag."""
     library, _, rest = spec.source.partition("/")
     model, _, tag = rest.rpartition(".")
     return library, model, tag
 
 
-def fit(spec: runs.ImportSpec, found: Found, classes: list[str]) -> tuple[dict[str, Tensor], _fit.Places, results.Info]:
+def fit(
+    spec: specs.ImportSpec, found: Found, classes: list[str]
+) -> tuple[dict[str, Tensor], _fit.Places, results.Info]:
     """The network's weights, the classes that they are of, and what the network sees of pictures."""
     seen = what_it_sees(spec, found.published)
     builder = partial(plugins.architecture(spec.architecture), input_px=seen["crop_px"])
@@ -85,7 +87,7 @@ def fit(spec: runs.ImportSpec, found: Found, classes: list[str]) -> tuple[dict[s
     return state | pixels, places, seen
 
 
-def what_it_sees(spec: runs.ImportSpec, published: foreign.Published | None) -> results.Info:
+def what_it_sees(spec: specs.ImportSpec, published: foreign.Published | None) -> results.Info:
     """Size and normalisation: params.yaml's, else the library's, else the architecture's and ImageNet's."""
     crop_px = spec.crop_px or (published.crop_px if published else architectures_px(spec.architecture))
     mean, std = (published.mean, published.std) if published else (foreign.IMAGENET_MEAN, foreign.IMAGENET_STD)
@@ -118,7 +120,7 @@ def about(found: Found, places: _fit.Places) -> results.Info:
 
 def write(
     given: argparse.Namespace,
-    spec: runs.ImportSpec,
+    spec: specs.ImportSpec,
     manifest: results.Info,
     state: dict[str, Tensor],
     seen: results.Info,
@@ -148,7 +150,7 @@ def write(
     track(given, spec, manifest, about["source"])
 
 
-def describe(given: argparse.Namespace, spec: runs.ImportSpec) -> results.Info:
+def describe(given: argparse.Namespace, spec: specs.ImportSpec) -> results.Info:
     """What run.json holds of any run; what a training measures is null."""
     label, architecture, name, _ = given.run.split("/")
     return {
@@ -166,7 +168,7 @@ def describe(given: argparse.Namespace, spec: runs.ImportSpec) -> results.Info:
     }
 
 
-def cost(spec: runs.ImportSpec, crop_px: int, num_classes: int) -> dict[str, int]:
+def cost(spec: specs.ImportSpec, crop_px: int, num_classes: int) -> dict[str, int]:
     """Parameters and multiply-adds of the network."""
     with torch.device("meta"):
         found = complexity.count(
@@ -175,7 +177,7 @@ def cost(spec: runs.ImportSpec, crop_px: int, num_classes: int) -> dict[str, int
     return {"parameters": found.parameters, "multiply_adds": found.multiply_adds}
 
 
-def track(given: argparse.Namespace, spec: runs.ImportSpec, manifest: results.Info, source: str) -> None:
+def track(given: argparse.Namespace, spec: specs.ImportSpec, manifest: results.Info, source: str) -> None:
     """A run in MLflow without training, under which the protocols' scores stand."""
     commit = hardware.commit()
     tags = {
@@ -197,7 +199,7 @@ def track(given: argparse.Namespace, spec: runs.ImportSpec, manifest: results.In
 def arguments() -> argparse.ArgumentParser:
     """The stage's arguments."""
     parser = _stage.parser(__doc__)
-    parser.add_argument("--spec", required=True, help="runs.ImportSpec as JSON")
+    parser.add_argument("--spec", required=True, help="specs.ImportSpec as JSON")
     parser.add_argument("--run", required=True, help="name of the run: its folder under results/runs")
     parser.add_argument("--file", type=Path, nargs="*", help="a person's file of weights; none: a library's")
     parser.add_argument("--val-manifest", type=Path, required=True, help="manifest of the packed test split")

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ilsvrc import hardware, plugins, results, runs
+from ilsvrc import hardware, plugins, results, specs
 from ilsvrc.inspection import drawing, kernels, nearest, occlusion, saliency
 from ilsvrc.layers import Classifier
 from ilsvrc.loading.packed import open_packed
@@ -106,7 +106,7 @@ def neighbours(given: argparse.Namespace, inside: Inside, shown: list[Shown], ma
 
 def last_hidden_layer(inside: Inside) -> nearest.Activations:
     """What gives the last hidden layer's activations `[N, D]` of pictures."""
-    build = plugins.architecture(runs.made_from(inside.weights).architecture)
+    build = plugins.architecture(specs.made_from(inside.weights).architecture)
     names = start.classifier_names(lambda count: build(num_classes=count, input_px=inside.weights["crop_px"]))
     hidden = nearest.last_hidden_layer(inside.network, names)
     return lambda pictures: hidden(inside.seen(pictures))

@@ -16,7 +16,7 @@ from ilsvrc.card import SPLITS, Sample, joined, parted
 from ilsvrc.loading import index, jpeg, keyed
 from ilsvrc.loading.index import Index
 from ilsvrc.loading.writer import Packing, pack, summary
-from ilsvrc.runs import FormSpec, PackSpec, parse_specification
+from ilsvrc.specs import FormSpec, PackSpec, parse_specification
 from ilsvrc.stages._stage import parser, run, say
 
 COLUMNS = ("index", "name", "label", "label_name", "width", "height")
@@ -107,7 +107,7 @@ def _closing_line(split: str, packing: Packing, seconds: float) -> str:
 def arguments() -> argparse.ArgumentParser:
     """The stage's options."""
     options = parser(__doc__)
-    options.add_argument("--spec", required=True, help="runs.PackSpec as JSON")
+    options.add_argument("--spec", required=True, help="specs.PackSpec as JSON")
     options.add_argument("--source", required=True, type=Path, help="source.json of acquire")
     options.add_argument("--index", required=True, type=Path, help="index.csv of acquire")
     options.add_argument("--split", required=True, choices=SPLITS)

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ilsvrc import hardware, multilabel, plugins, prediction, results, runs
+from ilsvrc import hardware, multilabel, plugins, prediction, results, specs
 from ilsvrc.loading import packed, view_batches
 from ilsvrc.results import Info
 from ilsvrc.stages import _network, _protocols, _shares, _stage
@@ -83,7 +83,7 @@ def forward(given: argparse.Namespace, rows: Mapping[str, np.ndarray], world: Wo
 
 def asked_precision(weights: Info, machines: str) -> str:
     """The recipe's precision, for a network is tested as it was trained; where it leaves the choice, the machine's."""
-    recipes = runs.made_from(weights).precision
+    recipes = specs.made_from(weights).precision
     return machines if recipes == "auto" else recipes
 
 

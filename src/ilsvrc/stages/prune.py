@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from ilsvrc import config, pipeline, results, runs
+from ilsvrc import config, forms, pipeline, results, runs
 from ilsvrc.stages import _stage
 
 WORK = Path("work")
@@ -47,7 +47,7 @@ def leftovers(params: config.Params) -> Iterator[Path]:
     yield from (path for path in sorted(results.COSTS.rglob("*.json")) if path not in measured)
     inspected = pipeline.Pipeline(params).inspected
     yield from (results.INSPECTED / run for run in results.folders(results.INSPECTED) if run not in inspected)
-    asked = [results.PACKED / form.data / runs.form_name(form) for form in runs.forms(params)]
+    asked = [results.PACKED / form.data / forms.form_name(form) for form in forms.asked_for(params)]
     yield from (path for path in sorted(results.PACKED.glob("*/*")) if path.is_dir() and path not in asked)
     keys = {results.run_key(name) for name in named}
     yield from (path for path in sorted(WORK.glob("[0-9a-f]" * 8)) if path.is_dir() and path.name not in keys)

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ilsvrc import ensembles, kept, metrics, plugins, results, runs, tracking
+from ilsvrc import ensembles, kept, metrics, plugins, results, specs, tracking
 from ilsvrc.reporting import breakdown, label_sets, scores
 from ilsvrc.stages import _registered, _stage
 
@@ -112,8 +112,8 @@ def checked_run(run: str) -> tuple[results.Info, results.Info]:
 
 def swept_values(weights: results.Info, swept: Sequence[str]) -> dict[str, Any]:
     """The run's point of the sweep, out of its specification."""
-    spec = runs.made_from(weights)
-    if not isinstance(spec, runs.TrainSpec):
+    spec = specs.made_from(weights)
+    if not isinstance(spec, specs.TrainSpec):
         return dict.fromkeys(swept)
     return {key: spec.crop_px if key == "crop_px" else getattr(spec.recipe, key) for key in swept}
 

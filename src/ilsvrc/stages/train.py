@@ -16,7 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from ilsvrc import hardware, progress, results, runs, tracking
+from ilsvrc import hardware, progress, results, specs, tracking
 from ilsvrc.stages import _nodes, _stage, _torchrun
 from ilsvrc.training import processes
 
@@ -57,7 +57,7 @@ def check(given: argparse.Namespace) -> None:
     Raises:
         ValueError: the name's end is another key; names both.
     """
-    key = runs.key8(runs.parse_specification(runs.TrainSpec, given.spec))
+    key = specs.key8(specs.parse_specification(specs.TrainSpec, given.spec))
     if key != results.run_key(given.run):
         raise ValueError(f"--run {given.run} does not end with its specification's key, {key}")
 
@@ -189,7 +189,7 @@ def reason(status: int) -> str:
 def arguments() -> argparse.ArgumentParser:
     """The stage's arguments; the workers' too."""
     parser = _stage.parser(__doc__)
-    parser.add_argument("--spec", required=True, help="runs.TrainSpec as JSON")
+    parser.add_argument("--spec", required=True, help="specs.TrainSpec as JSON")
     parser.add_argument("--run", required=True, help="name of the run: its folder under results/runs")
     for name in ("train", "train-manifest", "val", "val-manifest"):
         parser.add_argument(f"--{name}", type=Path, required=True, help="packed split, or its manifest")

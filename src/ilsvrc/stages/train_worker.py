@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from ilsvrc import progress, results, runs
+from ilsvrc import progress, results, specs
 from ilsvrc.stages import _outputs, _pictures, _recipe, _reporter, _stage, train
 from ilsvrc.training import checkpoint, compiling, distributed, loop
 from ilsvrc.training.checks import StoppedError
@@ -59,7 +59,7 @@ class StopWishes:
 
 def train_run(given: argparse.Namespace, world: World, wishes: StopWishes) -> None:
     """Checkpoint or start, epochs, outputs."""
-    spec: runs.TrainSpec = runs.parse_specification(runs.TrainSpec, given.spec)
+    spec: specs.TrainSpec = specs.parse_specification(specs.TrainSpec, given.spec)
     manifest = results.read_json(given.train_manifest)
     identity = identity_of(given, manifest)
     kept = found_checkpoint(given, identity, world)
@@ -164,7 +164,7 @@ def machine(given: argparse.Namespace, world: World, number_format: str, kept: A
     }
 
 
-def compiles(given: argparse.Namespace, spec: runs.TrainSpec, steps: int, world: World, kept: Any) -> str:
+def compiles(given: argparse.Namespace, spec: specs.TrainSpec, steps: int, world: World, kept: Any) -> str:
     """Whether the training compiles its network, "on" or "off": as it began, else as the machine's owner chose."""
     if kept:
         return str(kept["machine"].get("compile", "off"))  # once there was no such choice

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from ilsvrc import config, members, pipeline, results, runs
+from ilsvrc import config, forms, members, pipeline, results, runs, specs
 from ilsvrc.card import SPLITS
 from ilsvrc.costs import asked
 from ilsvrc.progress import track
@@ -22,8 +22,8 @@ from ilsvrc.stages.prune import remove
 def main(given: argparse.Namespace) -> None:
     """Checks packed data, runs and predictions, in this order, since each is checked against those before it."""
     params = config.load(given.book)
-    forms, named = runs.forms(params), runs.expand(params)
-    num_removed = sum(discard(*fault) for form in forms for fault in packed_faults(form))
+    packed, named = forms.asked_for(params), runs.expand(params)
+    num_removed = sum(discard(*fault) for form in packed for fault in packed_faults(form))
     for run in track(runs.with_those_before(named), "verify", unit="runs"):
         num_removed += sum(discard(*fault) for fault in run_faults(run))
         num_removed += sum(discard(*fault) for fault in prediction_faults(run, params.protocols))
@@ -40,9 +40,9 @@ Fault = tuple[Path, str]
 SUMMARIES = ("scores.csv", "metrics.json", "curves.csv", "report.html", "tables", "figures")
 
 
-def packed_faults(form: runs.FormSpec) -> Iterator[Fault]:
+def packed_faults(form: specs.FormSpec) -> Iterator[Fault]:
     """Files of the packed form that another specification made, or that changed since."""
-    folder = results.PACKED / form.data / runs.form_name(form)
+    folder = results.PACKED / form.data / forms.form_name(form)
     for split in SPLITS:
         manifest, beton = folder / f"{split}.manifest.json", folder / f"{split}.beton"
         if not manifest.exists():
@@ -101,7 +101,7 @@ def cost_faults(plan: asked.Plan) -> Iterator[Fault]:
     for name, spec in plan.forms.items():
         path = Path(name)
         info, why = _read(path)
-        if path.exists() and (why or info.get("spec") != json.loads(runs.specification(spec))):
+        if path.exists() and (why or info.get("spec") != json.loads(specs.specification(spec))):
             yield path, why or "measured of something else"
     for run, name in plan.quantized.items():
         path, weights = Path(name), results.RUNS / run / "weights.json"
