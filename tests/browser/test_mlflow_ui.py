@@ -85,6 +85,12 @@ def says(*texts: str) -> str:
     return f"{json.dumps(texts)}.every(text => document.body.innerText.includes(text))"
 
 
+def plotted(value: str) -> str:
+    """A script that gives the first true `value` of the page's plots, each called `plot`."""
+    plots = "[...document.querySelectorAll('.js-plotly-plot')].filter(plot => plot.data && plot.data.length)"
+    return f"{plots}.map(plot => {{ try {{ return {value}; }} catch {{ return null; }} }}).find(Boolean)"
+
+
 def order(browser: Browser, names: list[str]) -> list[str]:
     """`names` as they follow each other on the page."""
     text = browser.text()
@@ -107,3 +113,25 @@ def test_runs_are_sorted_by_a_protocols_error(browser: Browser, store: Store) ->
         browser.go(f"{store.address}/experiments/{store.experiment}/runs?{by}")
         browser.wait_for(says("Sort: ten_crop/top1_error_percent", *BY_ERROR))
         assert order(browser, BY_ERROR) == wanted
+
+
+def test_a_runs_curve_opens_with_each_epochs_loss(browser: Browser, store: Store) -> None:
+    run = store.runs["resnet18 rate=0.02"]
+    browser.go(f"{store.address}/experiments/{store.experiment}/runs/{run}/model-metrics")
+    bottom = "[...document.querySelectorAll('button')].find(button => button.innerText === 'Add section')"
+    browser.wait_for(f"(() => {{ const e = {bottom}; if (e) e.scrollIntoView(); return !!e; }})()")  # to draw it
+    browser.wait_for(says("train_loss"))
+    x, y = browser.wait_for(plotted("plot.data[0].y.length === 5 && [plot.data[0].x, plot.data[0].y]"))
+    assert x == [1, 2, 3, 4, 5]
+    assert y == pytest.approx([2.02, 1.02, 2 / 3 + 0.02, 0.52, 0.42])
+
+
+def test_a_sweeps_runs_are_compared_by_parallel_coordinates(browser: Browser, store: Store) -> None:
+    sweep = {name: run for name, run in store.runs.items() if name.startswith("resnet18")}
+    runs, experiments = (quote(json.dumps(ids)) for ids in (list(sweep.values()), [store.experiment]))
+    browser.go(f"{store.address}/compare-runs?runs={runs}&experiments={experiments}")
+    browser.wait_for(says("Comparing 3 Runs from 1 Experiment", "Parallel Coordinates Plot", *sweep))
+    axes = browser.wait_for(plotted("plot.data[0].dimensions.map(axis => [axis.label, axis.values])"))
+    assert [label for label, _ in axes] == ["learning_rate", "train_loss"]
+    assert sorted(axes[0][1]) == [0.01, 0.02, 0.05]
+    assert sorted(axes[1][1]) == pytest.approx([0.41, 0.42, 0.45])
