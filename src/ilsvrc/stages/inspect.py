@@ -91,7 +91,7 @@ def neighbours(given: argparse.Namespace, inside: Inside, shown: list[Shown], ma
 
     def neighbour(place: int, distance: float) -> Info:
         label = _album.name(manifest, int(train.labels[place]))
-        return {"image": album.thumbnail(train, place), "label": label, "distance": distance}
+        return {"image": album.thumbnail(train, place), "label": label, "distance": round(distance, 3)}
 
     rows = [
         {
@@ -115,7 +115,7 @@ def last_hidden_layer(inside: Inside) -> nearest.Activations:
 def occluded(inside: Inside, one: Shown, album: Album) -> Info:
     """What becomes of the class's probability where a part of the picture is covered."""
     found = occlusion.occlusion(inside.probabilities, one.crop, one.label)
-    low, high = (100 * float(end) for end in (found.min(), found.max()))
+    low, high = (round(100 * float(end), 2) for end in (found.min(), found.max()))
     return {
         "image": album.drawn(f"crop_{one.place}", one.crop.numpy()),
         "map": album.drawn(f"occlusion_{one.place}", drawing.heat(found)),
