@@ -2,9 +2,11 @@
 
 import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import fake_results
+import mlflow
 import numpy as np
 import pytest
 import safetensors.torch
@@ -36,9 +38,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def inside(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def inside(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.chdir(folder)
     monkeypatch.setattr(tracking, "_LEFT_ALONE", {"until": 0.0})
+    yield
+    mlflow.set_tracking_uri(None)  # which `load` sets for the process, and for those that it starts
 
 
 def noise() -> np.ndarray:
