@@ -26,13 +26,17 @@ from math import isqrt
 
 import torch
 import torch.nn.functional as F
-from timm.layers.adaptive_avgmax_pool import SelectAdaptivePool2d
 from torch import Tensor, nn
 
-from ilsvrc.layers import Classifier, FixedFlatten, FixedSize, GlobalAveragePool
+from ilsvrc.layers import Classifier, FixedFlatten, FixedSize, GlobalAveragePool, of_timm
 
-GLOBAL_POOLINGS = (GlobalAveragePool, SelectAdaptivePool2d)  # ours, and that of timm's networks
 FLATTENINGS = (FixedFlatten, nn.Flatten)
+
+
+def _is_global_pooling(module: nn.Module) -> bool:
+    """Averages a whole map: ours, and that of timm's networks."""
+    timms = of_timm("timm.layers.adaptive_avgmax_pool", "SelectAdaptivePool2d")
+    return isinstance(module, (GlobalAveragePool, *timms))
 
 
 def fully_convolutional(network: Classifier, crop_px: int) -> "FullyConvolutional":
@@ -57,7 +61,7 @@ def fully_convolutional(network: Classifier, crop_px: int) -> "FullyConvolutiona
             instead[module] = SlidingLinear(module)
         elif isinstance(module, FLATTENINGS):
             instead[module] = nn.Identity()
-        elif isinstance(module, GLOBAL_POOLINGS):
+        elif _is_global_pooling(module):
             instead[module] = nn.AvgPool2d(side, stride=1)
     return FullyConvolutional(_twin(network, instead), crop_px).eval()
 
@@ -107,7 +111,7 @@ def _check(network: Classifier) -> None:
             f"{name} has no fully convolutional form: it has layers that know one size of map only (locally "
             "connected layers, attention biases); choose protocols of crops for it (protocols: in params.yaml)"
         )
-    if not any(isinstance(module, (FixedFlatten, *GLOBAL_POOLINGS)) for module in modules):
+    if not any(isinstance(module, FixedFlatten) or _is_global_pooling(module) for module in modules):
         raise ValueError(
             f"{name} has no fully convolutional form: nothing in it says how it leaves its last map; let its forward "
             "use layers.FixedFlatten or layers.GlobalAveragePool"
@@ -123,7 +127,7 @@ def _pooled_side(network: Classifier, crop_px: int) -> int:
     """
     twin, sides = _twin(network, {}), [0]
     for module in twin.modules():
-        if isinstance(module, GLOBAL_POOLINGS):
+        if _is_global_pooling(module):
             module.register_forward_pre_hook(lambda _, maps: sides.append(maps[0].shape[-1]))
     twin(next(network.parameters()).new_zeros(1, 3, crop_px, crop_px))
     return sides[-1]

@@ -1,5 +1,6 @@
 """What architectures share: the base class, and the papers' layers that no library has."""
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -10,6 +11,14 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 Build = TypeVar("Build", bound=Callable[..., Any])
+
+
+def of_timm(module: str, name: str) -> tuple[type, ...]:
+    """A class of timm's for `isinstance`; empty where nothing has imported it, so that no layer is one.
+
+    Importing timm takes seconds, and most networks have nothing of it.
+    """
+    return (getattr(sys.modules[module], name),) if module in sys.modules else ()
 
 
 def named(template: str, listed: Sequence[str] = (), **choices: Sequence[Any]) -> Callable[[Build], Build]:

@@ -11,7 +11,7 @@ import torch
 from ilsvrc import specs
 from ilsvrc.costs import measure, training
 from ilsvrc.costs.asked import CostSpec, Step
-from ilsvrc.stages import cost, cost_table
+from ilsvrc.stages import _cost, cost, cost_table
 
 PRECISIONS = ("float32", "bfloat16")
 
@@ -24,7 +24,7 @@ def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measure, "WARM_UP_SECONDS", 0.01)
     monkeypatch.setattr(measure, "SEARCH_SECONDS", 0.05)
     monkeypatch.setattr(training, "STEP_SECONDS", 1e-9)
-    monkeypatch.setattr(cost.precision, "has_bfloat16", lambda device: False)
+    monkeypatch.setattr(_cost.precision, "has_bfloat16", lambda device: False)
     monkeypatch.setattr(torch, "set_num_threads", lambda number: None)
     Path("source.json").write_text(json.dumps({"classes": list("0123456789")}))
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from queue import Empty, Full
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -20,8 +21,10 @@ from ilsvrc.loading.reading import announced
 
 threads_of_torch = torch.get_num_threads()
 try:
-    import ffcv
-    import numba
+    import numba.typed
+
+    with patch.object(numba.typed, "Dict", dict):  # it keeps two numbers in one, which takes 3 s to compile
+        import ffcv
     from ffcv.loader.epoch_iterator import EpochIterator
     from ffcv.pipeline.compiler import Compiler
     from ffcv.pipeline.operation import Operation

@@ -13,7 +13,8 @@ from ilsvrc import multilabel, progress, results
 from ilsvrc.costs import energy, measure, quantized
 from ilsvrc.loading import packed
 from ilsvrc.pixels import Normalization
-from ilsvrc.stages import _beforehand, _crops, _network, _stage, cost
+from ilsvrc.stages import _beforehand, _cost, _crops, _network, _stage
+from ilsvrc.stages.cost import MEASURED_WITH
 
 CALIBRATION_IMAGES = 256  # of the training split: test pictures choose nothing
 MOST_TESTED = 10_000
@@ -36,10 +37,10 @@ def main(given: argparse.Namespace) -> None:
         "crop_px": weights["crop_px"],
         "num_classes": weights["num_classes"],
         "tests": [{"precision": "int8", **found}],
-        **cost.machine(CPU, given.threads, counter),
+        **_cost.machine(CPU, given.threads, counter),
     }
     results.write_text(given.output, json.dumps(about, indent=1) + "\n")
-    _stage.say(f"{given.run}: {cost.in_words(about['tests'][0])}{errors_in_words(found)}")
+    _stage.say(f"{given.run}: {_cost.in_words(about['tests'][0])}{errors_in_words(found)}")
 
 
 def measured(
@@ -52,7 +53,7 @@ def measured(
     except ValueError as error:
         return {"why_not": str(error)}
     passes = measure.Pass(made.network, crop_px, CPU)
-    costs = measure.measure(passes, cost.free_bytes(CPU), counter)
+    costs = measure.measure(passes, _cost.free_bytes(CPU), counter)
     return {
         **costs,
         "int8_layers": made.int8_layers,
@@ -127,5 +128,5 @@ def arguments() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    _beforehand.started_with(cost.MEASURED_WITH)
+    _beforehand.started_with(MEASURED_WITH)
     _stage.run(main, arguments())

@@ -7,10 +7,9 @@ import hashlib
 from itertools import count
 
 import torch
-from timm.layers.drop import DropPath
 from torch import Tensor, nn
 
-from ilsvrc.layers import seed_batch_draws
+from ilsvrc.layers import of_timm, seed_batch_draws
 
 
 class _Place:
@@ -29,12 +28,12 @@ def seed(seed: int, step: int, rows: slice, batch_size: int) -> None:
 
 def share(network: nn.Module) -> None:
     """Lets every dropout and drop-path of `network` draw for the whole batch."""
-    numbers = count()
+    numbers, drop_path = count(), of_timm("timm.layers.drop", "DropPath")
     for parent in list(network.modules()):
         for name, child in list(parent.named_children()):
-            if isinstance(child, (nn.Dropout, DropPath)):
-                p = child.p if isinstance(child, nn.Dropout) else child.drop_prob
-                setattr(parent, name, SharedDropout(p, isinstance(child, DropPath), next(numbers)))
+            if isinstance(child, (nn.Dropout, *drop_path)):
+                p = getattr(child, "p" if isinstance(child, nn.Dropout) else "drop_prob")
+                setattr(parent, name, SharedDropout(p, isinstance(child, drop_path), next(numbers)))
 
 
 class SharedDropout(nn.Module):
