@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from ilsvrc import forms, origin, runs, specs
+from ilsvrc import forms, origin, pipeline, runs, specs
 from ilsvrc.config import Params
 from ilsvrc.cookbook import resolve_recipe
 from ilsvrc.recipe import Recipe
@@ -191,3 +191,11 @@ def test_layers_of_their_own_are_readable_in_a_folder_and_part_of_the_key():
     assert "layer" not in specs.specification(spec)
     changed = runs.expand(Params(**BOOK | {"training": {"layer_decays": decays}}))[0].spec
     assert specs.parse_specification(specs.TrainSpec, specs.specification(changed)) == changed
+
+
+def test_the_longest_training_begins_first():
+    flow = pipeline.Pipeline(
+        Params(**BOOK | {"architectures": ["alexnet", "resnet18", "googlenet"], "training": {"epochs": 2}})
+    )
+    priorities = {name.split("/")[1]: rank for name, rank in flow.training_priorities.items()}
+    assert priorities == {"alexnet": 1, "googlenet": 2, "resnet18": 3}  # 0.7, 1.6 and 1.8 billion multiply-adds

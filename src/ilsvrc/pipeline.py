@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 
-from ilsvrc import forms, kept, members, plugins, runs, specs
+from ilsvrc import forms, kept, members, plugins, reference, runs, specs
 from ilsvrc.config import Params
 from ilsvrc.costs import asked
 from ilsvrc.section import parse
@@ -52,6 +52,17 @@ class Pipeline:
     def archives(self) -> list[str]:
         """The archives that acquiring leaves in the raw folder."""
         return [f"{self.raw}/{name}" for name in plugins.load("data", self.params.dataset).CARD.archives]
+
+    @cached_property
+    def training_priorities(self) -> dict[str, int]:
+        """By run, 1 for the shortest training: where the longest begins first, no core waits alone for it at the end."""
+
+        def length(name: str) -> float:
+            spec = self.trained[name].spec
+            multiply_adds = reference.architectures().get(spec.architecture, {}).get("multiply_adds") or 0
+            return float(multiply_adds) * (spec.recipe.epochs or spec.recipe.iterations or 0)
+
+        return {name: place for place, name in enumerate(sorted(self.trained, key=length), 1)}
 
     @property
     def results_spec(self) -> str:

@@ -11,6 +11,11 @@ def train_spec(wildcards):
     return specs.specification(PIPELINE.trained[wildcards.run].spec)
 
 
+def longest_first(wildcards):
+    """The priority of a training."""
+    return PIPELINE.training_priorities[wildcards.run]
+
+
 def start_weights(wildcards):
     """The weights that a run starts from, where another run makes them."""
     return PIPELINE.weights_before(wildcards.run, "start")

@@ -18,6 +18,7 @@ rule train:
         "logs/benchmarks/train/{run}.tsv"
     wildcard_constraints:
         run=pipeline.one_of(PIPELINE.trained),
+    priority: longest_first
     conda:
         "../../environment.yml"
     threads: training_threads()
