@@ -55,7 +55,7 @@ class Pipeline:
 
     @cached_property
     def training_priorities(self) -> dict[str, int]:
-        """By run, 1 for the shortest training: where the longest begins first, no core waits alone for it at the end."""
+        """By run, 1 for the shortest training: where the longest begins first, none is left to the end alone."""
 
         def length(name: str) -> float:
             spec = self.trained[name].spec

@@ -17,6 +17,7 @@ def flowers(tmp_path_factory, shared_data) -> Checkout:
     checkout.write(
         "params.yaml",
         **BOOK,
+        costs=False,
         data={"path": str(shared_data / "flowers17.tar"), "short_side_px": 96},
         architectures=["resnet18_b", "vgg_a"],
         training={"epochs": 1, "warmup_epochs": 0, "crop": "area_aspect", "crop_px": 80, "learning_rate": 0.01},
