@@ -123,11 +123,11 @@ def test_predictions_stand_in_the_packed_files_order() -> None:
 
 
 def test_no_forward_pass_is_larger_than_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prediction, "PIXELS_A_PASS", 4 * 16 + 15)
+    monkeypatch.setitem(prediction.PIXELS_A_PASS, "cpu", 4 * 16 + 15)
     network, steps = LeftAndRight(), plan({"p": [View(4, 4), View(5, 4)]})
     Predictor(network, normalize).logits(batches_of(2)[0].shown, 3, steps)
     assert network.seen == [4, 2]
-    monkeypatch.setattr(prediction, "PIXELS_A_PASS", 1)
+    monkeypatch.setitem(prediction.PIXELS_A_PASS, "cpu", 1)
     Predictor(network, normalize).logits(batches_of(2)[0].shown, 3, steps)
     assert network.seen[2:] == [1] * 6
 

@@ -19,7 +19,9 @@ from torch import Tensor, nn
 from ilsvrc import progress
 from ilsvrc.views import View
 
-PIXELS_A_PASS = 64 * 224 * 224  # bounds the memory of a forward pass, whatever the protocols; one picture at least
+# What bounds the memory of a forward pass, whatever the protocols; one picture at least. A CPU's caches hold less: of 64
+# pictures a pass ResNet-18 sees 8 % fewer a second than of 16.
+PIXELS_A_PASS = {"cpu": 16 * 224 * 224, "cuda": 64 * 224 * 224}
 
 
 class Averaging(Protocol):
@@ -110,7 +112,7 @@ class Predictor:
         kinds = {kind: steps.passes_of(*kind) for kind in itertools.product((False, True), repeat=2)}
         for one in shown:
             pixels = one.pixels.to(self.device, non_blocking=True)
-            most = max(1, PIXELS_A_PASS // (pixels.shape[1] * pixels.shape[2]))
+            most = max(1, PIXELS_A_PASS[self.device.type] // (pixels.shape[1] * pixels.shape[2]))
             for (dense, mirrored), places in kinds.items():
                 passes = places[one.views]
                 asked = (passes >= 0).nonzero()[:, 0]

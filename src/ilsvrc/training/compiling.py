@@ -19,6 +19,9 @@ COMPILER = {"backend": "inductor", "options": {"fallback_random": True}}  # draw
 def choose(asked: str, device: torch.device, steps: int) -> str:
     """`asked`, or for `auto` a rule on the device and on how many steps the training has: "on" or "off".
 
+    Compiling takes minutes, which a GPU's shorter steps pay back in a long training: from how many steps on is a
+    judgement, not a measurement. On a CPU compiled steps took longer than plain ones.
+
     Raises:
         ValueError: there is no such choice.
     """
