@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from ilsvrc import progress
 from ilsvrc.views import View
 
-# What bounds the memory of a forward pass, whatever the protocols; one picture at least. A CPU's caches hold less: of 64
-# pictures a pass ResNet-18 sees 8 % fewer a second than of 16.
+# What bounds the memory of a forward pass, whatever the protocols; one picture at least. A CPU's caches hold less: with
+# 64 pictures a pass ResNet-18 sees 8 % fewer a second than with 16.
 PIXELS_A_PASS = {"cpu": 16 * 224 * 224, "cuda": 64 * 224 * 224}
 
 
