@@ -30,7 +30,7 @@ from ilsvrc import cookbook, hardware, plugins, results, specs
 from ilsvrc.data import folder
 from ilsvrc.layers import Classifier
 from ilsvrc.loading import writer
-from ilsvrc.stages import _pictures, _recipe, pack, train
+from ilsvrc.stages import _given, _pictures, _recipe, pack, train
 from ilsvrc.training import loop, precision, processes
 from ilsvrc.training.compiling import Compiled
 from ilsvrc.training.distributed import World
@@ -197,7 +197,7 @@ def ours(told: Told, steps: Steps) -> None:
     spec, manifest, world = specification(told), results.read_json(manifest_path(told)), World(device=steps.device)
     with _pictures.opened(stage_arguments(told), spec, manifest, world) as (batches, _):
         torch.set_num_threads(told["threads"])
-        beside = _recipe.Given(not_compiled=sys.exit if told.get("compile") else None)
+        beside = _given.Given(not_compiled=sys.exit if told.get("compile") else None)
         training = _recipe.prepare(spec, manifest, len(batches), world, told["precision"], beside)
         if told.get("layout") == "contiguous":
             training.network.to(memory_format=torch.contiguous_format)

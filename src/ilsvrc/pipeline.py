@@ -59,6 +59,7 @@ class Pipeline:
 
         def length(name: str) -> float:
             spec = self.trained[name].spec
+            assert isinstance(spec, specs.TrainSpec)
             multiply_adds = reference.architectures().get(spec.architecture, {}).get("multiply_adds") or 0
             return float(multiply_adds) * (spec.recipe.epochs or spec.recipe.iterations or 0)
 

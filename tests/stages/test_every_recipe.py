@@ -21,7 +21,7 @@ from ilsvrc.cookbook import resolve_recipe
 from ilsvrc.loading import batches
 from ilsvrc.recipe import Recipe
 from ilsvrc.section import read_yaml
-from ilsvrc.stages import _pictures, _recipe
+from ilsvrc.stages import _given, _pictures, _recipe
 from ilsvrc.training import loop
 from ilsvrc.training.distributed import World
 from ilsvrc.views import View
@@ -113,7 +113,7 @@ def test_two_steps_of_every_recipe_have_finite_losses_and_move_the_weights(recip
     spec = specification(recipe_name)
     given, manifest = arguments(digits, spec), results.read_json(digits / "train.manifest.json")
     with _pictures.opened(given, spec, manifest, World()) as (training_batches, watched):
-        beside = _recipe.Given.by(given, spec.recipe)
+        beside = _given.Given.by(given, spec.recipe)
         training = _recipe.prepare(spec, manifest, len(training_batches), World(), "float32", beside)
         before = {name: p.detach().clone() for name, p in training.network.named_parameters()}
         loop.in_training_mode(training)

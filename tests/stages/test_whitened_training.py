@@ -11,7 +11,7 @@ import torch
 from ilsvrc import results, runs, specs
 from ilsvrc.loading import batches, geometry
 from ilsvrc.recipe import Recipe
-from ilsvrc.stages import _network, _pictures, _recipe, _whitening
+from ilsvrc.stages import _given, _network, _pictures, _recipe, _whitening
 from ilsvrc.training import loop
 from ilsvrc.training.distributed import World
 from ilsvrc.views import View
@@ -53,7 +53,7 @@ def test_two_processes_whiten_alike_and_the_weights_hold_what_predicting_needs(t
     folder = at / results.RUNS / run.name
     info = results.read_json(folder / "weights.json")
     _, normalization = _network.trained(info, folder / "weights.safetensors")
-    mean, matrix = fitted(_whitening.share(16, _recipe.Given(packed=packed / "train.beton"), World()))
+    mean, matrix = fitted(_whitening.share(16, _given.Given(packed=packed / "train.beton"), World()))
     assert torch.allclose(normalization.center, mean, atol=1e-4)
     assert torch.allclose(normalization.matrix, matrix, atol=1e-4)
     shown = batches.open_testing("pillow", packed / "train.beton", views=[View(16, 16)], batch_size=96)
@@ -65,7 +65,7 @@ def test_two_processes_whiten_alike_and_the_weights_hold_what_predicting_needs(t
 def test_a_resume_has_the_same_bits_and_other_pictures_are_fitted_anew(trained, packed, manifest):
     run, at = trained
     work = at / "work" / specs.key8(run.spec)
-    beside = _recipe.Given(packed=packed / "nowhere.beton", work=work)
+    beside = _given.Given(packed=packed / "nowhere.beton", work=work)
     kept = safetensors.torch.load_file(work / _whitening.NAME)
     whitening = _whitening.of(run.spec, manifest, beside, World())
     assert torch.equal(whitening.matrix, kept["matrix"]) and torch.equal(whitening.center, kept["mean"])
@@ -79,7 +79,7 @@ def test_what_training_shows_is_cut_out_of_whitened_pictures(packed, manifest):
     assert (loaded.crop, loaded.crop_px, loaded.flip, loaded.short_side_px) == ("patch", 16, False, (16, 16))
     opened = batches.open_training("pillow", packed / "train.beton", look=loaded, batch_size=16, seed=0)
     batch = next(iter(opened.epoch(3)))
-    training = _recipe.prepare(spec, manifest, 6, World(), "float32", _recipe.Given(packed=packed / "train.beton"))
+    training = _recipe.prepare(spec, manifest, 6, World(), "float32", _given.Given(packed=packed / "train.beton"))
     windows = training.beside(batch, 3)
     side, keys = torch.full((16,), 16).numpy(), batch.indices.numpy()
     drawn = geometry.training(_pictures.look_of(spec, manifest), 0, 3, keys, side, side).windows[:, 0]

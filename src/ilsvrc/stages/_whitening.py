@@ -2,7 +2,6 @@
 
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import safetensors.torch
@@ -13,6 +12,7 @@ from torch import Tensor
 from ilsvrc import results, specs
 from ilsvrc.loading import batches, geometry
 from ilsvrc.stages import _pictures, _stage
+from ilsvrc.stages._given import Given
 from ilsvrc.training.distributed import World
 from ilsvrc.views import View
 from ilsvrc.whitening import MOST_PX, Moments, Whitening, fitted, moments
@@ -21,8 +21,8 @@ NAME = "whitening.safetensors"
 PICTURES_AT_ONCE = 1000
 
 
-def of(spec: specs.TrainSpec, manifest: results.Info, given: Any, world: World) -> Whitening:
-    """What `normalization: gcn_zca` sees of pixels, the same in every process; `given` is a `_recipe.Given`.
+def of(spec: specs.TrainSpec, manifest: results.Info, given: Given, world: World) -> Whitening:
+    """What `normalization: gcn_zca` sees of pixels, the same in every process.
 
     Fitted to all training pictures, held out or not as the other statistics are. Where an earlier attempt left its own,
     the main process has it, so that a resume has the same bits.
@@ -65,7 +65,7 @@ def check(spec: specs.TrainSpec) -> None:
         )
 
 
-def share(side_px: int, given: Any, world: World) -> Moments:
+def share(side_px: int, given: Given, world: World) -> Moments:
     """Of this process's share of the pictures, their central squares at `side_px`."""
     _stage.log(f"whitening: fitting to the pictures of {given.packed}")
     opened = batches.open_testing(

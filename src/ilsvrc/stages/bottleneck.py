@@ -18,7 +18,7 @@ import torch
 
 from ilsvrc import config, hardware, pipeline, results, specs
 from ilsvrc.loading import batches, jpeg, layout, packed
-from ilsvrc.stages import _beforehand, _pictures, _recipe, _stage
+from ilsvrc.stages import _beforehand, _given, _pictures, _recipe, _stage
 from ilsvrc.training import distributed, loop
 from ilsvrc.training.distributed import World
 
@@ -102,7 +102,7 @@ def network(
     number_format = _recipe.number_format(given, spec, world)
     noise = batches.open_training("synthetic", beton, look=_pictures.loaded(spec, manifest), batch_size=size, seed=0)
     torch.set_num_threads(given.threads)
-    beside = _recipe.Given(packed=beton, mean_image=beton.with_suffix(".mean_image.npy"), loader="synthetic")
+    beside = _given.Given(packed=beton, mean_image=beton.with_suffix(".mean_image.npy"), loader="synthetic")
     training = _recipe.prepare(spec, manifest, len(noise), world, number_format, beside)
     training.network.train()
     # the sums that a step returns wait for the device

@@ -17,7 +17,7 @@ import torch
 
 from ilsvrc import config, hardware, pipeline, results, specs
 from ilsvrc.loading import batches, packed
-from ilsvrc.stages import _beforehand, _first_steps, _pictures, _recipe, _stage
+from ilsvrc.stages import _beforehand, _first_steps, _given, _pictures, _recipe, _stage
 from ilsvrc.stages._first_steps import Finding, Look, Seen
 from ilsvrc.training import batch_norm, distributed
 from ilsvrc.training.ahead import ahead
@@ -105,7 +105,7 @@ def prepared(
     group = spec.recipe.batch_norm_group
     shared = group if isinstance(group, int) and len(batch.labels) % group == 0 else None
     small = small.model_copy(update={"recipe": small.recipe.model_copy(update=STILL | {"batch_norm_group": shared})})
-    beside = _recipe.Given(
+    beside = _given.Given(
         packed=beton, mean_image=beton.with_suffix(".mean_image.npy"), loader=given.loader, threads=given.threads
     )
     training = _recipe.prepare(small, manifest, 1, world, "float32", beside)

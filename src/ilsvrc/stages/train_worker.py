@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from ilsvrc import progress, results, specs
-from ilsvrc.stages import _outputs, _pictures, _recipe, _reporter, _stage, train
+from ilsvrc.stages import _given, _outputs, _pictures, _recipe, _reporter, _stage, train
 from ilsvrc.training import checkpoint, compiling, distributed, loop
 from ilsvrc.training.checks import StoppedError
 from ilsvrc.training.distributed import World
@@ -69,7 +69,7 @@ def train_run(given: argparse.Namespace, world: World, wishes: StopWishes) -> No
         torch.set_num_threads(given.threads)  # ffcv's import sets it to one
         chosen = machine(given, world, number_format, kept)
         chosen["compile"] = compiles(given, spec, len(training_batches), world, kept)
-        before = _recipe.Given.by(given, spec.recipe, not_compiled(given, world, chosen))
+        before = _given.Given.by(given, spec.recipe, not_compiled(given, world, chosen))
         training = _recipe.prepare(spec, manifest, len(training_batches), world, number_format, before)
         so_far = checkpoint.restore(kept, training) if kept else Progress()
         require_one_start(given.work, so_far, world)
