@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import sqlite3
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -167,6 +168,18 @@ def test_dvc_repro_has_nothing_to_do_and_metrics_and_plots_show(done):
     done.run("dvc", "plots", "show")
     assert (done.folder / "dvc_plots/index.html").exists()
     shutil.rmtree(done.folder / "dvc_plots")
+
+
+def test_snakemakes_own_report_has_each_figure_with_its_numbers_and_a_caption(done, tmp_path):
+    done.snakemake("--report", str(tmp_path / "report.zip"))
+    with zipfile.ZipFile(tmp_path / "report.zip") as made:
+        held = {Path(name).name for name in made.namelist()}
+        page = made.read("report/report.html").decode()
+    figures = {path.name for path in (done.folder / "results/figures").glob("*.svg")}
+    assert len(figures) >= 8 and figures <= held
+    assert {"errors.csv", "published.csv", "costs.csv", "error_against_size.csv", "report.html"} <= held
+    first_words = (done.folder / "workflow/report/reliability.rst").read_text().split()[:4]
+    assert " ".join(first_words) in page
 
 
 def test_dvc_runs_an_experiment_and_shows_what_changed(edited):
