@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import fake_results
-import mlflow
 import numpy as np
 import pytest
 import safetensors.torch
@@ -42,6 +41,8 @@ def inside(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.chdir(folder)
     monkeypatch.setattr(tracking, "_LEFT_ALONE", {"until": 0.0})
     yield
+    import mlflow  # not before `tracking` does, which quiets it
+
     mlflow.set_tracking_uri(None)  # which `load` sets for the process, and for those that it starts
 
 
