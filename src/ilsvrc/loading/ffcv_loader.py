@@ -23,7 +23,7 @@ threads_of_torch = torch.get_num_threads()
 try:
     import numba.typed
 
-    with patch.object(numba.typed, "Dict", dict):  # it keeps two numbers in one, which takes 3 s to compile
+    with patch.object(numba.typed, "Dict", dict):  # FFCV keeps two numbers in one: 3 s of compiling at each import
         import ffcv
     from ffcv.loader.epoch_iterator import EpochIterator
     from ffcv.pipeline.compiler import Compiler
