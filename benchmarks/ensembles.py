@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ilsvrc import ensembles, results
+from ilsvrc import ensembles, predictions
 from ilsvrc.reporting import scores
 
 
@@ -53,8 +53,8 @@ def write(file: Path, num_images: int, num_classes: int, seed: int) -> None:
     names = np.array([f"ILSVRC2012_val_{i:08}.JPEG" for i in range(num_images)])
     spec = {"classes": [f"n{i:08}" for i in range(num_classes)]}
     started = time.perf_counter()
-    kept = results.keep(logits, labels, names, spec)
-    results.write_prediction(file, kept)
+    kept = predictions.keep(logits, labels, names, spec)
+    predictions.write_prediction(file, kept)
     print(f"kept in {time.perf_counter() - started:.1f} s")
 
 

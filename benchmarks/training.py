@@ -26,7 +26,7 @@ import psutil
 import torch
 from torch import nn
 
-from ilsvrc import cookbook, hardware, plugins, results, specs
+from ilsvrc import cookbook, files, hardware, plugins, specs
 from ilsvrc.data import folder
 from ilsvrc.layers import Classifier
 from ilsvrc.loading import writer
@@ -194,7 +194,7 @@ class TimedBatches(NamedTuple):
 
 def ours(told: Told, steps: Steps) -> None:
     """As stages/train_worker.py trains, without validation and checkpoints."""
-    spec, manifest, world = specification(told), results.read_json(manifest_path(told)), World(device=steps.device)
+    spec, manifest, world = specification(told), files.read_json(manifest_path(told)), World(device=steps.device)
     with _pictures.opened(stage_arguments(told), spec, manifest, world) as (batches, _):
         torch.set_num_threads(told["threads"])
         beside = _given.Given(not_compiled=sys.exit if told.get("compile") else None)
@@ -217,7 +217,7 @@ class Contiguous(nn.Module):
 
 def loading(told: Told, steps: Steps) -> None:
     """The loader of `ours`, whose batches nobody uses."""
-    manifest = results.read_json(manifest_path(told))
+    manifest = files.read_json(manifest_path(told))
     with _pictures.opened(stage_arguments(told), specification(told), manifest, World()) as (batches, _):
         for epoch in range(sys.maxsize):
             for _batch in batches.epoch(epoch):
@@ -276,7 +276,7 @@ def plain(told: Told, steps: Steps) -> None:
 
 
 def plain_network(told: Told) -> nn.Module:
-    num_classes = len(results.read_json(manifest_path(told))["classes"])
+    num_classes = len(files.read_json(manifest_path(told))["classes"])
     if told["network"] in SAME_NETWORK:
         import torchvision
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ilsvrc import members, results, runs, specs
+from ilsvrc import kept, members, predictions, results, runs, specs
 from ilsvrc.recipe import Recipe
 
 FORM = specs.FormSpec(data="digits", short_side_px=91, upscale=True, encoding="raw")
@@ -59,8 +59,8 @@ def write_prediction(run: runs.Run, protocol: str, weights_sha256: str, found: n
         "weights_sha256": weights_sha256, "manifest_sha256": MANIFEST_SHA256, "classes": CLASSES[: found.shape[1]],
     }  # fmt: skip
     images = np.array([f"{label}/{i}.png" for i, label in enumerate(LABELS)])
-    path = results.prediction_file(run.name, protocol)
-    results.write_prediction(path, results.keep(found, LABELS, images, spec | changes))
+    path = kept.prediction_file(run.name, protocol)
+    predictions.write_prediction(path, predictions.keep(found, LABELS, images, spec | changes))
 
 
 def facts(run: runs.Run) -> dict[str, Any]:

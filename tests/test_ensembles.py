@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ilsvrc import ensembles, kept, metrics, results
+from ilsvrc import ensembles, kept, metrics, predictions
 
 ONE = [[0.6, 0.3, 0.1], [0.2, 0.2, 0.6], [0.1, 0.8, 0.1]]
 TWO = [[0.2, 0.7, 0.1], [0.4, 0.2, 0.4], [0.1, 0.8, 0.1]]
@@ -20,8 +20,8 @@ def kept_at(
 ) -> Path:
     spec = {"classes": list(classes)}
     count = len(images)
-    found = results.keep(np.array(probabilities, np.float32)[:count], LABELS[:count], np.array(images), spec)
-    results.write_prediction(path, found)
+    found = predictions.keep(np.array(probabilities, np.float32)[:count], LABELS[:count], np.array(images), spec)
+    predictions.write_prediction(path, found)
     return path
 
 
@@ -59,9 +59,9 @@ def test_members_in_float16_and_blocks_of_rows_give_the_same_but_for_rounding(
 ) -> None:
     whole = ensembles.combine(files)
     monkeypatch.setattr(metrics, "BLOCK", 2 * 3)
-    monkeypatch.setattr(results, "FLOAT32_NUMBERS", 3)
+    monkeypatch.setattr(predictions, "FLOAT32_NUMBERS", 3)
     halves = [kept_at(tmp_path / f"half_{i}.npz", values) for i, values in enumerate((ONE, TWO))]
-    assert results.read_prediction(halves[0]).probabilities.dtype == np.float16
+    assert predictions.read_prediction(halves[0]).probabilities.dtype == np.float16
     found = ensembles.combine(halves)
     assert found.guesses.tolist() == whole.guesses.tolist()
     assert found.log_probabilities.tolist() == whole.log_probabilities.tolist()  # kept before rounding

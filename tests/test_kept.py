@@ -5,14 +5,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ilsvrc import kept, results
+from ilsvrc import kept, predictions
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     path = tmp_path / "ten_crop.npz"
-    found = results.keep(np.array([[0.25, 0.75]], np.float32), np.array([1]), np.array(["a.jpg"]), {"protocol": "x"})
-    results.write_prediction(path, found)
+    found = predictions.keep(
+        np.array([[0.25, 0.75]], np.float32), np.array([1]), np.array(["a.jpg"]), {"protocol": "x"}
+    )
+    predictions.write_prediction(path, found)
     return path
 
 

@@ -8,8 +8,8 @@ import fake_results
 import numpy as np
 import pytest
 
-from ilsvrc import forms, results, specs
-from ilsvrc.results import Prediction
+from ilsvrc import files, forms, kept, predictions, results, specs
+from ilsvrc.predictions import Prediction
 
 
 @pytest.fixture(autouse=True)
@@ -22,12 +22,12 @@ SPEC = {"run_key": "0a1b2c3d", "protocol": "ten_crop", "classes": ["a", "b"]}
 
 def prediction(spec: dict = SPEC) -> Prediction:
     images = np.array(["a/\u00e9.jpg", "b/2.jpg"])
-    return results.keep(np.array([[0.25, 0.75], [1, 0]], np.float32), np.array([1, 0]), images, spec)
+    return predictions.keep(np.array([[0.25, 0.75], [1, 0]], np.float32), np.array([1, 0]), images, spec)
 
 
 def test_a_prediction_reads_back_as_it_was_written() -> None:
-    results.write_prediction(Path("a/b/ten_crop.npz"), prediction())
-    found = results.read_prediction(Path("a/b/ten_crop.npz"))
+    predictions.write_prediction(Path("a/b/ten_crop.npz"), prediction())
+    found = predictions.read_prediction(Path("a/b/ten_crop.npz"))
     assert found.probabilities.dtype == np.float32
     assert found.probabilities.tolist() == [[0.25, 0.75], [1, 0]]
     assert found.labels.tolist() == [1, 0]
@@ -42,8 +42,8 @@ def test_a_prediction_reads_back_as_it_was_written() -> None:
 
 
 def test_the_small_part_of_a_prediction_is_read_without_its_probabilities() -> None:
-    results.write_prediction(Path("ten_crop.npz"), prediction())
-    found = results.read_prediction(Path("ten_crop.npz"), probabilities=False)
+    predictions.write_prediction(Path("ten_crop.npz"), prediction())
+    found = predictions.read_prediction(Path("ten_crop.npz"), probabilities=False)
     assert found.probabilities is None
     assert found.ranks.tolist() == [0, 0]
 
@@ -51,10 +51,10 @@ def test_the_small_part_of_a_prediction_is_read_without_its_probabilities() -> N
 def test_more_probabilities_are_float16_and_what_is_beside_them_was_computed_before(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(results, "FLOAT32_NUMBERS", 5)
+    monkeypatch.setattr(predictions, "FLOAT32_NUMBERS", 5)
     # Of the two first, float16 makes equals, of which class 0 would be first.
     given = np.array([[0.4999, 0.49995, 1.5e-4], [1 - 1e-6, 1e-6, 0]], np.float32)
-    found = results.keep(given, np.array([1, 1]), np.array(["a", "b"]), SPEC)
+    found = predictions.keep(given, np.array([1, 1]), np.array(["a", "b"]), SPEC)
     assert found.probabilities.dtype == np.float16
     assert found.probabilities[0, 0] == found.probabilities[0, 1] == 0.5
     assert found.ranks.tolist() == [0, 1]
@@ -63,44 +63,44 @@ def test_more_probabilities_are_float16_and_what_is_beside_them_was_computed_bef
 
 
 def test_the_same_prediction_is_the_same_bytes_whenever_it_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    results.write_prediction(Path("one.npz"), prediction())
+    predictions.write_prediction(Path("one.npz"), prediction())
     monkeypatch.setattr("time.time", lambda: 2e9)
     turned = {key: SPEC[key] for key in reversed(SPEC)}
-    results.write_prediction(Path("two.npz"), prediction(spec=turned))
+    predictions.write_prediction(Path("two.npz"), prediction(spec=turned))
     assert Path("one.npz").read_bytes() == Path("two.npz").read_bytes()
 
 
 def test_half_a_prediction_is_named() -> None:
-    results.write_prediction(Path("ten_crop.npz"), prediction())
+    predictions.write_prediction(Path("ten_crop.npz"), prediction())
     Path("ten_crop.npz").write_bytes(Path("ten_crop.npz").read_bytes()[:400])
     with pytest.raises(ValueError, match=r"ten_crop\.npz is no complete prediction"):
-        results.read_prediction(Path("ten_crop.npz"))
+        predictions.read_prediction(Path("ten_crop.npz"))
 
 
 @pytest.mark.parametrize("name", ["labels.npy", "probabilities.npy"])
 def test_a_changed_byte_in_the_middle_is_found(name: str) -> None:
     path = Path("ten_crop.npz")
-    results.write_prediction(path, prediction())
+    predictions.write_prediction(path, prediction())
     with zipfile.ZipFile(path) as archive:
         place = archive.getinfo(name).header_offset + 30 + len(name) + 20 + 128  # its first number
     content = bytearray(path.read_bytes())
     content[place] ^= 1
     path.write_bytes(content)
     with pytest.raises(ValueError, match=r"ten_crop\.npz is no complete prediction .*CRC"):
-        results.read_prediction(path)
+        predictions.read_prediction(path)
 
 
 def test_a_network_that_diverged_has_no_prediction() -> None:
     nan = np.full((2, 2), np.nan, np.float32)
     with pytest.raises(ValueError, match="NaN or infinity: the training diverged"):
-        results.keep(nan, np.array([1, 0]), np.array(["a", "b"]), SPEC)
+        predictions.keep(nan, np.array([1, 0]), np.array(["a", "b"]), SPEC)
 
 
 def test_a_runs_files_carry_the_specification_of_its_name() -> None:
     run = fake_results.run()
     fake_results.write_run(run)
     path = results.RUNS / run.name / "weights.json"
-    results.check_key(run.name, results.read_json(path), path)
+    results.check_key(run.name, files.read_json(path), path)
 
 
 @pytest.mark.parametrize("change", [{"key": "00000000"}, {"spec": {"seed": 9}}])
@@ -121,22 +121,22 @@ CHANGES = [
 def test_a_prediction_made_by_something_else_is_refused_by_name(change: dict) -> None:
     run = fake_results.run()
     fake_results.write_run(run)
-    weights = results.read_json(results.RUNS / run.name / "weights.json")
+    weights = files.read_json(results.RUNS / run.name / "weights.json")
     packed = results.PACKED / "digits" / forms.form_name(fake_results.FORM)
     packed.mkdir(parents=True)
     (packed / "val.manifest.json").write_text(json.dumps({"content_sha256": fake_results.MANIFEST_SHA256}))
-    found = results.read_prediction(results.prediction_file(run.name, "ten_crop"))
-    results.check_prediction(run.name, "ten_crop", found, weights)
+    found = predictions.read_prediction(kept.prediction_file(run.name, "ten_crop"))
+    predictions.check_prediction(run.name, "ten_crop", found, weights)
     with pytest.raises(ValueError, match=f"{run.name}.*ten_crop.npz was made with {next(iter(change))} = "):
-        results.check_prediction(run.name, "ten_crop", found._replace(spec=found.spec | change), weights)
+        predictions.check_prediction(run.name, "ten_crop", found._replace(spec=found.spec | change), weights)
 
 
 def test_missing_files_of_a_run_are_listed() -> None:
     run = fake_results.run()
     fake_results.write_run(run, wrong={"single_crop": []})
-    assert results.missing(run.name, ["single_crop"]) == []
+    assert predictions.missing(run.name, ["single_crop"]) == []
     (results.RUNS / run.name / "history.csv").unlink()
-    assert results.missing(run.name, ["single_crop", "ten_crop"]) == [
+    assert predictions.missing(run.name, ["single_crop", "ten_crop"]) == [
         f"results/runs/{run.name}/history.csv",
         f"results/predictions/{run.name}/ten_crop.npz",
     ]

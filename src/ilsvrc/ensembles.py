@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ilsvrc import half, kept, metrics, results
-from ilsvrc.results import Prediction
+from ilsvrc import half, kept, metrics, predictions
+from ilsvrc.predictions import Prediction
 
 SHOWN = 3  # differences in an error
 SMALLEST = np.float32(2.0**-24)  # float16's smallest number above 0
@@ -26,12 +26,12 @@ def combine(paths: Sequence[Path], average: str = "probabilities") -> Prediction
     Raises:
         ValueError: the members are of other images, labels or classes; the message says which differ.
     """
-    first, *others = heads = [results.read_prediction(path, probabilities=False) for path in paths]
+    first, *others = heads = [predictions.read_prediction(path, probabilities=False) for path in paths]
     for path, other in zip(paths[1:], others, strict=True):
         check_same(first, paths[0], other, path)
     spec = {"classes": first.spec.get("classes"), "average": average, "members": [head.spec for head in heads]}
     if first.labels.ndim == 2:
-        return results.keep(_mean_of_sets(paths, average), first.labels, first.images, spec)
+        return predictions.keep(_mean_of_sets(paths, average), first.labels, first.images, spec)
     likelihoods = np.stack([head.log_probabilities for head in heads]).astype(np.float64)
     mean = _geometric if average == "log_probabilities" else _arithmetic
     parts, start = [], 0

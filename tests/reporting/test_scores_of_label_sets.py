@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ilsvrc import ensembles, results
+from ilsvrc import ensembles, predictions
 from ilsvrc.reporting import breakdown, label_sets, measure, page, scores, size, tables, times
 from ilsvrc.reporting.content import Content
 
@@ -17,8 +17,8 @@ CLASSES = ["clear", "primary", "road"]
 COUNTS = {"parameters": 11181642, "multiply_adds": 300000000}
 
 
-def kept(probabilities: np.ndarray = PROBABILITIES) -> results.Prediction:
-    return results.keep(probabilities, TARGETS, np.array(list("abcd")), {"classes": CLASSES})
+def kept(probabilities: np.ndarray = PROBABILITIES) -> predictions.Prediction:
+    return predictions.keep(probabilities, TARGETS, np.array(list("abcd")), {"classes": CLASSES})
 
 
 def row(seed: int = 0, probabilities: np.ndarray = PROBABILITIES) -> scores.Row:
@@ -68,17 +68,17 @@ def test_behind_the_scores_each_class_has_precision_recall_and_f2():
 def test_predictions_of_sets_are_kept_and_averaged(tmp_path):
     first, second = kept(), kept(np.full((4, 3), 0.5, np.float32))
     for name, each in (("a", first), ("b", second)):
-        results.write_prediction(tmp_path / f"{name}.npz", each)
+        predictions.write_prediction(tmp_path / f"{name}.npz", each)
     files = [tmp_path / "a.npz", tmp_path / "b.npz"]
-    again = results.read_for_scores(files[0])
+    again = predictions.read_for_scores(files[0])
     assert np.array_equal(again.labels, TARGETS) and np.array_equal(again.probabilities, PROBABILITIES)
     mean = ensembles.combine(files)
     np.testing.assert_allclose(mean.probabilities, (PROBABILITIES + 0.5) / 2, rtol=1e-6)
     # of each class's two outcomes: odds 9 and 1 make odds of 3
     geometric = ensembles.combine(files, "log_probabilities")
     assert geometric.probabilities[0, 0] == pytest.approx(0.75) and geometric.probabilities[0, 2] == pytest.approx(0.25)
-    other = results.keep(PROBABILITIES, 1 - TARGETS, first.images, first.spec)
-    results.write_prediction(files[1], other)
+    other = predictions.keep(PROBABILITIES, 1 - TARGETS, first.images, first.spec)
+    predictions.write_prediction(files[1], other)
     with pytest.raises(ValueError, match=r"their labels differ \(4 of 4; number 0: \[1 1 0\] and \[0 0 1\]"):
         ensembles.combine(files)
 

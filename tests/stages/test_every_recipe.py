@@ -16,7 +16,7 @@ import safetensors.torch
 import small_training
 import torch
 
-from ilsvrc import plugins, reference, results, specs
+from ilsvrc import files, plugins, reference, specs
 from ilsvrc.cookbook import resolve_recipe
 from ilsvrc.loading import batches
 from ilsvrc.recipe import Recipe
@@ -93,7 +93,7 @@ def weights_of(architecture: str, crop_px: int, digits: Path) -> Path:
     path = folder / "weights.safetensors"
     torch.manual_seed(0)
     safetensors.torch.save_file(_recipe.build(spec, 10).state_dict(), path)
-    info = {"spec": spec.model_dump(), "weights_sha256": results.file_sha256(path), "num_classes": 10,
+    info = {"spec": spec.model_dump(), "weights_sha256": files.file_sha256(path), "num_classes": 10,
             "crop_px": crop_px, "mean": [100.0] * 3, "std": [60.0] * 3}  # fmt: skip
     (folder / "weights.json").write_text(json.dumps(info))
     return path
@@ -111,7 +111,7 @@ def arguments(digits: Path, spec: specs.TrainSpec) -> argparse.Namespace:
 @pytest.mark.parametrize("recipe_name", EACH)
 def test_two_steps_of_every_recipe_have_finite_losses_and_move_the_weights(recipe_name: str, digits: Path):
     spec = specification(recipe_name)
-    given, manifest = arguments(digits, spec), results.read_json(digits / "train.manifest.json")
+    given, manifest = arguments(digits, spec), files.read_json(digits / "train.manifest.json")
     with _pictures.opened(given, spec, manifest, World()) as (training_batches, watched):
         beside = _given.Given.by(given, spec.recipe)
         training = _recipe.prepare(spec, manifest, len(training_batches), World(), "float32", beside)

@@ -7,7 +7,7 @@ import fake_results
 import numpy as np
 import pytest
 
-from ilsvrc import config, plugins, results, runs
+from ilsvrc import config, kept, plugins, predictions, runs
 from ilsvrc.stages import export
 
 BOOK = """
@@ -34,9 +34,9 @@ def named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[runs.Run]:
     named = runs.expand(config.load())
     for run in named:
         fake_results.write_run(run)
-        found = results.keep(np.array(ROWS, np.float32), np.array([2, 1, 0]), IMAGES, {"classes": CLASSES})
+        found = predictions.keep(np.array(ROWS, np.float32), np.array([2, 1, 0]), IMAGES, {"classes": CLASSES})
         for protocol in ("single_crop", "ten_crop"):
-            results.write_prediction(results.prediction_file(run.name, protocol), found)
+            predictions.write_prediction(kept.prediction_file(run.name, protocol), found)
     return named
 
 
@@ -87,6 +87,6 @@ def test_a_protocol_that_was_not_tested_is_an_error_that_lists_those_that_were(n
 
 
 def test_an_ensemble_whose_members_are_not_all_predicted_names_what_is_missing(named: list) -> None:
-    results.prediction_file(named[1].name, "ten_crop").unlink()
+    kept.prediction_file(named[1].name, "ten_crop").unlink()
     with pytest.raises(ValueError, match=rf"ensemble both is not complete: .*{named[1].name}/ten_crop.npz missing"):
         run_export("both", "ten_crop")

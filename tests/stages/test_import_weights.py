@@ -16,7 +16,7 @@ import torch
 from torchvision import models
 from torchvision.transforms.functional import normalize
 
-from ilsvrc import foreign, origin, results, runs, specs
+from ilsvrc import files, foreign, origin, predictions, results, runs, specs
 from ilsvrc.data import _fetch
 from ilsvrc.loading import batches
 from ilsvrc.stages import import_weights, predict
@@ -63,8 +63,8 @@ def imported(packed: Path, architecture: str, file: Path | None = None, **fields
     return run
 
 
-def info(run: runs.Run, name: str) -> results.Info:
-    return results.read_json(results.RUNS / run.name / name)
+def info(run: runs.Run, name: str) -> files.Info:
+    return files.read_json(results.RUNS / run.name / name)
 
 
 def predicted(run: runs.Run, packed: Path) -> np.ndarray:
@@ -75,7 +75,7 @@ def predicted(run: runs.Run, packed: Path) -> np.ndarray:
         "output": output, "precision": "float32", "loader": "pillow",
     }  # fmt: skip
     predict.main(predict.arguments().parse_args([f"--{key}={value}" for key, value in words.items()]))
-    return results.read_prediction(output).probabilities
+    return predictions.read_prediction(output).probabilities
 
 
 def seen(packed: Path, crop_px: int) -> torch.Tensor:
@@ -112,7 +112,7 @@ def test_on_sets_of_classes_their_logits_are_taken_for_sigmoids(packed: Path) ->
     theirs = settled(models.resnet18(num_classes=10))
     torch.save(theirs.state_dict(), "mine.pth")
     shutil.copytree(packed, "of_sets")
-    manifest = results.read_json(packed / "val.manifest.json") | {"label_sets": [[k, (k + 1) % 10] for k in range(10)]}
+    manifest = files.read_json(packed / "val.manifest.json") | {"label_sets": [[k, (k + 1) % 10] for k in range(10)]}
     Path("of_sets/val.manifest.json").write_text(json.dumps(manifest))
     run = imported(Path("of_sets"), "resnet18_b", Path("mine.pth"), crop_px=32)
     with torch.no_grad():
@@ -135,11 +135,11 @@ def test_predictions_of_a_network_of_timms_that_is_none_of_ours_are_timms(packed
 def test_the_files_of_a_training_stand_there_and_say_where_the_weights_are_from(packed: Path) -> None:
     torch.save(models.resnet18(num_classes=10).state_dict(), "mine.pth")
     run = imported(packed, "resnet18_b", Path("mine.pth"), crop_px=32)
-    assert results.missing(run.name, []) == []
+    assert predictions.missing(run.name, []) == []
     for name in ("weights.json", "run.json"):
         results.check_key(run.name, info(run, name), Path(name))
     weights, about = info(run, "weights.json"), info(run, "run.json")
-    assert weights["weights_sha256"] == results.file_sha256(results.RUNS / run.name / "weights.safetensors")
+    assert weights["weights_sha256"] == files.file_sha256(results.RUNS / run.name / "weights.safetensors")
     assert (weights["crop_px"], weights["mean"], weights["num_classes"]) == (32, [123.675, 116.28, 103.53], 10)
     assert (about["source"], about["train_seconds"], about["parameters"]) == ("mine.pth", None, 11181642)
     assert about["class_order"] == "assumed: the data's, sorted by name"
@@ -153,7 +153,7 @@ def test_weights_of_ours_bring_their_normalisation_and_classes(packed: Path) -> 
     safetensors.torch.save_file(network.state_dict(), "weights.safetensors")
     ours = {
         "spec": {"architecture": "resnet18_b", "recipe": {"normalization": "unit"}}, "crop_px": 32,
-        "weights_sha256": results.file_sha256(Path("weights.safetensors")),
+        "weights_sha256": files.file_sha256(Path("weights.safetensors")),
         "mean": [1.0] * 3, "std": [2.0] * 3, "classes": ["7", "x", "1"],
     }  # fmt: skip
     Path("weights.json").write_text(json.dumps(ours))
@@ -170,7 +170,7 @@ def test_weights_of_ours_bring_their_normalisation_and_classes(packed: Path) -> 
 def with_classes(packed: Path, folder: Path, classes: list[str]) -> Path:
     """A folder with the manifest of a test split of these classes."""
     folder.mkdir()
-    manifest = results.read_json(packed / "val.manifest.json") | {"classes": classes}
+    manifest = files.read_json(packed / "val.manifest.json") | {"classes": classes}
     (folder / "val.manifest.json").write_text(json.dumps(manifest))
     return folder
 
@@ -187,7 +187,7 @@ def test_torchvisions_weights_are_fetched_checked_and_cut_to_the_datas_synsets(
 ) -> None:
     theirs, mirrored = models.resnet18(), Path("mirror/resnet18-f37072fd.pth")
     torch.save(theirs.state_dict(), mirrored)
-    of_torchvision(monkeypatch, results.file_sha256(mirrored))
+    of_torchvision(monkeypatch, files.file_sha256(mirrored))
     six = with_classes(packed, Path("six"), SYNSETS)
     run = imported(six, "resnet18_b", source="torchvision/resnet18.IMAGENET1K_V1")
     about = info(run, "run.json")

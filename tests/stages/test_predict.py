@@ -17,8 +17,9 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from ilsvrc import plugins, results, runs, specs
+from ilsvrc import kept, plugins, predictions, results, runs, specs
 from ilsvrc.card import Sample
+from ilsvrc.files import file_sha256, read_json
 from ilsvrc.layers import Classifier, FixedFlatten
 from ilsvrc.loading.writer import pack
 from ilsvrc.models.resnet_cifar import resnet_cifar
@@ -96,14 +97,14 @@ def arguments(trained: runs.Run, packed: Path, *protocols: str, **changes: Any) 
         "precision": "float32", "loader": "pillow", **changes,
     }  # fmt: skip
     words = [f"--{key.replace('_', '-')}={value}" for key, value in given.items()]
-    outputs = [str(results.prediction_file(trained.name, protocol)) for protocol in protocols]
+    outputs = [str(kept.prediction_file(trained.name, protocol)) for protocol in protocols]
     return predict.arguments().parse_args([*words, "--output", *outputs])
 
 
 def test_each_protocol_gets_its_file(run: runs.Run, packed: Path, capsys: pytest.CaptureFixture) -> None:
     predict.main(arguments(run, packed, "single_crop", "ten_crop"))
     single, ten = (
-        results.read_prediction(results.prediction_file(run.name, name)) for name in ("single_crop", "ten_crop")
+        predictions.read_prediction(kept.prediction_file(run.name, name)) for name in ("single_crop", "ten_crop")
     )
     assert single.images.tolist() == list(PICTURES)
     assert single.labels.tolist() == [0, 0, 1]
@@ -117,15 +118,15 @@ def test_each_protocol_gets_its_file(run: runs.Run, packed: Path, capsys: pytest
 
 def test_predictions_are_accepted_by_the_scores_check(run: runs.Run, packed: Path) -> None:
     predict.main(arguments(run, packed, "ten_crop"))
-    found = results.read_prediction(results.prediction_file(run.name, "ten_crop"))
-    weights = results.read_json(results.RUNS / run.name / "weights.json")
-    results.check_prediction(run.name, "ten_crop", found, weights)
+    found = predictions.read_prediction(kept.prediction_file(run.name, "ten_crop"))
+    weights = read_json(results.RUNS / run.name / "weights.json")
+    predictions.check_prediction(run.name, "ten_crop", found, weights)
     manifest = json.loads((packed / "val.manifest.json").read_text())
     assert found.spec["manifest_sha256"] == manifest["content_sha256"]
 
 
 def test_predicting_twice_gives_the_same_bytes(run: runs.Run, packed: Path) -> None:
-    path = results.prediction_file(run.name, "ten_crop")
+    path = kept.prediction_file(run.name, "ten_crop")
     predict.main(arguments(run, packed, "ten_crop"))
     first = path.read_bytes()
     predict.main(arguments(run, packed, "ten_crop"))
@@ -150,14 +151,14 @@ def of_sets(run: runs.Run, packed: Path, tmp_path: Path) -> Path:
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
     info = results.RUNS / run.name / "weights.json"
     of_these = {"label_sets_sha256": results.label_sets_sha256(manifest)}
-    info.write_text(json.dumps(results.read_json(info) | of_these))
+    info.write_text(json.dumps(read_json(info) | of_these))
     return tmp_path / "manifest.json"
 
 
 def test_sets_of_classes_are_predicted_by_a_sigmoid_for_each_class(run: runs.Run, packed: Path, of_sets: Path) -> None:
     predict.main(arguments(run, packed, "single_crop", "ten_crop", val_manifest=of_sets))
     single, ten = (
-        results.read_prediction(results.prediction_file(run.name, name)) for name in ("single_crop", "ten_crop")
+        predictions.read_prediction(kept.prediction_file(run.name, name)) for name in ("single_crop", "ten_crop")
     )
     assert single.labels.tolist() == [[0, 1], [0, 1], [1, 1]]
     # Logits 4 and 0 as above.
@@ -274,7 +275,7 @@ def trained(
     save_file(network.state_dict(), weights)
     info = {
         "key": specs.key8(run.spec), "spec": json.loads(specs.specification(run.spec)), "crop_px": 80,
-        "weights_sha256": results.file_sha256(weights), "mean": [100.0] * 3, "std": [50.0] * 3, "num_classes": 3,
+        "weights_sha256": file_sha256(weights), "mean": [100.0] * 3, "std": [50.0] * 3, "num_classes": 3,
         "classes": ["0", "1", "2"],
     }  # fmt: skip
     (weights.parent / "weights.json").write_text(json.dumps(info))
@@ -319,7 +320,7 @@ def test_every_protocol_is_what_pillow_and_the_network_give_picture_by_picture(
     for loader in ("pillow", "ffcv"):
         predict.main(arguments(run, tmp_path, *EVERY, loader=loader))
         for protocol in EVERY:
-            found = results.read_prediction(results.prediction_file(run.name, protocol))
+            found = predictions.read_prediction(kept.prediction_file(run.name, protocol))
             assert found.labels.tolist() == [0, 1, 2]
             np.testing.assert_allclose(found.probabilities, expected[protocol], atol=2e-5)
 
@@ -328,7 +329,7 @@ def test_a_pooled_network_takes_larger_crops_unchanged(tmp_path: Path, monkeypat
     run = trained(Pooled, tmp_path, monkeypatch)
     predict.main(arguments(run, tmp_path, "single_crop_320", "whole", "ten_crop"))
     for protocol in ("single_crop_320", "whole", "ten_crop"):
-        found = results.read_prediction(results.prediction_file(run.name, protocol))
+        found = predictions.read_prediction(kept.prediction_file(run.name, protocol))
         np.testing.assert_allclose(found.probabilities, by_hand(run, Pooled, protocol, None), atol=2e-5)
 
 
@@ -337,9 +338,9 @@ def test_a_protocol_added_later_gives_what_it_gives_beside_others(
 ) -> None:
     run = trained(Fixed, tmp_path, monkeypatch)
     predict.main(arguments(run, tmp_path, "ten_crop", "vgg_dense"))
-    together = results.read_prediction(results.prediction_file(run.name, "ten_crop"))
+    together = predictions.read_prediction(kept.prediction_file(run.name, "ten_crop"))
     predict.main(arguments(run, tmp_path, "ten_crop"))
-    alone = results.read_prediction(results.prediction_file(run.name, "ten_crop"))
+    alone = predictions.read_prediction(kept.prediction_file(run.name, "ten_crop"))
     np.testing.assert_allclose(alone.probabilities, together.probabilities, atol=1e-6)
 
 
@@ -349,7 +350,7 @@ def test_a_fixed_network_says_why_it_takes_no_larger_crop(tmp_path: Path, monkey
         ValueError, match=r"vgg_a cannot be tested by single_crop_320: .*80 px only, not of 114 px; .*ten_crop"
     ):
         predict.main(arguments(run, tmp_path, "ten_crop", "single_crop_320"))
-    assert not results.prediction_file(run.name, "ten_crop").exists()
+    assert not kept.prediction_file(run.name, "ten_crop").exists()
 
 
 def test_a_network_without_a_dense_form_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -372,7 +373,7 @@ def test_two_processes_write_what_one_writes(tmp_path: Path, monkeypatch: pytest
     monkeypatch.undo()  # of the architectures' names
     monkeypatch.chdir(tmp_path)
     predict.main(arguments(run, tmp_path, "flip", "ten_crop"))
-    files = [results.prediction_file(run.name, protocol) for protocol in ("flip", "ten_crop")]
+    files = [kept.prediction_file(run.name, protocol) for protocol in ("flip", "ten_crop")]
     alone = [path.read_bytes() for path in files]
     predict.main(arguments(run, tmp_path, "flip", "ten_crop", processes=2, threads=2))
     assert [path.read_bytes() for path in files] == alone
@@ -386,4 +387,4 @@ def test_what_goes_wrong_in_several_processes_is_told_once(tmp_path: Path, monke
         ValueError, match=r"^\S*weights\.safetensors is not the file that weights\.json describes[^\n]*$"
     ):
         predict.main(arguments(run, tmp_path, "flip", processes=2, threads=2))
-    assert not list(results.prediction_file(run.name, "flip").parent.iterdir())
+    assert not list(kept.prediction_file(run.name, "flip").parent.iterdir())

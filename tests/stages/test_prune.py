@@ -5,7 +5,7 @@ from pathlib import Path
 import fake_results
 import pytest
 
-from ilsvrc import config, forms, pipeline, results, runs, specs
+from ilsvrc import config, forms, kept, pipeline, predictions, results, runs, specs
 from ilsvrc.stages import prune
 
 BOOK = """
@@ -59,8 +59,8 @@ def expected() -> list[Path]:
     named, other = runs.expand(config.load())[0].name, fake_results.run("alexnet").name
     return [
         results.RUNS / other,
-        results.PREDICTIONS / other,
-        results.PREDICTIONS / named / "single_crop.npz",
+        kept.PREDICTIONS / other,
+        kept.PREDICTIONS / named / "single_crop.npz",
         Path("data/packed/digits/original,jpeg-0a1b2c3d"),
         Path("work/0a1b2c3d"),
     ]
@@ -80,7 +80,7 @@ def test_remove_removes_left_overs_alone(capsys: pytest.CaptureFixture) -> None:
     run_prune("--remove")
     assert not any(path.exists() for path in gone)
     named = runs.expand(config.load())[0].name
-    assert results.missing(named, ["ten_crop"]) == []
+    assert predictions.missing(named, ["ten_crop"]) == []
     assert not (results.RUNS / "digits/alexnet").exists()  # no empty folders stay behind
     assert Path("work/rows/file").exists()
     run_prune()

@@ -10,7 +10,7 @@ import pytest
 import small_training
 import torch
 
-from ilsvrc import results, runs, specs
+from ilsvrc import files, runs, specs
 from ilsvrc.config import Params
 from ilsvrc.cookbook import resolve_recipe
 from ilsvrc.loading.batches import Batch
@@ -224,7 +224,7 @@ def test_watching_takes_no_more_memory_than_training(accumulate: int, size: int,
     given = argparse.Namespace(
         loader="pillow", threads=1, accumulate=accumulate, train=packed / "train.beton", val=packed / "val.beton"
     )
-    manifest = results.read_json(packed / "train.manifest.json")
+    manifest = files.read_json(packed / "train.manifest.json")
     with _pictures.opened(given, spec_of(), manifest, World(0, size)) as (_, watched):
         assert len(next(iter(watched)).labels) == expected
 

@@ -12,7 +12,8 @@ import safetensors.torch
 import torch
 from PIL import Image
 
-from ilsvrc import plugins, results, tracking
+from ilsvrc import kept, plugins, predictions, results, tracking
+from ilsvrc.files import read_json
 from ilsvrc.stages import _registered, _served, classify, report, score
 from ilsvrc.tracking import registry
 
@@ -71,12 +72,12 @@ def train_anew(seed: int, torch_seed: int | None = None) -> None:
     at = results.RUNS / network(seed).name
     safetensors.torch.save_file(made.state_dict(), at / "weights.safetensors")
     sha256 = hashlib.sha256((at / "weights.safetensors").read_bytes()).hexdigest()
-    weights = results.read_json(at / "weights.json") | {"weights_sha256": sha256}
+    weights = read_json(at / "weights.json") | {"weights_sha256": sha256}
     (at / "weights.json").write_text(json.dumps(weights))
     for protocol in PROTOCOLS:
-        path = results.prediction_file(network(seed).name, protocol)
-        found = results.read_prediction(path)
-        results.write_prediction(path, found._replace(spec=found.spec | {"weights_sha256": sha256}))
+        path = kept.prediction_file(network(seed).name, protocol)
+        found = predictions.read_prediction(path)
+        predictions.write_prediction(path, found._replace(spec=found.spec | {"weights_sha256": sha256}))
 
 
 def run_score(*seeds: int) -> list[str]:

@@ -7,7 +7,8 @@ from pathlib import Path
 import fake_results
 import pytest
 
-from ilsvrc import results
+from ilsvrc import kept, predictions, results
+from ilsvrc.files import read_json
 from ilsvrc.stages import score
 
 TABLES = ("per_class", "confusion", "confused_classes", "calibration", "hardest", "mcnemar")
@@ -157,7 +158,7 @@ def test_a_prediction_by_other_weights_stops_the_scores_by_name() -> None:
 def test_five_classes_have_no_top_5_error() -> None:
     run = fake_results.run()
     fake_results.write_run(run)
-    sha256 = results.read_json(results.RUNS / run.name / "weights.json")["weights_sha256"]
+    sha256 = read_json(results.RUNS / run.name / "weights.json")["weights_sha256"]
     for protocol in ("single_crop", "ten_crop"):
         fake_results.write_prediction(run, protocol, sha256, fake_results.probabilities([0], num_classes=5))
     rows = run_score(run)
@@ -202,12 +203,12 @@ def test_each_protocol_is_logged_under_its_trainings_run(monkeypatch: pytest.Mon
 def test_a_damaged_prediction_is_named_and_removed(capsys: pytest.CaptureFixture) -> None:
     run = fake_results.run()
     fake_results.write_run(run)
-    path = results.prediction_file(run.name, "ten_crop")
+    path = kept.prediction_file(run.name, "ten_crop")
     path.write_bytes(path.read_bytes()[:500])
     with pytest.raises(ValueError, match=rf"{path} is no complete prediction .* it is removed: run snakemake again"):
         run_score(run)
     assert not path.exists()
-    assert results.prediction_file(run.name, "single_crop").exists()
+    assert kept.prediction_file(run.name, "single_crop").exists()
 
 
 def two_seeds() -> list:
@@ -248,9 +249,9 @@ def test_an_ensembles_line_names_its_networks_beside_the_others_seeds(capsys: py
 
 def test_an_ensemble_of_other_images_stops_the_scores_by_name() -> None:
     members = two_seeds()
-    path = results.prediction_file(members[1].name, "ten_crop")
-    found = results.read_prediction(path)
-    results.write_prediction(path, found._replace(images=found.images[::-1]))
+    path = kept.prediction_file(members[1].name, "ten_crop")
+    found = predictions.read_prediction(path)
+    predictions.write_prediction(path, found._replace(images=found.images[::-1]))
     with pytest.raises(ValueError, match=r"ensembles\.both: .* cannot be averaged: their images differ \(8 of 8; num"):
         run_score(*members, ensembles=[fake_results.ensemble("both", *members)])
 

@@ -17,7 +17,7 @@ import small_training
 import torch
 from safetensors.torch import load_file
 
-from ilsvrc import results, runs, specs
+from ilsvrc import files, results, runs, specs
 from ilsvrc.stages import train
 from ilsvrc.training import checkpoint
 
@@ -204,7 +204,7 @@ def test_run_json_counts_how_often_it_was_taken_up_again(stopped, run):
 
 def test_weights_json_names_the_weights_and_the_data_and_holds_no_time(whole, stopped, run, packed):
     found = json.loads(whole.file(run, "weights.json").read_text())
-    assert found["weights_sha256"] == results.file_sha256(whole.file(run, "weights.safetensors"))
+    assert found["weights_sha256"] == files.file_sha256(whole.file(run, "weights.safetensors"))
     manifest = json.loads((packed / "train.manifest.json").read_text())
     assert (found["manifest_sha256"], found["mean"]) == (manifest["content_sha256"], manifest["mean"])
     assert found == json.loads(stopped.file(run, "weights.json").read_text())
@@ -223,11 +223,11 @@ def test_the_run_in_mlflow_is_named_for_a_person_and_says_what_it_was_made_of(wh
 
 
 def test_a_finished_training_is_not_repeated(whole, run, packed):
-    before = results.file_sha256(whole.file(run, "weights.safetensors"))
+    before = files.file_sha256(whole.file(run, "weights.safetensors"))
     whole.file(run, "weights.safetensors").unlink()
     again = small_training.train(run, packed, whole.at, loader="ffcv")
     assert f"{run.name} goes on after {EPOCHS} epochs and 0 steps" in again.stderr
-    assert results.file_sha256(whole.file(run, "weights.safetensors")) == before
+    assert files.file_sha256(whole.file(run, "weights.safetensors")) == before
 
 
 @pytest.fixture
@@ -293,13 +293,13 @@ def test_processes_share_the_threads(asked, expected, run, packed, tmp_path):
 def test_a_resume_keeps_what_the_machine_chose(run, tmp_path):
     kept = {"processes": 2, "threads": 1, "gpus": 0, "precision": "auto", "loader": "pillow", "accumulate": 1}
     kept["compile"] = "on"
-    results.write_text(tmp_path / "work" / train.MACHINE, json.dumps(kept))
+    files.write_text(tmp_path / "work" / train.MACHINE, json.dumps(kept))
     assert train.choices(given(run, tmp_path, threads=8, precision="bfloat16", loader="ffcv")) == kept
 
 
 def test_a_resume_on_other_processes_is_said(run, tmp_path, capsys):
     kept = {"processes": 2, "threads": 1, "gpus": 0, "precision": "auto", "loader": "pillow", "accumulate": 1}
-    results.write_text(tmp_path / "work" / train.MACHINE, json.dumps(kept))
+    files.write_text(tmp_path / "work" / train.MACHINE, json.dumps(kept))
     assert train.choices(given(run, tmp_path, processes=1, threads=2))["processes"] == 1
     said = capsys.readouterr().err
     assert "began with processes = 2, gpus = 0, accumulate = 1 and goes on with processes = 1, gpus = 0" in said
@@ -307,14 +307,14 @@ def test_a_resume_on_other_processes_is_said(run, tmp_path, capsys):
 
 def test_a_training_from_before_there_was_a_choice_is_not_compiled(run, tmp_path):
     kept = {"processes": 1, "threads": 1, "gpus": 0, "precision": "float32", "loader": "pillow", "accumulate": 1}
-    results.write_text(tmp_path / "work" / train.MACHINE, json.dumps(kept))
+    files.write_text(tmp_path / "work" / train.MACHINE, json.dumps(kept))
     assert train.choices(given(run, tmp_path, compile="on"))["compile"] == "off"
     assert train.choices(given(run, tmp_path, compile="on", accumulate=2))["compile"] == "off"
 
 
 def test_a_resume_in_more_parts_is_what_a_person_wants_whose_memory_was_full(run, tmp_path):
     kept = {"processes": 2, "threads": 1, "gpus": 0, "precision": "bfloat16", "loader": "pillow", "accumulate": 1}
-    results.write_text(tmp_path / "work" / train.MACHINE, json.dumps(kept))
+    files.write_text(tmp_path / "work" / train.MACHINE, json.dumps(kept))
     found = train.choices(given(run, tmp_path, processes=2, accumulate=4))
     assert (found["accumulate"], found["precision"]) == (4, "bfloat16")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import fake_results
 import pytest
 
-from ilsvrc import config, forms, pipeline, results, runs, specs
+from ilsvrc import config, forms, kept, pipeline, predictions, results, runs, specs
 from ilsvrc.stages import verify
 
 BOOK = """
@@ -75,10 +75,10 @@ def test_a_run_of_another_specification_goes_with_its_predictions(
     lines = run_verify(capsys)
     assert lines[0] == f"removed {folder}: {file} was made from another specification"
     assert not folder.exists()
-    assert results.missing(named[0].name, ["single_crop", "ten_crop"])[-2:] == [
-        str(results.prediction_file(named[0].name, protocol)) for protocol in ("single_crop", "ten_crop")
+    assert predictions.missing(named[0].name, ["single_crop", "ten_crop"])[-2:] == [
+        str(kept.prediction_file(named[0].name, protocol)) for protocol in ("single_crop", "ten_crop")
     ]
-    assert results.missing(named[1].name, ["single_crop", "ten_crop"]) == []
+    assert predictions.missing(named[1].name, ["single_crop", "ten_crop"]) == []
 
 
 def test_weights_with_other_bytes_go(named: list, capsys: pytest.CaptureFixture) -> None:
@@ -110,13 +110,13 @@ def test_damaged_packed_data_goes_with_its_small_files(named: list, capsys: pyte
 
 def test_a_prediction_by_other_weights_goes_alone(named: list, capsys: pytest.CaptureFixture) -> None:
     fake_results.write_prediction(named[0], "ten_crop", "0" * 64, fake_results.probabilities())
-    before, gone = everything(), results.prediction_file(named[0].name, "ten_crop")
+    before, gone = everything(), kept.prediction_file(named[0].name, "ten_crop")
     assert "weights_sha256" in run_verify(capsys)[0]
     assert everything() == before - {gone}
 
 
 def test_half_a_prediction_goes(named: list, capsys: pytest.CaptureFixture) -> None:
-    path = results.prediction_file(named[0].name, "ten_crop")
+    path = kept.prediction_file(named[0].name, "ten_crop")
     path.write_bytes(path.read_bytes()[:300])
     assert "no complete prediction" in run_verify(capsys)[0]
     assert not path.exists()

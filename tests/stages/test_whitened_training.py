@@ -8,7 +8,7 @@ import safetensors.torch
 import small_training
 import torch
 
-from ilsvrc import results, runs, specs
+from ilsvrc import files, results, runs, specs
 from ilsvrc.loading import batches, geometry
 from ilsvrc.recipe import Recipe
 from ilsvrc.stages import _given, _network, _pictures, _recipe, _whitening
@@ -34,8 +34,8 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def manifest(packed: Path) -> results.Info:
-    return results.read_json(packed / "train.manifest.json")
+def manifest(packed: Path) -> files.Info:
+    return files.read_json(packed / "train.manifest.json")
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def trained(packed: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[run
 def test_two_processes_whiten_alike_and_the_weights_hold_what_predicting_needs(trained, packed, manifest):
     run, at = trained
     folder = at / results.RUNS / run.name
-    info = results.read_json(folder / "weights.json")
+    info = files.read_json(folder / "weights.json")
     _, normalization = _network.trained(info, folder / "weights.safetensors")
     mean, matrix = fitted(_whitening.share(16, _given.Given(packed=packed / "train.beton"), World()))
     assert torch.allclose(normalization.center, mean, atol=1e-4)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ilsvrc import pipeline, results
+from ilsvrc import pipeline, predictions
 from ilsvrc.config import load
 
 FRESH = {
@@ -29,8 +29,8 @@ assert not {"torch", "ffcv", "mlflow", "sklearn", "numba"} & set(sys.modules), "
 def keep(folder: Path, run: str, protocol: str) -> Path:
     """A whole file of predictions."""
     path = folder / "results/predictions" / run / f"{protocol}.npz"
-    found = results.keep(np.array([[0.25, 0.75]], np.float32), np.array([1]), np.array(["a.jpg"]), {})
-    results.write_prediction(path, found)
+    found = predictions.keep(np.array([[0.25, 0.75]], np.float32), np.array([1]), np.array(["a.jpg"]), {})
+    predictions.write_prediction(path, found)
     return path
 
 

@@ -9,7 +9,7 @@ import pytest
 from conftest import Checkout, new_checkout
 from PIL import Image
 
-from ilsvrc import results
+from ilsvrc import predictions
 
 COLOURS = {
     "red": (220, 30, 30), "green": (30, 200, 30), "blue": (30, 30, 220), "yellow": (220, 220, 30),
@@ -96,7 +96,7 @@ def test_the_learning_curve_and_the_report_speak_of_f2(tiles):
 
 
 def test_classify_lists_each_class_that_the_prediction_says(tiles):
-    found = results.read_for_scores(only(tiles.folder / "results/predictions", "whole.npz"))
+    found = predictions.read_for_scores(only(tiles.folder / "results/predictions", "whole.npz"))
     clearest = int(np.abs(found.probabilities - 0.2).min(axis=1).argmax())  # whatever the precision
     picture = f"tiles/{found.images[clearest]}"
     words = ("python", "-m", "ilsvrc.stages.classify", "resnet20_cifar", picture, "--protocol", "whole", "--json")

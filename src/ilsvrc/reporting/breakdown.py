@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ilsvrc import metrics
+from ilsvrc.predictions import Prediction
 from ilsvrc.reporting import label_sets, scores
-from ilsvrc.results import Prediction
 
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     "per_class": ("run", "protocol", "class", "num_images", "top1_error_percent"),

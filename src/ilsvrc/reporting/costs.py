@@ -12,9 +12,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from ilsvrc.costs.front import front
+from ilsvrc.files import Info
 from ilsvrc.reporting import figures, measure
 from ilsvrc.reporting.figures import Style
-from ilsvrc.results import Info
 
 COLUMNS = (
     "network", "run", "architecture", "crop_px", "num_classes", "precision", "device", "threads",

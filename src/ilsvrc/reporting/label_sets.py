@@ -6,7 +6,7 @@ from typing import Any
 
 from ilsvrc import metrics, multilabel
 from ilsvrc.card import joined
-from ilsvrc.results import Prediction
+from ilsvrc.predictions import Prediction
 
 SCORES = ("f2_percent", "hamming_error_percent", "mean_average_precision_percent")
 COLUMNS = ("f2_percent", "f2_low_percent", "f2_high_percent", *SCORES[1:])  # of scores.csv

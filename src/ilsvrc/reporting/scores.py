@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from ilsvrc import metrics
+from ilsvrc.files import Info
+from ilsvrc.predictions import Prediction
 from ilsvrc.reporting import label_sets
-from ilsvrc.results import Info, Prediction
 
 COLUMNS = (
     "run", "dataset", "architecture", "recipe", "seed", "protocol", "networks", "members", "num_images",

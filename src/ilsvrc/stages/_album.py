@@ -6,10 +6,10 @@ from typing import NamedTuple
 import numpy as np
 from torch import Tensor
 
+from ilsvrc.files import Info
 from ilsvrc.inspection import drawing
 from ilsvrc.loading import thumbnails
 from ilsvrc.loading.packed import Packed
-from ilsvrc.results import Info
 
 PICTURE_PX, MAP_PX = 160, 156
 

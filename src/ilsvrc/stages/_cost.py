@@ -8,7 +8,7 @@ from typing import Any
 import psutil
 import torch
 
-from ilsvrc import complexity, hardware, plugins, results, specs
+from ilsvrc import complexity, files, hardware, plugins, specs
 from ilsvrc.costs import energy, measure, training
 from ilsvrc.costs.asked import CostSpec
 from ilsvrc.layers import Classifier
@@ -25,7 +25,7 @@ NOISE = {"mean": [127.5] * 3, "std": [127.5] * 3, "eigenvalues": [1.0] * 3, "eig
 def measure_network(given: argparse.Namespace) -> None:
     """Measures the network of `--spec` for the classes of `--source`, and prints a line."""
     spec: CostSpec = specs.parse_specification(CostSpec, given.spec)
-    source = results.read_json(given.source)
+    source = files.read_json(given.source)
     num_classes = len(source["classes"])
     spec = spec.model_copy(update={"crop_px": spec.crop_px or source["crop_px"]})
     torch.set_num_threads(given.threads)
@@ -42,7 +42,7 @@ def measure_network(given: argparse.Namespace) -> None:
             "tests": [test(spec, num_classes, name, device, counter) for name in spec.precisions],
             **machine(device, given.threads, counter),
         }
-    results.write_text(given.output, json.dumps(found, indent=1) + "\n")
+    files.write_text(given.output, json.dumps(found, indent=1) + "\n")
     _stage.say(f"measured {spec.architecture} at {spec.crop_px} px: {'; '.join(map(in_words, found['tests']))}")
 
 
@@ -122,7 +122,7 @@ def free_bytes(device: torch.device) -> int:
     return int(psutil.virtual_memory().available)
 
 
-def machine(device: torch.device, threads: int, counter: energy.Counter | str) -> results.Info:
+def machine(device: torch.device, threads: int, counter: energy.Counter | str) -> files.Info:
     """What it was measured on."""
     return {
         "device": device.type,
@@ -134,7 +134,7 @@ def machine(device: torch.device, threads: int, counter: energy.Counter | str) -
     }
 
 
-def in_words(tested: results.Info) -> str:
+def in_words(tested: files.Info) -> str:
     """`float32 4.1 ms, 512 images/s in batches of 16`, or why not."""
     name = tested["precision"]
     if "why_not" in tested:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ilsvrc import forms, results, specs
+from ilsvrc import files, forms, results, specs
 from ilsvrc.loading import packed, thumbnails
 from ilsvrc.reporting import pictures
 
@@ -67,7 +67,7 @@ def find_inspected(named: Iterable[str]) -> list[Info]:
     for run in named:
         folder = results.INSPECTED / run
         if (folder / "inspect.json").exists():
-            content = results.read_json(folder / "inspect.json")
+            content = files.read_json(folder / "inspect.json")
             found.append({"run": run, **{key: _embedded(value, folder) for key, value in content.items()}})
     return found
 
@@ -95,6 +95,6 @@ def data_facts(train: Path, test: Path) -> dict[str, str]:
     for path, name in ((train / "train", "Training pictures"), (test / "val", "Test pictures")):
         manifest = path.with_name(f"{path.name}.manifest.json")
         if manifest.exists():
-            found = results.read_json(manifest)
+            found = files.read_json(manifest)
             facts[name] = f"{found['num_images']:,}, packed content SHA-256 {found['content_sha256']}"
     return facts

@@ -6,7 +6,7 @@ from pathlib import Path
 import safetensors.torch
 import torch
 
-from ilsvrc import plugins, results, specs
+from ilsvrc import files, plugins, specs
 from ilsvrc.layers import Classifier
 from ilsvrc.pixels import Normalization
 from ilsvrc.prediction import OtherSizes, Predictor
@@ -19,7 +19,7 @@ NORMALIZATION = "normalization."  # begins the names of what it keeps among the 
 
 
 def predictor(
-    weights: results.Info, path: Path, device: torch.device, number_format: str, views: Mapping[str, Sequence[View]]
+    weights: files.Info, path: Path, device: torch.device, number_format: str, views: Mapping[str, Sequence[View]]
 ) -> Predictor:
     """The network that weights.json (`weights`) describes, with the weights at `path`, on `device`.
 
@@ -38,18 +38,18 @@ def predictor(
     return made
 
 
-def has_several(weights: results.Info) -> bool:
+def has_several(weights: files.Info) -> bool:
     """Whether the network was trained on pictures that may have several classes: weights.json says so."""
     return "label_sets_sha256" in weights
 
 
-def trained(weights: results.Info, path: Path) -> tuple[Classifier, Normalization]:
+def trained(weights: files.Info, path: Path) -> tuple[Classifier, Normalization]:
     """The network that weights.json (`weights`) describes with the weights at `path`, and what it sees of pixels.
 
     Raises:
         ValueError: the file at `path` is not the one that weights.json describes.
     """
-    if results.file_sha256(path) != weights["weights_sha256"]:
+    if files.file_sha256(path) != weights["weights_sha256"]:
         raise ValueError(f"{path} is not the file that weights.json describes; remove its folder and train again")
     spec = specs.made_from(weights)
     network = plugins.architecture(spec.architecture)(num_classes=weights["num_classes"], input_px=weights["crop_px"])

@@ -8,7 +8,7 @@ from typing import Any
 import safetensors.torch
 import torch
 
-from ilsvrc import complexity, hardware, results, specs
+from ilsvrc import complexity, files, hardware, results, specs
 from ilsvrc.stages import _network, _recipe
 from ilsvrc.training import history
 from ilsvrc.training.history import Row
@@ -18,7 +18,7 @@ from ilsvrc.training.loop import Progress, Training
 def write(
     given: argparse.Namespace,
     spec: specs.TrainSpec,
-    manifest: results.Info,
+    manifest: files.Info,
     training: Training,
     so_far: Progress,
     machine: dict[str, Any],
@@ -33,7 +33,7 @@ def write(
     made_from = {"key": results.run_key(given.run), "spec": json.loads(given.spec)}
     weights = {
         **made_from,
-        "weights_sha256": results.file_sha256(given.weights),
+        "weights_sha256": files.file_sha256(given.weights),
         "manifest_sha256": manifest["content_sha256"],
         "crop_px": spec.crop_px,
         **{name: manifest[name] for name in ("mean", "std", "classes")},
@@ -43,9 +43,9 @@ def write(
     about = {**made_from, **describe(given, spec, so_far.history, machine), "num_images": num_images}
     about["reported_epoch"] = reported(training, so_far.history)["epoch"]
     about |= cost(spec, len(manifest["classes"]))
-    results.write_text(given.history, history.as_csv(so_far.history))
-    results.write_text(given.weights_info, json.dumps(weights, indent=1) + "\n")
-    results.write_text(given.run_info, json.dumps(about, indent=1) + "\n")
+    files.write_text(given.history, history.as_csv(so_far.history))
+    files.write_text(given.weights_info, json.dumps(weights, indent=1) + "\n")
+    files.write_text(given.run_info, json.dumps(about, indent=1) + "\n")
 
 
 def weights_of(training: Training) -> dict[str, torch.Tensor]:
@@ -56,9 +56,7 @@ def weights_of(training: Training) -> dict[str, torch.Tensor]:
     return {name: value.float() if value.is_floating_point() else value for name, value in own.items()}
 
 
-def describe(
-    given: argparse.Namespace, spec: specs.TrainSpec, rows: list[Row], machine: dict[str, Any]
-) -> results.Info:
+def describe(given: argparse.Namespace, spec: specs.TrainSpec, rows: list[Row], machine: dict[str, Any]) -> files.Info:
     """What run.json holds beside the specification: names, times, machine, versions, commit."""
     label, architecture, recipe, _ = given.run.split("/")
     return {

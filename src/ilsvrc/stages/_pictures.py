@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ilsvrc import multilabel, results, specs
+from ilsvrc import files, multilabel, specs
 from ilsvrc.loading import batches, geometry, keyed, mean_windows, packed
 from ilsvrc.pixels import Normalization, central
 from ilsvrc.recipe import Recipe
@@ -32,7 +32,7 @@ Beside = Callable[[batches.Batch, int], Tensor | None]  # of a batch and an epoc
 
 @contextmanager
 def opened(
-    given: argparse.Namespace, spec: specs.TrainSpec, manifest: results.Info, world: World
+    given: argparse.Namespace, spec: specs.TrainSpec, manifest: files.Info, world: World
 ) -> Iterator[tuple[Any, Any]]:
     """Batches to train on, and to watch: training images that the recipe holds out, else the test split.
 
@@ -106,7 +106,7 @@ def normalization_of(spec: specs.TrainSpec, manifest: Mapping[str, Any], mean_im
     return Normalization(manifest["mean"], manifest["std"], spec.recipe.normalization, image)
 
 
-def means_of(spec: specs.TrainSpec, manifest: results.Info, normalization: Normalization) -> Beside | None:
+def means_of(spec: specs.TrainSpec, manifest: files.Info, normalization: Normalization) -> Beside | None:
     """Windows of the mean image that lie under a batch's crops; None: its central one, for all.
 
     Where crops leave the central square or change its scale there is nothing under them (He et al. 2015 subtract one

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import nn
 
-from ilsvrc import dense, plugins, prediction, results, specs
+from ilsvrc import dense, files, plugins, prediction, specs
 from ilsvrc.layers import Classifier, FixedSize
 from ilsvrc.prediction import Predictor
 from ilsvrc.views import View
@@ -13,13 +13,13 @@ from ilsvrc.views import View
 Views = Mapping[str, Sequence[View]]  # by protocol
 
 
-def views(weights: results.Info, names: Sequence[str]) -> dict[str, list[View]]:
+def views(weights: files.Info, names: Sequence[str]) -> dict[str, list[View]]:
     """Each protocol's views for the network that weights.json (`weights`) describes."""
     given = weights["crop_px"], trained_short_sides(weights)
     return {name: prediction.views_of(plugins.load("protocols", name), *given) for name in names}
 
 
-def trained_short_sides(weights: results.Info) -> tuple[int, int] | None:
+def trained_short_sides(weights: files.Info) -> tuple[int, int] | None:
     """The least and the largest short side of pictures in training, None where crops were of another kind.
 
     None too where the network was not trained here.
@@ -33,7 +33,7 @@ def trained_short_sides(weights: results.Info) -> tuple[int, int] | None:
     return None if recipe.crop == "area_aspect" else recipe.short_side_px
 
 
-def dense_form(network: Classifier, weights: results.Info, wanted: Views) -> nn.Module | None:
+def dense_form(network: Classifier, weights: files.Info, wanted: Views) -> nn.Module | None:
     """The network as it slides over whole pictures, None where no protocol shows them.
 
     Raises:
@@ -49,7 +49,7 @@ def dense_form(network: Classifier, weights: results.Info, wanted: Views) -> nn.
     return form
 
 
-def require_sizes(predictor: Predictor, weights: results.Info, wanted: Views) -> None:
+def require_sizes(predictor: Predictor, weights: files.Info, wanted: Views) -> None:
     """Shows the network a black picture of each size of crop that it was not trained at.
 
     Raises:
@@ -68,7 +68,7 @@ def require_sizes(predictor: Predictor, weights: results.Info, wanted: Views) ->
                 raise cannot(weights, name, f"it takes no crops of {side} px ({error})") from None
 
 
-def cannot(weights: results.Info, protocol: str, why: str) -> ValueError:
+def cannot(weights: files.Info, protocol: str, why: str) -> ValueError:
     """The error for a protocol that shows a network what it cannot take."""
     architecture, found = weights["spec"]["architecture"], views(weights, plugins.names("protocols"))
     would_do = [name for name, each in found.items() if {view.crop_px for view in each} == {weights["crop_px"]}]

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from ilsvrc import plugins, results, specs
+from ilsvrc import files, plugins, specs
 from ilsvrc.layers import Classifier
 from ilsvrc.loading import batches
 from ilsvrc.pixels import Normalization
@@ -32,7 +32,7 @@ STEPS = ("momentum", "weight_decay", "decay", "nesterov", "rate_in_momentum", "s
 
 
 def prepare(
-    spec: specs.TrainSpec, manifest: results.Info, steps_an_epoch: int, world: World, number_format: str,
+    spec: specs.TrainSpec, manifest: files.Info, steps_an_epoch: int, world: World, number_format: str,
     given: Given | None = None,
 ) -> Training:  # fmt: skip
     """The network with its first weights, its objective, optimizer and schedule, and what goes with them."""
@@ -71,7 +71,7 @@ def prepare(
 
 
 def normalized(
-    spec: specs.TrainSpec, manifest: results.Info, world: World, dtype: torch.dtype, given: Given
+    spec: specs.TrainSpec, manifest: files.Info, world: World, dtype: torch.dtype, given: Given
 ) -> tuple[Normalization, _pictures.Beside | None]:
     """What the network sees of pixels, on the device; and what that takes with each batch."""
     if spec.recipe.normalization == "gcn_zca":
@@ -82,7 +82,7 @@ def normalized(
 
 
 def first_network(
-    spec: specs.TrainSpec, manifest: results.Info, world: World, dtype: torch.dtype, given: Given
+    spec: specs.TrainSpec, manifest: files.Info, world: World, dtype: torch.dtype, given: Given
 ) -> tuple[Classifier, by_layer.Own, list[torch.nn.Module]]:
     """The network as it starts, on its device; what parts of it have of their own, and what of it does not move."""
     recipe = spec.recipe
@@ -142,7 +142,7 @@ def check_sizes(spec: specs.TrainSpec) -> None:
             ) from None
 
 
-def labels_of(manifest: results.Info, world: World) -> Labels:
+def labels_of(manifest: files.Info, world: World) -> Labels:
     """What the packed labels stand for."""
     if "label_sets" not in manifest:
         return Classes()
@@ -156,7 +156,7 @@ def distillation_of(
     if recipe.teacher is None:
         return None
     assert teacher, "a run with a teacher is given its weights"
-    info = results.read_json(teacher.with_name("weights.json"))
+    info = files.read_json(teacher.with_name("weights.json"))
     network, normalization = _network.trained(info, teacher)
     taught_by = Teacher(network.to(world.device, dtype), normalization.to(world.device, dtype))
     return Distillation(taught_by, recipe.distillation, recipe.temperature, recipe.distillation_weight, labels)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from ilsvrc import hardware, kept, results, tracking
+from ilsvrc import files, hardware, kept, results, tracking
 from ilsvrc.reporting import measure, scores
 from ilsvrc.tracking import registry
 
@@ -31,9 +31,9 @@ def of(rows: Iterable[scores.Row], protocol: str, by: measure.Measure) -> Iterat
 def describe(row: scores.Row, by: measure.Measure, run_id: str) -> registry.Model:
     """What is said of a run's network."""
     folder = results.RUNS / row["run"]
-    weights = results.read_json(folder / "weights.json")
+    weights = files.read_json(folder / "weights.json")
     identity = {"weights_sha256": weights["weights_sha256"], "folder": str(folder.absolute())}
-    tested = kept.about(results.prediction_file(row["run"], row["protocol"]))["spec"]
+    tested = kept.about(kept.prediction_file(row["run"], row["protocol"]))["spec"]
     tags = {
         **identity, "run": row["run"], "architecture": row["architecture"], "dataset": row["dataset"],
         "protocol": row["protocol"], "measure": by.column, "test_images": str(tested["manifest_sha256"]),
@@ -53,7 +53,7 @@ def describe(row: scores.Row, by: measure.Measure, run_id: str) -> registry.Mode
 def is_there(folder: str, weights_sha256: str) -> bool:
     """Whether a run's folder is on this machine and describes these weights."""
     path = Path(folder) / "weights.json"
-    return path.exists() and results.read_json(path).get("weights_sha256") == weights_sha256
+    return path.exists() and files.read_json(path).get("weights_sha256") == weights_sha256
 
 
 def mlflow_run(run: str) -> str | None:

@@ -4,7 +4,7 @@ import argparse
 import json
 from typing import Any, Protocol
 
-from ilsvrc import hardware, results, specs, tracking
+from ilsvrc import files, hardware, specs, tracking
 from ilsvrc.stages import _outputs, _stage, train
 from ilsvrc.training import checkpoint, history
 from ilsvrc.training.history import Row
@@ -24,7 +24,7 @@ class Reporter:
         self,
         given: argparse.Namespace,
         spec: specs.TrainSpec,
-        manifest: results.Info,
+        manifest: files.Info,
         training: Training,
         facts: dict[str, Any],
         shown: Any,
@@ -67,7 +67,7 @@ class Reporter:
             return
         self.is_saving = True
         chosen = {name: self.facts["machine"][name] for name in train.CHOICES}
-        results.write_text(self.given.work / train.MACHINE, json.dumps(chosen))
+        files.write_text(self.given.work / train.MACHINE, json.dumps(chosen))
 
     def epoch_ended(self, row: Row) -> None:
         """Tells of an epoch that the checkpoint holds."""
@@ -93,7 +93,7 @@ class Reporter:
         )
 
 
-def tracker_of(given: argparse.Namespace, spec: specs.TrainSpec, manifest: results.Info) -> tracking.Tracker:
+def tracker_of(given: argparse.Namespace, spec: specs.TrainSpec, manifest: files.Info) -> tracking.Tracker:
     """The run in MLflow."""
     commit = hardware.commit()
     tags = {

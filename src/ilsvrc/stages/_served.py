@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ilsvrc import results
+from ilsvrc import files, results
 from ilsvrc.prediction import Predictor
 from ilsvrc.stages import _network, _protocols, classify
 
 
 def _load_pyfunc(path: str) -> "Served":
-    return Served(results.read_json(Path(path)))
+    return Served(files.read_json(Path(path)))
 
 
 class Served:
@@ -29,10 +29,10 @@ class Served:
         ValueError: the weights are neither in `folder` nor in the working directory's results/runs, or are others.
     """
 
-    def __init__(self, pointer: results.Info) -> None:
+    def __init__(self, pointer: files.Info) -> None:
         self.protocol = pointer["protocol"]
         self.folder = folder_of(pointer)
-        self.weights = results.read_json(self.folder / "weights.json")
+        self.weights = files.read_json(self.folder / "weights.json")
         if self.weights["weights_sha256"] != pointer["weights_sha256"]:
             raise ValueError(
                 f"{self.folder} holds other weights than those that were registered: it was trained anew, and a later "
@@ -70,7 +70,7 @@ class Served:
         return self._predictors[protocol]
 
 
-def folder_of(pointer: results.Info) -> Path:
+def folder_of(pointer: files.Info) -> Path:
     """Where the weights lie: where they lay at registration, or under the working directory."""
     places = [Path(pointer["folder"]), results.RUNS / pointer["run"]]
     for folder in places:

@@ -9,7 +9,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from ilsvrc import results, specs
+from ilsvrc import files, specs
 from ilsvrc.loading import batches, geometry
 from ilsvrc.stages import _pictures, _stage
 from ilsvrc.stages._given import Given
@@ -21,7 +21,7 @@ NAME = "whitening.safetensors"
 PICTURES_AT_ONCE = 1000
 
 
-def of(spec: specs.TrainSpec, manifest: results.Info, given: Given, world: World) -> Whitening:
+def of(spec: specs.TrainSpec, manifest: files.Info, given: Given, world: World) -> Whitening:
     """What `normalization: gcn_zca` sees of pixels, the same in every process.
 
     Fitted to all training pictures, held out or not as the other statistics are. Where an earlier attempt left its own,
@@ -81,7 +81,7 @@ def over_all(sums: Moments, world: World) -> Moments:
     return Moments(*(world.sum(part.to(world.device)).cpu() for part in sums))
 
 
-def windows_of(spec: specs.TrainSpec, manifest: results.Info) -> _pictures.Beside:
+def windows_of(spec: specs.TrainSpec, manifest: files.Info) -> _pictures.Beside:
     """Where the recipe's crops lie in whitened pictures: of a batch and an epoch int64 `[N, 5]`, None for noise."""
     look = _pictures.look_of(spec, manifest)
 

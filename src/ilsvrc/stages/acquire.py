@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ilsvrc import plugins, results
+from ilsvrc import files, plugins
 from ilsvrc.card import SPLITS, Card, Sample, parted
 from ilsvrc.loading import index
 from ilsvrc.progress import track
@@ -35,7 +35,7 @@ def main(arguments: argparse.Namespace) -> None:
         unchecked.replace(arguments.index)
     finally:
         unchecked.unlink(missing_ok=True)
-    results.write_text(arguments.source, json.dumps(source, indent=1) + "\n")
+    files.write_text(arguments.source, json.dumps(source, indent=1) + "\n")
     counts = ", ".join(f"{seen.num_images(split)} in {split}" for split in SPLITS)
     classes = f"{len(source['classes'])} classes"
     if seen.several:

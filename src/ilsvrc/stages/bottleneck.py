@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from ilsvrc import config, hardware, pipeline, results, specs
+from ilsvrc import config, files, hardware, pipeline, specs
 from ilsvrc.loading import batches, jpeg, layout, packed
 from ilsvrc.stages import _beforehand, _given, _pictures, _recipe, _stage
 from ilsvrc.training import distributed, loop
@@ -40,7 +40,7 @@ def main(given: argparse.Namespace) -> None:
     flow = pipeline.Pipeline(config.load(given.params))
     beton = _beforehand.packed_train(flow)
     specs = _beforehand.first_runs(flow, given.architectures)
-    opened, manifest = packed.open_packed(beton), results.read_json(beton.with_suffix(".manifest.json"))
+    opened, manifest = packed.open_packed(beton), files.read_json(beton.with_suffix(".manifest.json"))
     shared = [disk(opened), *([decoding(opened, given.threads)] if is_jpeg(opened).any() else [])]
     print_rates(shared, head=True)
     with distributed.joined(given.gpus) as world:
@@ -79,7 +79,7 @@ def decoding(opened: packed.Packed, threads: int) -> Rate:
     return Rate("decode", done, f"whole JPEGs of {megapixels:.2f} megapixels, {threads} threads")
 
 
-def loader(beton: Path, spec: specs.TrainSpec, manifest: results.Info, given: argparse.Namespace) -> Rate:
+def loader(beton: Path, spec: specs.TrainSpec, manifest: files.Info, given: argparse.Namespace) -> Rate:
     """Training batches as the recipe asks for them, thrown away."""
     recipe = spec.recipe
     opened = batches.open_training(
@@ -91,9 +91,7 @@ def loader(beton: Path, spec: specs.TrainSpec, manifest: results.Info, given: ar
     return Rate("loader", done, f"{given.loader}, {recipe.crop} crops of {spec.crop_px} px, {given.threads} threads")
 
 
-def network(
-    beton: Path, spec: specs.TrainSpec, manifest: results.Info, world: World, given: argparse.Namespace
-) -> Rate:
+def network(beton: Path, spec: specs.TrainSpec, manifest: files.Info, world: World, given: argparse.Namespace) -> Rate:
     """Steps on noise: forward, backward and update."""
     recipe, threads = spec.recipe, torch.get_num_threads()
     group = recipe.batch_norm_group if isinstance(recipe.batch_norm_group, int) else CPU_BATCH

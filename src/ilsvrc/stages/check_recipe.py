@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ilsvrc import config, hardware, pipeline, results, specs
+from ilsvrc import config, files, hardware, pipeline, specs
 from ilsvrc.loading import batches, packed
 from ilsvrc.stages import _beforehand, _first_steps, _given, _pictures, _recipe, _stage
 from ilsvrc.stages._first_steps import Finding, Look, Seen
@@ -51,7 +51,7 @@ def verdict(fits: bool | None) -> str:
 def findings(beton: Path, spec: specs.TrainSpec, world: World, given: argparse.Namespace) -> Iterator[Finding]:
     """One after the other, within `given.seconds` but for the step that is being made."""
     until = time.perf_counter() + given.seconds
-    manifest = results.read_json(beton.with_suffix(".manifest.json"))
+    manifest = files.read_json(beton.with_suffix(".manifest.json"))
     try:
         planned, said = plan(beton, spec, manifest, given)
         look = prepared(beton, spec, manifest, world, given, planned)
@@ -68,7 +68,7 @@ def findings(beton: Path, spec: specs.TrainSpec, world: World, given: argparse.N
     yield _first_steps.by_heart(look, start, until)
 
 
-def plan(beton: Path, spec: specs.TrainSpec, manifest: results.Info, given: argparse.Namespace) -> tuple[Schedule, str]:
+def plan(beton: Path, spec: specs.TrainSpec, manifest: files.Info, given: argparse.Namespace) -> tuple[Schedule, str]:
     """The recipe's schedule, and its batches in words.
 
     Raises:
@@ -89,7 +89,7 @@ def plan(beton: Path, spec: specs.TrainSpec, manifest: results.Info, given: argp
 
 
 def prepared(
-    beton: Path, spec: specs.TrainSpec, manifest: results.Info, world: World, given: argparse.Namespace,
+    beton: Path, spec: specs.TrainSpec, manifest: files.Info, world: World, given: argparse.Namespace,
     planned: Schedule,
 ) -> Look:  # fmt: skip
     """The training as the recipe starts it, and a batch of different classes."""

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ilsvrc import multilabel, plugins, prediction, results, specs
+from ilsvrc import files, multilabel, plugins, prediction, results, specs
 from ilsvrc.loading import encode, layout, pillow_loader, placed, view_batches
 from ilsvrc.prediction import Predictor
 from ilsvrc.stages import _network, _protocols, _stage
@@ -29,7 +29,7 @@ def main(given: argparse.Namespace) -> None:
     """Prints the guesses for each picture; broken ones are named at the end."""
     run = find_run(given.run)
     folder = results.RUNS / run
-    weights = results.read_json(folder / "weights.json")
+    weights = files.read_json(folder / "weights.json")
     results.check_key(run, weights, folder / "weights.json")
     predictor = _network.predictor(
         weights, folder / "weights.safetensors", torch.device("cpu"), "float32",
@@ -47,7 +47,7 @@ def main(given: argparse.Namespace) -> None:
         raise ValueError("\n".join(broken))
 
 
-def guesses(predictor: Predictor, weights: results.Info, path: Path, protocol_name: str) -> list[tuple[str, float]]:
+def guesses(predictor: Predictor, weights: files.Info, path: Path, protocol_name: str) -> list[tuple[str, float]]:
     """The most probable classes of a picture with their probabilities, the first five at most.
 
     Where a picture may have several: all that are above `multilabel.THRESHOLD`.
@@ -59,7 +59,7 @@ def guesses(predictor: Predictor, weights: results.Info, path: Path, protocol_na
 
 
 def probabilities_of(
-    predictor: Predictor, weights: results.Info, picture: bytes | np.ndarray, protocol_name: str
+    predictor: Predictor, weights: files.Info, picture: bytes | np.ndarray, protocol_name: str
 ) -> np.ndarray:
     """Class probabilities float32 `[K]` of an encoded picture, or of RGB pixels uint8 `[H, W, 3]`."""
     protocol = plugins.load("protocols", protocol_name)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from ilsvrc import plugins, results
+from ilsvrc import plugins
+from ilsvrc.files import read_json, write_text
 from ilsvrc.reporting import costs, figures
 from ilsvrc.reporting.content import run_names
 from ilsvrc.stages import _stage
@@ -21,15 +22,15 @@ def main(given: argparse.Namespace) -> None:
     networks = {run: Path(path).stem for run, path in spec["runs"].items()}
     files = {path: Path(path).stem for path in spec["runs"].values()}
     files |= {path: networks[run] for run, path in spec["int8"].items()}
-    rows = [row for path, name in files.items() for row in costs.rows(name, results.read_json(Path(path)))]
+    rows = [row for path, name in files.items() for row in costs.rows(name, read_json(Path(path)))]
     table, scores = costs.table(rows), pd.read_csv(given.scores)
     protocol = fewest_views(spec["protocols"])
     points = costs.points(table, scores, networks, protocol)
     runs = scores[scores["run"].isin(points["run"])].drop_duplicates("run")
     drawn = figures.styles(run_names(runs, []), list(runs["architecture"]))
-    results.write_text(given.table, table.to_csv(index=False, lineterminator="\n"))
-    results.write_text(given.points, points.assign(protocol=protocol).to_csv(index=False, lineterminator="\n"))
-    results.write_text(given.figure, costs.error_against(points, drawn))
+    write_text(given.table, table.to_csv(index=False, lineterminator="\n"))
+    write_text(given.points, points.assign(protocol=protocol).to_csv(index=False, lineterminator="\n"))
+    write_text(given.figure, costs.error_against(points, drawn))
     _stage.say(f"costs of {table['network'].nunique()} networks: {given.table}, {given.figure}")
 
 

@@ -14,11 +14,12 @@ import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ilsvrc import config, ensembles, forms, kept, plugins, results
+from ilsvrc import config, ensembles, forms, kept, plugins, predictions
+from ilsvrc.files import write_text
 from ilsvrc.members import Averaged
 from ilsvrc.pipeline import Pipeline
+from ilsvrc.predictions import Prediction
 from ilsvrc.reporting import label_sets, scores
-from ilsvrc.results import Prediction
 from ilsvrc.stages import _stage
 from ilsvrc.stages._runs import find_run
 
@@ -44,7 +45,7 @@ def main(given: argparse.Namespace) -> None:
             f"{given.protocol}.csv": readable(prediction, classes, order),
         }
     for file, text in files.items():
-        results.write_text(folder / file, text)
+        write_text(folder / file, text)
         _stage.say(f"{folder / file}: {len(order)} images")
 
 
@@ -58,12 +59,12 @@ def find(name: str, protocol: str, params: config.Params) -> tuple[str, Predicti
     own = name.removeprefix(scores.ENSEMBLE)
     if own in averaged:
         return f"{scores.ENSEMBLE}{own}", of_ensemble(averaged[own], protocol)
-    run = find_run(name.removeprefix(f"{results.PREDICTIONS}/"))
+    run = find_run(name.removeprefix(f"{kept.PREDICTIONS}/"))
     path = kept.prediction_file(run, protocol)
     if not path.exists():
         there = ", ".join(sorted(file.stem for file in path.parent.glob("*.npz"))) or "none"
         raise ValueError(f"{run} has no predictions by {protocol}; there are: {there}")
-    return run, results.read_for_scores(path)
+    return run, predictions.read_for_scores(path)
 
 
 def of_ensemble(ensemble: Averaged, protocol: str) -> Prediction:

@@ -11,7 +11,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from ilsvrc import complexity, foreign, hardware, origin, plugins, results, specs, tracking
+from ilsvrc import complexity, files, foreign, hardware, origin, plugins, results, specs, tracking
 from ilsvrc.stages import _fit, _network, _published, _stage, train
 from ilsvrc.training import history, start
 
@@ -19,7 +19,7 @@ from ilsvrc.training import history, start
 def main(given: argparse.Namespace) -> None:
     """Finds, checks and writes the weights."""
     spec: specs.ImportSpec = specs.parse_specification(specs.ImportSpec, given.spec)
-    manifest = results.read_json(given.val_manifest)
+    manifest = files.read_json(given.val_manifest)
     found = found_weights(spec, given.file[0] if given.file else None)
     try:
         state, places, seen = fit(spec, found, manifest["classes"])
@@ -55,7 +55,7 @@ def found_weights(spec: specs.ImportSpec, file: Path | None) -> Found:
         published = foreign.published(library, model, tag)
         path = _published.file_of(published)
         return Found(path, foreign.read(library, model, tag, path), spec.source, None, published)
-    if results.file_sha256(file) != spec.sha256:
+    if files.file_sha256(file) != spec.sha256:
         raise ValueError(f"{file} has changed since params.yaml was read; run snakemake again")
     ours = origin.beside(str(file), spec.sha256)
     return Found(file, start.read_weights(file), file.name, ours.get("classes"), None)
@@ -68,9 +68,7 @@ def origin_of(spec: specs.ImportSpec) -> tuple[str, str, str]:
     return library, model, tag
 
 
-def fit(
-    spec: specs.ImportSpec, found: Found, classes: list[str]
-) -> tuple[dict[str, Tensor], _fit.Places, results.Info]:
+def fit(spec: specs.ImportSpec, found: Found, classes: list[str]) -> tuple[dict[str, Tensor], _fit.Places, files.Info]:
     """The network's weights, the classes that they are of, and what the network sees of pictures."""
     seen = what_it_sees(spec, found.published)
     builder = partial(plugins.architecture(spec.architecture), input_px=seen["crop_px"])
@@ -87,7 +85,7 @@ def fit(
     return state | pixels, places, seen
 
 
-def what_it_sees(spec: specs.ImportSpec, published: foreign.Published | None) -> results.Info:
+def what_it_sees(spec: specs.ImportSpec, published: foreign.Published | None) -> files.Info:
     """Size and normalisation: params.yaml's, else the library's, else the architecture's and ImageNet's."""
     crop_px = spec.crop_px or (published.crop_px if published else architectures_px(spec.architecture))
     mean, std = (published.mean, published.std) if published else (foreign.IMAGENET_MEAN, foreign.IMAGENET_STD)
@@ -107,12 +105,12 @@ def architectures_px(architecture: str) -> int:
     return foreign.input_px(library, model) if model else plugins.input_px(architecture)
 
 
-def about(found: Found, places: _fit.Places) -> results.Info:
+def about(found: Found, places: _fit.Places) -> files.Info:
     """What run.json says of where the weights are from."""
     return {
         "source": found.source,
         "file": str(found.path),
-        "file_sha256": results.file_sha256(found.path),
+        "file_sha256": files.file_sha256(found.path),
         "class_order": places.how,
         **found.facts,
     }
@@ -121,10 +119,10 @@ def about(found: Found, places: _fit.Places) -> results.Info:
 def write(
     given: argparse.Namespace,
     spec: specs.ImportSpec,
-    manifest: results.Info,
+    manifest: files.Info,
     state: dict[str, Tensor],
-    seen: results.Info,
-    about: results.Info,
+    seen: files.Info,
+    about: files.Info,
 ) -> None:
     """Writes the run's files, each whole or not at all, and its run in MLflow."""
     given.weights.parent.mkdir(parents=True, exist_ok=True)
@@ -135,7 +133,7 @@ def write(
     sees = {name: seen[name] for name in ("crop_px", "mean", "std", "normalization")}
     weights = {
         **made_from,
-        "weights_sha256": results.file_sha256(given.weights),
+        "weights_sha256": files.file_sha256(given.weights),
         "manifest_sha256": manifest["content_sha256"],
         **sees,
         "classes": manifest["classes"],
@@ -144,13 +142,13 @@ def write(
     }
     facts = {**made_from, **describe(given, spec), **about, "normalization_is": seen["normalization_is"]}
     facts |= cost(spec, seen["crop_px"], len(manifest["classes"]))
-    results.write_text(given.history, history.as_csv([]))
-    results.write_text(given.weights_info, json.dumps(weights, indent=1) + "\n")
-    results.write_text(given.run_info, json.dumps(facts, indent=1) + "\n")
+    files.write_text(given.history, history.as_csv([]))
+    files.write_text(given.weights_info, json.dumps(weights, indent=1) + "\n")
+    files.write_text(given.run_info, json.dumps(facts, indent=1) + "\n")
     track(given, spec, manifest, about["source"])
 
 
-def describe(given: argparse.Namespace, spec: specs.ImportSpec) -> results.Info:
+def describe(given: argparse.Namespace, spec: specs.ImportSpec) -> files.Info:
     """What run.json holds of any run; what a training measures is null."""
     label, architecture, name, _ = given.run.split("/")
     return {
@@ -177,7 +175,7 @@ def cost(spec: specs.ImportSpec, crop_px: int, num_classes: int) -> dict[str, in
     return {"parameters": found.parameters, "multiply_adds": found.multiply_adds}
 
 
-def track(given: argparse.Namespace, spec: specs.ImportSpec, manifest: results.Info, source: str) -> None:
+def track(given: argparse.Namespace, spec: specs.ImportSpec, manifest: files.Info, source: str) -> None:
     """A run in MLflow without training, under which the protocols' scores stand."""
     commit = hardware.commit()
     tags = {

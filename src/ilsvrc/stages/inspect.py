@@ -8,12 +8,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ilsvrc import hardware, plugins, results, specs
+from ilsvrc import files, hardware, plugins, specs
+from ilsvrc.files import Info
 from ilsvrc.inspection import drawing, kernels, nearest, occlusion, saliency
 from ilsvrc.layers import Classifier
 from ilsvrc.loading.packed import open_packed
 from ilsvrc.pixels import Normalization
-from ilsvrc.results import Info
 from ilsvrc.stages import _album, _crops, _network, _stage, predict
 from ilsvrc.stages._album import Album, Shown
 from ilsvrc.training import start
@@ -46,7 +46,7 @@ class Inside(NamedTuple):
 
 def main(given: argparse.Namespace) -> None:
     """Writes `--output` and the pictures that it names, and prints a line."""
-    weights, manifest = results.read_json(given.weights_info), results.read_json(given.val_manifest)
+    weights, manifest = files.read_json(given.weights_info), files.read_json(given.val_manifest)
     predict.check(given, weights, manifest)
     album = Album(given.pictures, given.output.parent)
     with hardware.claimed_gpus(given.gpus) as gpus:
@@ -54,7 +54,7 @@ def main(given: argparse.Namespace) -> None:
         network, normalize = (part.float().to(device).eval() for part in _network.trained(weights, given.weights))
         found = look(given, Inside(network, normalize, weights, device), manifest, album)
     about = {"run": given.run, "weights_sha256": weights["weights_sha256"], "nearest_of": given.nearest_of}
-    results.write_text(given.output, json.dumps(about | found, indent=1) + "\n")
+    files.write_text(given.output, json.dumps(about | found, indent=1) + "\n")
     _stage.say(f"looked into {given.run}: {', '.join(key for key in found if key != 'nearest_images')}")
 
 

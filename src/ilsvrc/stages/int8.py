@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ilsvrc import multilabel, progress, results
+from ilsvrc import files, multilabel, progress, results
 from ilsvrc.costs import energy, measure, quantized
 from ilsvrc.loading import packed
 from ilsvrc.pixels import Normalization
@@ -24,7 +24,7 @@ CPU = torch.device("cpu")
 def main(given: argparse.Namespace) -> None:
     """Measures `--run`, and prints a line."""
     torch.set_num_threads(given.threads)
-    weights = results.read_json(given.weights_info)
+    weights = files.read_json(given.weights_info)
     results.check_key(given.run, weights, given.weights_info)
     network, normalize = _network.trained(weights, given.weights)
     network = network.to(memory_format=torch.channels_last).eval()
@@ -39,7 +39,7 @@ def main(given: argparse.Namespace) -> None:
         "tests": [{"precision": "int8", **found}],
         **_cost.machine(CPU, given.threads, counter),
     }
-    results.write_text(given.output, json.dumps(about, indent=1) + "\n")
+    files.write_text(given.output, json.dumps(about, indent=1) + "\n")
     _stage.say(f"{given.run}: {_cost.in_words(about['tests'][0])}{errors_in_words(found)}")
 
 
@@ -71,7 +71,7 @@ def errors(
 
     F2 where a picture may have several classes.
     """
-    what, judge = judged(results.read_json(given.val.with_suffix(".manifest.json")))
+    what, judge = judged(files.read_json(given.val.with_suffix(".manifest.json")))
     sums, total = dict.fromkeys(networks, 0.0), 0
     tested = min(MOST_TESTED, packed.open_packed(given.val).num_images)
     with progress.bar("int8", tested) as shown:
@@ -85,7 +85,7 @@ def errors(
     return {**found, "protocol": _crops.PROTOCOL, "num_images": total}
 
 
-def judged(manifest: results.Info) -> tuple[str, Callable[[Tensor, Tensor], float]]:
+def judged(manifest: files.Info) -> tuple[str, Callable[[Tensor, Tensor], float]]:
     """What is measured, and its sum over images, of logits `[N, K]` and packed labels `[N]`."""
     if "label_sets" not in manifest:
         return "top1_error", lambda logits, labels: float((logits.argmax(dim=1) != labels).sum())
@@ -104,7 +104,7 @@ def pictures(given: argparse.Namespace, beton: Path, most: int, crop_px: int) ->
         yield images, labels
 
 
-def errors_in_words(found: results.Info) -> str:
+def errors_in_words(found: files.Info) -> str:
     """`, error 2.8 % (float32 2.3 %), n = 355`, or F2."""
     if "why_not" in found:
         return ""

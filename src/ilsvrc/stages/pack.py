@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ilsvrc import results
+from ilsvrc import files
 from ilsvrc.card import SPLITS, Sample, joined, parted
 from ilsvrc.loading import index, jpeg, keyed
 from ilsvrc.loading.index import Index
@@ -40,7 +40,7 @@ def main(arguments: argparse.Namespace) -> None:
     _write_images(arguments.images, packing, samples)
     _write_mean_image(arguments.mean_image, packing)
     manifest = describe(form, arguments.split, classes, packing, samples, label_sets)
-    results.write_text(arguments.manifest, json.dumps(manifest, indent=1) + "\n")
+    files.write_text(arguments.manifest, json.dumps(manifest, indent=1) + "\n")
     say(_closing_line(arguments.split, packing, seconds))
 
 

@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ilsvrc import hardware, multilabel, plugins, prediction, results, specs
+from ilsvrc import files, hardware, multilabel, plugins, prediction, predictions, results, specs
+from ilsvrc.files import Info
 from ilsvrc.loading import packed, view_batches
-from ilsvrc.results import Info
 from ilsvrc.stages import _network, _protocols, _shares, _stage
 from ilsvrc.training import precision
 from ilsvrc.training.distributed import World
@@ -25,7 +25,7 @@ from ilsvrc.training.distributed import World
 
 def main(given: argparse.Namespace) -> None:
     """Writes one file of predictions for each `--output`."""
-    weights, manifest = results.read_json(given.weights_info), results.read_json(given.val_manifest)
+    weights, manifest = files.read_json(given.weights_info), files.read_json(given.val_manifest)
     check(given, weights, manifest)
     protocols = {path.stem: plugins.load("protocols", path.stem) for path in given.output}
     names, labels = image_names(given.images), packed.open_packed(given.val).labels
@@ -37,7 +37,7 @@ def main(given: argparse.Namespace) -> None:
     labels = targets(labels, manifest)
     for path, protocol in zip(given.output, protocols, strict=True):
         spec = specification(given.run, protocol, protocols[protocol].revision, weights, manifest)
-        results.write_prediction(path, results.keep(found[protocol], labels, names, spec))
+        predictions.write_prediction(path, predictions.keep(found[protocol], labels, names, spec))
     _stage.say(
         f"predicted {given.run} by {', '.join(protocols)}: {len(labels)} images of {how}, "
         f"{len(labels) / seconds:.0f} images/s"
@@ -65,7 +65,7 @@ def chosen_device(gpus: Sequence[str]) -> torch.device:
 
 def forward(given: argparse.Namespace, rows: Mapping[str, np.ndarray], world: World) -> tuple[np.ndarray, str]:
     """Fills this process's images' rows of each protocol; how often each image came `[N]`, and how, in words."""
-    weights = results.read_json(given.weights_info)
+    weights = files.read_json(given.weights_info)
     protocols = {name: plugins.load("protocols", name) for name in rows}
     views = _protocols.views(weights, tuple(rows))
     steps = prediction.plan(views)

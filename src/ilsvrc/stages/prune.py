@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from ilsvrc import config, forms, pipeline, results, runs
+from ilsvrc import config, forms, kept, pipeline, results, runs
 from ilsvrc.stages import _stage
 
 WORK = Path("work")
@@ -37,8 +37,8 @@ def leftovers(params: config.Params) -> Iterator[Path]:
     for run in results.folders(results.RUNS):
         if run not in named:
             yield results.RUNS / run
-    for run in results.folders(results.PREDICTIONS):
-        folder = results.PREDICTIONS / run
+    for run in results.folders(kept.PREDICTIONS):
+        folder = kept.PREDICTIONS / run
         if run not in named:
             yield folder
         else:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from ilsvrc import results
+from ilsvrc import files, results
 from ilsvrc.stages import _stage
 
 MARKER = Path("work/recorded.json")
@@ -29,7 +29,7 @@ def main(arguments: argparse.Namespace) -> None:
 
 def mark(path: Path, recorded: bool, reason: str) -> None:
     """Writes the marker that the rule leaves."""
-    results.write_text(path, json.dumps({"recorded": recorded, "reason": reason}) + "\n")
+    files.write_text(path, json.dumps({"recorded": recorded, "reason": reason}) + "\n")
 
 
 def prepare() -> None:

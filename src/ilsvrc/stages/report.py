@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from ilsvrc import reference, results, tracking
+from ilsvrc.files import read_json, write_text
 from ilsvrc.reporting import breakdown, closer, measure, mistakes, page, paper_tables, size, tables, times
 from ilsvrc.reporting.content import Content
 from ilsvrc.stages import _evidence, _papers, _registered, _stage
@@ -24,10 +25,10 @@ def main(given: argparse.Namespace) -> None:
     content = gather(scores, curves, spec, given, missing)
     html = page.render(content)
     for name, table in tables_of(content).items():
-        results.write_text(given.tables / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
+        write_text(given.tables / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
     for name, svg in closer.as_files(content).items():
-        results.write_text(given.figures / f"{name}.svg", svg)
-    results.write_text(given.report, html)
+        write_text(given.figures / f"{name}.svg", svg)
+    write_text(given.report, html)
     if any(map(_registered.mlflow_run, content.run_infos)):
         tracking.log_report(given.report, sorted(given.figures.glob("*.svg")))
     _stage.say(f"report of {len(content.run_infos)} of {len(spec['runs'])} runs: {given.report}")
@@ -39,7 +40,7 @@ def gather(
 ) -> Content:  # fmt: skip
     """What the page is made of."""
     label, runs = scores["dataset"].iloc[0], scores.loc[scores["seed"].notna(), "run"].unique()  # others: ensembles
-    infos = {run: results.read_json(results.RUNS / run / "run.json") for run in runs}
+    infos = {run: read_json(results.RUNS / run / "run.json") for run in runs}
     training = _papers.trainings_differ(infos, spec.get("ensembles", []))
     errors = tables.errors(scores, lambda row: _papers.published(row, training.get(row["run"], "")))
     card = _papers.data_card(label)

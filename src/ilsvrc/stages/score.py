@@ -8,7 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ilsvrc import ensembles, kept, metrics, plugins, results, specs, tracking
+from ilsvrc import ensembles, kept, metrics, plugins, predictions, results, specs, tracking
+from ilsvrc.files import Info, read_json, write_text
 from ilsvrc.reporting import breakdown, label_sets, scores
 from ilsvrc.stages import _registered, _stage
 
@@ -25,11 +26,11 @@ def main(given: argparse.Namespace) -> None:
         error.path.unlink()
         raise ValueError(f"{error}; it is removed: run snakemake again, which makes it anew") from error
     columns = list(dict.fromkeys([*scores.CURVE_COLUMNS, *(key for row in curve_rows for key in row)]))
-    results.write_text(given.curves, scores.as_csv(curve_rows, columns))
-    results.write_text(given.metrics, json.dumps(scores.tree(rows, spec["swept"]), indent=2) + "\n")
+    write_text(given.curves, scores.as_csv(curve_rows, columns))
+    write_text(given.metrics, json.dumps(scores.tree(rows, spec["swept"]), indent=2) + "\n")
     for name, text in behind.tables().items():
-        results.write_text(given.tables / f"{name}.csv", text)
-    results.write_text(given.scores, scores.as_csv(rows, [*scores.COLUMNS, *label_sets.columns(rows), *spec["swept"]]))
+        write_text(given.tables / f"{name}.csv", text)
+    write_text(given.scores, scores.as_csv(rows, [*scores.COLUMNS, *label_sets.columns(rows), *spec["swept"]]))
     _registered.register(rows, spec["protocols"][0])
     for line in scores.result_lines(rows, spec["swept"]):
         _stage.say(line)
@@ -45,8 +46,8 @@ def score_runs(
         counts = count(info, weights)
         curve_rows += scores.curve(info, results.RUNS / run / "history.csv")
         for protocol in spec["protocols"]:
-            prediction = results.read_for_scores(results.prediction_file(run, protocol))
-            results.check_prediction(run, protocol, prediction, weights)
+            prediction = predictions.read_for_scores(kept.prediction_file(run, protocol))
+            predictions.check_prediction(run, protocol, prediction, weights)
             rows.append(scores.score(info, protocol, prediction, counts) | swept_values(weights, spec["swept"]))
             behind.add(rows[-1], prediction)
             track(info, rows[-1])
@@ -61,7 +62,7 @@ def score_ensembles(
     rows = []
     for ensemble in chosen:
         for protocols in ensemble["protocols"]:
-            files = [results.prediction_file(run, p) for run in ensemble["members"] for p in protocols]
+            files = [kept.prediction_file(run, p) for run in ensemble["members"] for p in protocols]
             try:
                 prediction = ensembles.combine(files, ensemble["average"])
             except kept.DamagedError:
@@ -90,7 +91,7 @@ def choose_ensembles(asked: Sequence[Mapping[str, Any]], complete: Sequence[str]
 
 def choose_runs(runs: list[str], protocols: list[str], partial: bool) -> list[str]:
     """The runs that are complete; without `partial`, all of them or a ValueError."""
-    missing = {run: files for run in runs if (files := results.missing(run, protocols))}
+    missing = {run: files for run in runs if (files := predictions.missing(run, protocols))}
     for run, files in missing.items():
         if not partial:
             raise ValueError(f"{run} is not complete: {', '.join(files)} missing; run snakemake, or make report")
@@ -101,16 +102,16 @@ def choose_runs(runs: list[str], protocols: list[str], partial: bool) -> list[st
     return complete
 
 
-def checked_run(run: str) -> tuple[results.Info, results.Info]:
+def checked_run(run: str) -> tuple[Info, Info]:
     """run.json and weights.json of a run, both made from the specification that its name says."""
     files = [results.RUNS / run / name for name in ("run.json", "weights.json")]
-    info, weights = map(results.read_json, files)
+    info, weights = map(read_json, files)
     results.check_key(run, info, files[0])
     results.check_key(run, weights, files[1])
     return info, weights
 
 
-def swept_values(weights: results.Info, swept: Sequence[str]) -> dict[str, Any]:
+def swept_values(weights: Info, swept: Sequence[str]) -> dict[str, Any]:
     """The run's point of the sweep, out of its specification."""
     spec = specs.made_from(weights)
     if not isinstance(spec, specs.TrainSpec):
@@ -118,7 +119,7 @@ def swept_values(weights: results.Info, swept: Sequence[str]) -> dict[str, Any]:
     return {key: spec.crop_px if key == "crop_px" else getattr(spec.recipe, key) for key in swept}
 
 
-def track(info: results.Info, row: scores.Row) -> None:
+def track(info: Info, row: scores.Row) -> None:
     """Logs a row as a protocol of the training's run in MLflow."""
     tracking.log_protocol(
         _registered.mlflow_run(info["run"]), row["protocol"], known(row), {"num_images": str(row["num_images"])}
@@ -142,7 +143,7 @@ def known(row: scores.Row) -> dict[str, float]:
     return {key: float(value) for key, value in found.items() if not math.isnan(value)}
 
 
-def count(info: results.Info, weights: results.Info) -> Mapping[str, int]:
+def count(info: Info, weights: Info) -> Mapping[str, int]:
     """Parameters and multiply-adds of a run's network, of run.json where they stand there."""
     if {"parameters", "multiply_adds"} <= info.keys():
         return {name: info[name] for name in ("parameters", "multiply_adds")}

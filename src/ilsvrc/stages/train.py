@@ -16,7 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from ilsvrc import hardware, progress, results, specs, tracking
+from ilsvrc import files, hardware, progress, results, specs, tracking
 from ilsvrc.stages import _nodes, _stage, _torchrun
 from ilsvrc.training import processes
 
@@ -115,7 +115,7 @@ def in_words(chosen: Mapping[str, Any]) -> str:
 def kept_choices(work: Path) -> dict[str, Any] | None:
     """What the checkpoint in `work` was made with."""
     path = work / MACHINE
-    return {"compile": "off"} | results.read_json(path) if path.exists() else None  # once there was no such choice
+    return {"compile": "off"} | files.read_json(path) if path.exists() else None  # once there was no such choice
 
 
 def run_workers(given: argparse.Namespace, chosen: dict[str, Any], devices: list[str]) -> int:

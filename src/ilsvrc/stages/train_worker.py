@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from ilsvrc import progress, results, specs
+from ilsvrc import files, progress, results, specs
 from ilsvrc.stages import _given, _outputs, _pictures, _recipe, _reporter, _stage, train
 from ilsvrc.training import checkpoint, compiling, distributed, loop
 from ilsvrc.training.checks import StoppedError
@@ -60,7 +60,7 @@ class StopWishes:
 def train_run(given: argparse.Namespace, world: World, wishes: StopWishes) -> None:
     """Checkpoint or start, epochs, outputs."""
     spec: specs.TrainSpec = specs.parse_specification(specs.TrainSpec, given.spec)
-    manifest = results.read_json(given.train_manifest)
+    manifest = files.read_json(given.train_manifest)
     identity = identity_of(given, manifest)
     kept = found_checkpoint(given, identity, world)
     number_format = kept["machine"]["precision"] if kept else _recipe.number_format(given, spec, world)
@@ -85,14 +85,14 @@ def train_run(given: argparse.Namespace, world: World, wishes: StopWishes) -> No
             reporter.finish()
 
 
-def identity_of(given: argparse.Namespace, manifest: results.Info) -> results.Info:
+def identity_of(given: argparse.Namespace, manifest: files.Info) -> files.Info:
     """What a checkpoint must have been made from: the specification, the images, the weights that go before."""
     before = {role: path.with_name("weights.json") for role in ("start", "teacher") for path in getattr(given, role)}
-    weights = {role: results.read_json(path)["weights_sha256"] for role, path in before.items()}
+    weights = {role: files.read_json(path)["weights_sha256"] for role, path in before.items()}
     return {"spec": given.spec, "manifest_sha256": manifest["content_sha256"], **results.of_sets(manifest), **weights}
 
 
-def found_checkpoint(given: argparse.Namespace, identity: results.Info, world: World) -> Any:
+def found_checkpoint(given: argparse.Namespace, identity: files.Info, world: World) -> Any:
     """The run's checkpoint; without one that fits, MLflow's run of an earlier attempt is left to itself."""
     kept, why = checkpoint.load(given.work, identity)
     if world.is_main and why:

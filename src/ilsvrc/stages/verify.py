@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from ilsvrc import config, forms, members, pipeline, results, runs, specs
+from ilsvrc import config, files, forms, kept, members, pipeline, predictions, results, runs, specs
 from ilsvrc.card import SPLITS
 from ilsvrc.costs import asked
 from ilsvrc.progress import track
@@ -53,7 +53,7 @@ def packed_faults(form: specs.FormSpec) -> Iterator[Fault]:
             split,
         ):
             why = "made from another specification"
-        elif info and beton.exists() and results.file_sha256(beton) != info["content_sha256"]:
+        elif info and beton.exists() and files.file_sha256(beton) != info["content_sha256"]:
             why = "the packed file's bytes are not those that the manifest describes"
         if why:
             beside = (folder / f"{split}.{name}" for name in ("images.csv", "mean_image.npy"))
@@ -67,11 +67,11 @@ def run_faults(run: runs.Run) -> Iterator[Fault]:
         return
     why = next((why for name in ("run.json", "weights.json") if (why := _wrong_key(run, folder / name))), "")
     if not why:
-        weights = results.read_json(folder / "weights.json")
+        weights = files.read_json(folder / "weights.json")
         absent = [name for name in results.RUN_FILES if not (folder / name).exists()]
         if absent:
             why = f"{', '.join(absent)} missing"
-        elif results.file_sha256(folder / "weights.safetensors") != weights["weights_sha256"]:
+        elif files.file_sha256(folder / "weights.safetensors") != weights["weights_sha256"]:
             why = "the weights' bytes are not those that weights.json describes"
         elif _other_data(run, "train" if run.is_trained_here else "val", weights["manifest_sha256"]):
             why = "trained on other data than is packed here"
@@ -83,15 +83,15 @@ def prediction_faults(run: runs.Run, protocols: tuple[str, ...]) -> Iterator[Fau
     """Predictions that the run's weights did not make on the packed test split, or that are damaged."""
     weights = results.RUNS / run.name / "weights.json"
     for protocol in protocols:
-        path = results.prediction_file(run.name, protocol)
+        path = kept.prediction_file(run.name, protocol)
         if not path.exists():
             continue
         if not weights.exists():
             yield path, "the run that made it is not here"
             continue
         try:
-            found = results.read_prediction(path)
-            results.check_prediction(run.name, protocol, found, results.read_json(weights))
+            found = predictions.read_prediction(path)
+            predictions.check_prediction(run.name, protocol, found, files.read_json(weights))
         except ValueError as error:
             yield path, str(error)
 
@@ -106,7 +106,7 @@ def cost_faults(plan: asked.Plan) -> Iterator[Fault]:
     for run, name in plan.quantized.items():
         path, weights = Path(name), results.RUNS / run / "weights.json"
         info, why = _read(path)
-        used = results.read_json(weights)["weights_sha256"] if weights.exists() else None
+        used = files.read_json(weights)["weights_sha256"] if weights.exists() else None
         if path.exists() and (why or info.get("weights_sha256") != used):
             yield path, why or "measured with other weights than the run's"
 
@@ -120,7 +120,7 @@ def inspection_faults(params: config.Params) -> Iterator[Fault]:
             continue
         info, why = _read(folder / "inspect.json")
         expected = {
-            "weights_sha256": results.read_json(weights)["weights_sha256"] if weights.exists() else None,
+            "weights_sha256": files.read_json(weights)["weights_sha256"] if weights.exists() else None,
             "nearest_of": flow.nearest_of,
         }
         differing = [name for name, value in expected.items() if info.get(name) != value]
@@ -159,10 +159,10 @@ def _wrong_key(run: runs.Run, path: Path) -> str:
     return why
 
 
-def _read(path: Path) -> tuple[results.Info, str]:
+def _read(path: Path) -> tuple[files.Info, str]:
     """A small file's content, and what is wrong with it: empty if nothing."""
     try:
-        return results.read_json(path), ""
+        return files.read_json(path), ""
     except (ValueError, OSError):
         return {}, f"{path.name} is damaged or missing"
 
