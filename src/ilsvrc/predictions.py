@@ -132,8 +132,8 @@ def check_prediction(run: str, protocol: str, found: Prediction, weights: Mappin
     for name, value in expected.items():
         if found.spec.get(name) != value:
             raise ValueError(
-                f"{run}: {kept.prediction_file(run, protocol)} was made with {name} = {found.spec.get(name)}, not {value}; "
-                "remove it and run snakemake again"
+                f"{run}: {kept.prediction_file(run, protocol)} was made with {name} = {found.spec.get(name)}, "
+                f"not {value}; remove it and run snakemake again"
             )
 
 

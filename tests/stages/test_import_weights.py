@@ -212,10 +212,10 @@ def test_another_file_under_the_name_is_refused_with_what_to_do(packed: Path, mo
 
 
 def without_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    def download(*given: Any) -> bool:
+    def refuse(*given: Any) -> bool:
         raise _fetch.UselessError("no network")
 
-    monkeypatch.setattr(_fetch, "download", download)
+    monkeypatch.setattr(_fetch, "download", refuse)
 
 
 def test_timms_weights_are_taken_from_where_a_person_put_them(packed: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -193,8 +193,8 @@ def test_the_report_and_its_figures_are_artifacts_of_one_run() -> None:
     assert [file.path for file in client.list_artifacts(run.info.run_id)] == ["figures", "report.html"]
     figures = [Path(file.path).name for file in client.list_artifacts(run.info.run_id, "figures")]
     assert figures == sorted(path.name for path in Path("results/figures").glob("*.svg"))
-    kept = client.download_artifacts(run.info.run_id, "report.html")
-    assert Path(kept).read_bytes() == Path("results/report.html").read_bytes()
+    page = client.download_artifacts(run.info.run_id, "report.html")
+    assert Path(page).read_bytes() == Path("results/report.html").read_bytes()
 
 
 def test_nothing_is_registered_of_a_run_from_elsewhere(

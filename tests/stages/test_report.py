@@ -269,9 +269,9 @@ def test_a_recipe_that_watched_the_test_pictures_is_named(tmp_path: Path, monkey
 
 def test_a_trainings_difference_from_its_papers_is_told_in_a_line() -> None:
     assert _papers.training_differs(told(fake_results.run("alexnet"))) == BY_QUICK
-    papers = resolve_recipe("paper", "alexnet", {}, "digits").model_dump(exclude_defaults=True)
-    assert _papers.training_differs(told(fake_results.run("alexnet", swept=papers), "paper")) == ""
-    shorter = papers | {"epochs": 3, "flip": False}
+    by_paper = resolve_recipe("paper", "alexnet", {}, "digits").model_dump(exclude_defaults=True)
+    assert _papers.training_differs(told(fake_results.run("alexnet", swept=by_paper), "paper")) == ""
+    shorter = by_paper | {"epochs": 3, "flip": False}
     expected = "the paper's recipe but for epochs, flip"
     assert _papers.training_differs(told(fake_results.run("alexnet", swept=shorter), "alexnet")) == expected
 

@@ -31,9 +31,9 @@ def main(given: argparse.Namespace) -> None:
     num_removed += sum(discard(*fault) for fault in inspection_faults(params))
     num_removed += sum(discard(*fault) for fault in summary_faults(params, named))
     record.mark(record.MARKER, recorded=True, reason="pulled as it was recorded elsewhere")
-    kept = sum((results.RUNS / run.name).is_dir() for run in named)
+    present = sum((results.RUNS / run.name).is_dir() for run in named)
     removed = f"{num_removed} removed, snakemake makes them again" if num_removed else "nothing removed"
-    _stage.say(f"verified: {kept} of {len(named)} runs of {given.book} are here and as they should be; {removed}")
+    _stage.say(f"verified: {present} of {len(named)} runs of {given.book} are here and as they should be; {removed}")
 
 
 Fault = tuple[Path, str]
@@ -135,10 +135,10 @@ def summary_faults(params: config.Params, named: list[runs.Run]) -> Iterator[Fau
         return
     with scores.open(newline="") as file:
         scored = [(row["run"], row["protocol"]) for row in csv.DictReader(file)]
-    asked = [(run.name, protocol) for run in named for protocol in params.protocols]
+    expected = [(run.name, protocol) for run in named for protocol in params.protocols]
     for ensemble in members.find(params, {run.name: run for run in named}):
-        asked += [(f"{ENSEMBLE}{ensemble.name}", "+".join(protocols)) for protocols in ensemble.protocols]
-    if scored != asked:
+        expected += [(f"{ENSEMBLE}{ensemble.name}", "+".join(protocols)) for protocols in ensemble.protocols]
+    if scored != expected:
         made = [scores.parent / name for name in SUMMARIES]
         yield from ((path, "made of other runs than params.yaml names") for path in made if path.exists())
 
