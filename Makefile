@@ -27,7 +27,7 @@ check: setup  ## Linters, formats and types.
 
 setup: $(VENV)/installed  ## What is missing: system packages for FFCV, .venv from requirements.lock, the package.
 
-$(VENV)/installed: requirements.lock pyproject.toml setup/install.sh src/ilsvrc/loading/partial.c
+$(VENV)/installed: requirements.lock pyproject.toml setup/install.sh src/ilsvrc/packing/kernels.c
 	@bash setup/install.sh "$(PYTHON)" "$(VENV)"
 	@touch $@
 

@@ -36,8 +36,8 @@ rule all:
 
 
 onstart:
-    pipeline.hold_the_lock()
-    pipeline.keep_groups(PREDICTION_GROUPS)
+    wiring.hold_the_lock()
+    wiring.keep_groups(PREDICTION_GROUPS)
 
 
 onsuccess:

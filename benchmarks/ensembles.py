@@ -16,8 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ilsvrc import ensembles, predictions
-from ilsvrc.reporting import scores
+from ilsvrc.evaluation import ensembles, predictions, scores
 
 
 def main() -> None:

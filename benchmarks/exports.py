@@ -25,8 +25,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ilsvrc import plugins, reference
-from ilsvrc.layers import Classifier
+from ilsvrc.config import registry
+from ilsvrc.models.common import reference_counts
+from ilsvrc.models.common.layers import Classifier
 from ilsvrc.training import initialization
 
 PAGE = Path(__file__).parent.parent / "docs" / "exports.md"
@@ -40,7 +41,7 @@ Row = dict[str, str]
 
 def main() -> None:
     options = arguments()
-    names = [plugins.check("models", name) for name in options.names] or list(plugins.names("models"))
+    names = [registry.check("models", name) for name in options.names] or list(registry.names("models"))
     rows = kept_rows(options.page)
     if options.anew:
         rows = {name: row for name, row in rows.items() if options.names and name not in names}
@@ -98,8 +99,8 @@ def ways_for(name: str, inductor: bool) -> list[str]:
 @cache
 def smallest_of_each_file() -> set[str]:
     """The network with the fewest parameters of each file of `models`."""
-    table, by_file = reference.architectures(), {}
-    known = [name for name in plugins.names("models") if name in table]
+    table, by_file = reference_counts.architectures(), {}
+    known = [name for name in registry.names("models") if name in table]
     for name in sorted(known, key=lambda name: int(table[name]["parameters"]), reverse=True):
         by_file[builder(name).__module__] = name
     return set(by_file.values())
@@ -107,7 +108,7 @@ def smallest_of_each_file() -> set[str]:
 
 def builder(name: str) -> Callable[..., Classifier]:
     """The function behind a name."""
-    build = plugins.architecture(name)
+    build = registry.architecture(name)
     return getattr(build, "func", build)
 
 
@@ -120,7 +121,7 @@ def build(name: str) -> tuple[Classifier, Tensor]:
     torch.manual_seed(0)
     side = smallest_px(name)
     chance = {key: 0.0 for key in ("dropout", "drop_path") if key in inspect.signature(builder(name)).parameters}
-    network = plugins.architecture(name)(num_classes=CLASSES, input_px=side, **chance)
+    network = registry.architecture(name)(num_classes=CLASSES, input_px=side, **chance)
     initialization.initialize(network, "he_normal", seed=0)
     images = torch.randn(BATCH, 3, side, side)
     settle(network, images)
@@ -131,7 +132,7 @@ def smallest_px(name: str) -> int:
     """The least side that the network takes, as its refusal of a smaller one says."""
     try:
         with torch.device("meta"):
-            plugins.architecture(name)(input_px=3)
+            registry.architecture(name)(input_px=3)
     except ValueError as refusal:
         if found := re.search(r"of (\d+) px or more", str(refusal)):
             return int(found.group(1))
@@ -320,7 +321,7 @@ def kept_rows(path: Path) -> dict[str, Row]:
     if versions(MADE_BY) not in text:
         return {}
     table = [re.split(r" (?<!\\)\| ", line[2:-2]) for line in text.splitlines() if line.startswith("| ")]
-    known = set(plugins.names("models"))
+    known = set(registry.names("models"))
     return {cells[0]: dict(zip(WAYS, cells[1:], strict=True)) for cells in table if cells[0] in known}
 
 

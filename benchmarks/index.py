@@ -82,7 +82,7 @@ def make(layout: str, folder: Path, images: int) -> Path:
 
 
 def acquire(layout: str, path: Path, raw: Path) -> None:
-    from ilsvrc.specs import SourceSpec, specification
+    from ilsvrc.config.specs import SourceSpec, specification
     from ilsvrc.stages import acquire
 
     dataset = "imagenet21k" if layout == "tars" else "folder"
@@ -92,7 +92,7 @@ def acquire(layout: str, path: Path, raw: Path) -> None:
 
 
 def pack(raw: Path) -> None:
-    from ilsvrc.specs import FormSpec, specification
+    from ilsvrc.config.specs import FormSpec, specification
     from ilsvrc.stages import pack
 
     form = specification(FormSpec(data="many", encoding="raw"))

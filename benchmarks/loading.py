@@ -23,10 +23,11 @@ import torch
 from torch.utils.data import DataLoader
 from torchvision import datasets, transforms
 
-from ilsvrc.data import folder
-from ilsvrc.loading import jpeg, native, packed, writer
+from ilsvrc.config.specs import FormSpec
+from ilsvrc.datasets import folder
 from ilsvrc.loading.batches import open_training
-from ilsvrc.specs import FormSpec
+from ilsvrc.packing import c_extension, jpeg, writer
+from ilsvrc.packing.beton import open_packed
 
 CROP_PX, BATCH = 224, 128
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -128,7 +129,7 @@ def torchvision(archive: Path, scratch: Path, workers: int, floats: bool) -> Epo
 
 def decoding(beton: Path, workers: int) -> Epoch:
     """libjpeg-turbo alone, in threads, an image at a time: where a loader that decodes whole images ends."""
-    opened = packed.open_packed(beton)
+    opened = open_packed(beton)
     content = opened.mapped()
 
     def decode(index: int) -> tuple[tuple[int]]:
@@ -170,7 +171,9 @@ def count_images(batches: Iterable[object]) -> int:
 def report(found: dict[str, list[Round]], options: argparse.Namespace) -> None:
     print(f"{options.archive.name}, {options.workers} workers, {options.rounds} rounds of {options.epochs} epochs,")
     print(f"torch {torch.__version__}, load average {os.getloadavg()[0]:.1f} of {os.cpu_count()} cores,")
-    print(f"partial.c {'compiled' if native.path() else 'not compiled'}; ratios are of medians, against {BASELINE}\n")
+    print(
+        f"kernels.c {'compiled' if c_extension.path() else 'not compiled'}; ratios are of medians, against {BASELINE}\n"
+    )
     print("| loader | images/s | slowest to fastest round | ratio | CPU ms an image | ratio |")
     print("|---|---|---|---|---|---|")
     base_rate, base_cpu = medians(found[BASELINE])

@@ -24,12 +24,12 @@ from ffcv.fields import IntField, RGBImageField
 from ffcv.writer import DatasetWriter
 from PIL import Image
 
-from ilsvrc.card import Sample
-from ilsvrc.data import folder
-from ilsvrc.loading.colours import NUM_MEASURED
-from ilsvrc.loading.sources import own_bytes
-from ilsvrc.loading.writer import pack
-from ilsvrc.specs import FormSpec
+from ilsvrc.config.specs import FormSpec
+from ilsvrc.datasets import folder
+from ilsvrc.datasets._card import Sample
+from ilsvrc.packing.pixel_statistics import NUM_MEASURED
+from ilsvrc.packing.read_bytes import own_bytes
+from ilsvrc.packing.writer import pack
 
 QUALITY = 90  # FFCV's default
 LISTED = 20 * NUM_MEASURED

@@ -24,12 +24,13 @@ from typing import Any
 import psutil
 import torch
 
-TESTS = Path(__file__).resolve().parents[1] / "tests"
+TESTS = Path(__file__).resolve().parents[1] / "tests" / "support"
 sys.path.insert(0, str(TESTS))
 
 import small_training  # noqa: E402
 
-from ilsvrc import results, runs, specs  # noqa: E402
+from ilsvrc.artifacts import run_files  # noqa: E402
+from ilsvrc.config import runs, specs  # noqa: E402
 from ilsvrc.training import checkpoint  # noqa: E402
 
 LOOK = {
@@ -192,7 +193,7 @@ class Case:
 
 def difference(one: Path, other: Path, run: runs.Run) -> str:
     """The first thing in which two working directories' trainings are not the same, or nothing."""
-    folders = [at / results.RUNS / run.name for at in (one, other)]
+    folders = [at / run_files.RUNS / run.name for at in (one, other)]
     for name in ("weights.safetensors", "weights.json"):
         if len({(folder / name).read_bytes() for folder in folders}) > 1:
             return name

@@ -26,14 +26,15 @@ import psutil
 import torch
 from torch import nn
 
-from ilsvrc import cookbook, files, hardware, plugins, specs
-from ilsvrc.data import folder
-from ilsvrc.layers import Classifier
-from ilsvrc.loading import writer
-from ilsvrc.stages import _given, _pictures, _recipe, pack, train
-from ilsvrc.training import loop, precision, processes
-from ilsvrc.training.compiling import Compiled
-from ilsvrc.training.distributed import World
+from ilsvrc.config import recipe_files, registry, specs
+from ilsvrc.datasets import folder
+from ilsvrc.models.common.layers import Classifier
+from ilsvrc.packing import writer
+from ilsvrc.runtime import files, hardware, parent_death, precision
+from ilsvrc.runtime.distributed import World
+from ilsvrc.stages import pack, train
+from ilsvrc.training import build, data, inputs, loop
+from ilsvrc.training.torch_compile import Compiled
 
 BASELINE = "torchvision"
 SAME_NETWORK = {"resnet18_b": "resnet18", "resnet50_b": "resnet50", "densenet121": "densenet121"}
@@ -55,7 +56,7 @@ class Round(NamedTuple):
 def main() -> None:
     options = arguments()
     if options.child:
-        processes.die_with_parent()
+        parent_death.die_with_parent()
         told = json.loads(options.child)
         CHILDREN[told["kind"]](told, Steps(told))
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -195,10 +196,10 @@ class TimedBatches(NamedTuple):
 def ours(told: Told, steps: Steps) -> None:
     """As stages/train_worker.py trains, without validation and checkpoints."""
     spec, manifest, world = specification(told), files.read_json(manifest_path(told)), World(device=steps.device)
-    with _pictures.opened(stage_arguments(told), spec, manifest, world) as (batches, _):
+    with data.opened(stage_arguments(told), spec, manifest, world) as (batches, _):
         torch.set_num_threads(told["threads"])
-        beside = _given.Given(not_compiled=sys.exit if told.get("compile") else None)
-        training = _recipe.prepare(spec, manifest, len(batches), world, told["precision"], beside)
+        beside = inputs.Given(not_compiled=sys.exit if told.get("compile") else None)
+        training = build.prepare(spec, manifest, len(batches), world, told["precision"], beside)
         if told.get("layout") == "contiguous":
             training.network.to(memory_format=torch.contiguous_format)
             training.objective.normalization = nn.Sequential(training.objective.normalization, Contiguous())
@@ -218,7 +219,7 @@ class Contiguous(nn.Module):
 def loading(told: Told, steps: Steps) -> None:
     """The loader of `ours`, whose batches nobody uses."""
     manifest = files.read_json(manifest_path(told))
-    with _pictures.opened(stage_arguments(told), specification(told), manifest, World()) as (batches, _):
+    with data.opened(stage_arguments(told), specification(told), manifest, World()) as (batches, _):
         for epoch in range(sys.maxsize):
             for _batch in batches.epoch(epoch):
                 steps.stepped(told["batch"])
@@ -244,7 +245,7 @@ def specification(told: Told) -> specs.TrainSpec:
         form=form_spec(told["form"], told["crop_px"]),
         architecture=told["network"],
         crop_px=told["crop_px"],
-        recipe=cookbook.resolve_recipe("fast", told["network"], changes),
+        recipe=recipe_files.resolve_recipe("fast", told["network"], changes),
     )
 
 
@@ -282,7 +283,7 @@ def plain_network(told: Told) -> nn.Module:
 
         made: nn.Module = torchvision.models.get_model(SAME_NETWORK[told["network"]], num_classes=num_classes)
         return made
-    ours_: nn.Module = plugins.architecture(told["network"])(num_classes=num_classes, input_px=told["crop_px"])
+    ours_: nn.Module = registry.architecture(told["network"])(num_classes=num_classes, input_px=told["crop_px"])
     return ours_
 
 
@@ -353,7 +354,7 @@ def start(told: Told, network: str, scratch: Path, options: argparse.Namespace) 
     """A variant, after its first steps, stopped. torchvision's loop has the environment that a person would give it."""
     told = {"form": FORMS[0], "network": network, "scratch": str(scratch), "crop_px": options.crop_px} | told
     told |= {name: getattr(options, name) for name in ("batch", "threads", "device")}
-    kept = {processes.PARENT: str(os.getpid()), train.COMPILED: str(scratch / "compiled")} | (
+    kept = {parent_death.PARENT: str(os.getpid()), train.COMPILED: str(scratch / "compiled")} | (
         {} if told["kind"] == "plain" else train.ENVIRONMENT
     )
     process = subprocess.Popen(

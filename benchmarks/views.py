@@ -27,15 +27,16 @@ from torch.utils.data import DataLoader, Subset
 from torchvision import datasets, models, transforms
 from torchvision.transforms import functional
 
-from ilsvrc import plugins, prediction
-from ilsvrc.card import Sample
-from ilsvrc.loading import view_batches, writer
-from ilsvrc.pixels import Normalization
-from ilsvrc.prediction import Predictor
-from ilsvrc.protocols import googlenet_144_crop, ten_crop_rectangle
-from ilsvrc.specs import FormSpec
-from ilsvrc.training import precision
-from ilsvrc.views import View, window
+from ilsvrc.config import registry
+from ilsvrc.config.specs import FormSpec
+from ilsvrc.datasets._card import Sample
+from ilsvrc.evaluation.predictor import Predictor, plan, predict
+from ilsvrc.evaluation.protocols import googlenet_144_crop, ten_crop_rectangle
+from ilsvrc.loading import view_batches
+from ilsvrc.loading.views import View, window
+from ilsvrc.models.common.normalization import Normalization
+from ilsvrc.packing import writer
+from ilsvrc.runtime import precision
 
 CROP_PX, SQUARE_PX = 224, 256
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -201,17 +202,17 @@ def evaluation(beton: Path, count: int, workers: int, number_format: str) -> Rou
     device = torch.device("cpu")
     chosen = precision.choose(number_format, device)
     normalize = Normalization([255 * m for m in MEAN], [255 * s for s in STD])
-    network = plugins.architecture("resnet18_b")()
+    network = registry.architecture("resnet18_b")()
     predictor = Predictor(network, normalize, device, precision.autocast(chosen, device))
     protocols = {"ten_crop_rectangle": ten_crop_rectangle}
-    steps = prediction.plan({"ten_crop_rectangle": ten_crop_rectangle.views(CROP_PX)})
+    steps = plan({"ten_crop_rectangle": ten_crop_rectangle.views(CROP_PX)})
 
     def once() -> int:
         opened = view_batches.open_views("ffcv", beton, views=steps.windows, workers=workers, subset=np.arange(count))
         torch.set_num_threads(workers)
         rows = {"ten_crop_rectangle": np.empty((opened.packed.num_images, 1000), np.float32)}
         with closing(opened):
-            return int(prediction.predict(predictor, opened, steps, protocols, rows, shown=False).sum())
+            return int(predict(predictor, opened, steps, protocols, rows, shown=False).sum())
 
     return once
 

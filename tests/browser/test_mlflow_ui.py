@@ -14,7 +14,7 @@ from urllib.parse import quote
 import pytest
 from chromium import Browser
 
-from ilsvrc import tracking
+from ilsvrc.tracking import mlflow_runs
 
 ERRORS = {("googlenet", 0.05): 5.0, ("resnet18", 0.01): 12.5, ("resnet18", 0.02): 3.5, ("resnet18", 0.05): 30.75}
 BY_ERROR = ["resnet18 rate=0.02", "googlenet rate=0.05", "resnet18 rate=0.01", "resnet18 rate=0.05"]
@@ -29,13 +29,13 @@ class Store:
         self.runs: dict[str, str] = {}
         for (architecture, rate), error in ERRORS.items():
             name = f"{architecture} rate={rate}"
-            given = tracking.flat({"learning_rate": rate, "architecture": architecture})
-            run = tracking.Tracker(name, folder / name, given, {"architecture": architecture})
+            given = mlflow_runs.flat({"learning_rate": rate, "architecture": architecture})
+            run = mlflow_runs.Tracker(name, folder / name, given, {"architecture": architecture})
             run.finish([{"epoch": epoch, "train_loss": 2 / epoch + rate} for epoch in range(1, 6)], {})
             self.runs[name] = (folder / name).read_text()
             for protocol, more in (("single_crop", 1.0), ("ten_crop", 0.0)):
-                tracking.log_protocol(self.runs[name], protocol, {"top1_error_percent": error + more}, {})
-        self.experiment = tracking.connect()[1]
+                mlflow_runs.log_protocol(self.runs[name], protocol, {"top1_error_percent": error + more}, {})
+        self.experiment = mlflow_runs.connect()[1]
         self.address = ""
 
 
@@ -46,8 +46,8 @@ def store(tmp_path_factory: pytest.TempPathFactory, started: Browser) -> Iterato
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        patch.setattr(tracking, "_CONNECTED", {})
-        patch.setattr(tracking, "_LEFT_ALONE", {"until": 0.0})
+        patch.setattr(mlflow_runs, "_CONNECTED", {})
+        patch.setattr(mlflow_runs, "_LEFT_ALONE", {"until": 0.0})
         made = Store(folder)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -9,10 +9,9 @@ import torch
 from pictures import jpeg_bytes, photo
 from PIL import Image
 
-from ilsvrc import views
-from ilsvrc.loading import batches, ffcv_loader
+from ilsvrc.loading import batches, ffcv_loader, views
 from ilsvrc.loading.batches import open_testing, open_training
-from ilsvrc.loading.geometry import Look
+from ilsvrc.loading.random_crops import Look
 
 LOADERS = ("ffcv", "pillow")
 FIVE = [views.View(37, 32, anchor) for anchor in ((0, 0), (2, 0), (0, 2), (2, 2), (1, 1))]

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from ilsvrc.loading.batches import Batch, open_training
-from ilsvrc.loading.geometry import Look
+from ilsvrc.loading.random_crops import Look
 
 LOADERS = ("ffcv", "pillow")
 SIDES = (24, 24, 32, 40)  # of epochs

@@ -10,10 +10,16 @@ import torch
 from pictures import jpeg_bytes, photo
 from PIL import Image
 
-from ilsvrc.loading import placed, view_batches
+from ilsvrc.evaluation.protocols import (
+    googlenet_144_crop,
+    single_crop_cubic,
+    ten_crop,
+    twelve_crop,
+    vgg_dense_multi_scale,
+)
+from ilsvrc.loading import view_batches, view_layout
 from ilsvrc.loading.view_batches import ViewBatch, open_views
-from ilsvrc.protocols import googlenet_144_crop, single_crop_cubic, ten_crop, twelve_crop, vgg_dense_multi_scale
-from ilsvrc.views import View, window
+from ilsvrc.loading.views import View, window
 
 LOADERS = ("ffcv", "pillow")
 NUM_FLOWERS = 3
@@ -154,7 +160,7 @@ def test_images_of_one_size_follow_each_other_in_the_files_order() -> None:
 
 def test_offsets_leave_no_gap() -> None:
     views = [View(37, 32), View(37, None, region="rectangle"), View(37, 32, region="rectangle", squeezed=True)]
-    where = placed.place(views, np.array([64, 48, 64]), np.array([48, 64, 48]))
+    where = view_layout.place(views, np.array([64, 48, 64]), np.array([48, 64, 48]))
     sizes = 3 * where.windows[:, :, 6] * where.windows[:, :, 7]
     order = np.argsort(where.offsets, axis=None)
     ends = (where.offsets + sizes).reshape(-1)[order]

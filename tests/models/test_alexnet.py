@@ -4,8 +4,6 @@ import pytest
 import torch
 from torch import nn
 
-from ilsvrc import complexity
-from ilsvrc.layers import LocalResponseNorm
 from ilsvrc.models.alexnet import (
     alexnet,
     alexnet_no_groups,
@@ -16,6 +14,8 @@ from ilsvrc.models.alexnet import (
     alexnet_tanh,
     alexnet_without_conv,
 )
+from ilsvrc.models.common import flops
+from ilsvrc.models.common.layers import LocalResponseNorm
 
 CONVOLUTIONS = ("conv1", "conv2", "conv3", "conv4", "conv5", "conv6")
 
@@ -31,7 +31,7 @@ def small():
 def test_layers_put_out_the_neurons_of_figure_2():
     with torch.device("meta"):
         network = alexnet()
-    outputs = [layer.activations for layer in complexity.layers(network, 227) if layer.activations]
+    outputs = [layer.activations for layer in flops.layers(network, 227) if layer.activations]
     # The first is 55 x 55 x 96: the 253,440 of Figure 2 fit neither 55 nor any other side of 96 channels.
     assert outputs == [290_400, 186_624, 64_896, 64_896, 43_264, 4096, 4096, 1000]
 
@@ -137,7 +137,7 @@ def parameters(convolutions, fc6_inputs):
     ],
 )
 def test_parameters_are_those_of_the_layers_by_hand(build, convolutions, fc6_inputs):
-    assert complexity.count(weightless(build), 227).parameters == parameters(convolutions, fc6_inputs)
+    assert flops.count(weightless(build), 227).parameters == parameters(convolutions, fc6_inputs)
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_parameters_are_those_of_the_layers_by_hand(build, convolutions, fc6_inp
 )
 def test_parameters_without_a_layer_are_those_of_the_others_by_hand(layer, convolutions, fc6_inputs):
     network = weightless(alexnet_without_conv, layer)
-    assert complexity.count(network, 227).parameters == parameters(convolutions, fc6_inputs)
+    assert flops.count(network, 227).parameters == parameters(convolutions, fc6_inputs)
 
 
 def test_on_one_gpu_all_convolutions_but_the_fifth_have_half_the_kernels_and_no_towers():
@@ -159,7 +159,7 @@ def test_on_one_gpu_all_convolutions_but_the_fifth_have_half_the_kernels_and_no_
     assert [getattr(network, name).out_channels for name in CONVOLUTIONS[:5]] == [48, 128, 192, 192, 256]
     assert {getattr(network, name).groups for name in CONVOLUTIONS[:5]} == {1}
     assert network.norm1.groups == network.norm2.groups == 1
-    more = complexity.count(weightless(alexnet), 227).parameters / complexity.count(network, 227).parameters
+    more = flops.count(weightless(alexnet), 227).parameters / flops.count(network, 227).parameters
     assert more == pytest.approx(1, abs=0.02)  # "approximately the same number of parameters"
 
 
@@ -185,7 +185,7 @@ def test_plain_pooling_has_no_overlap_and_outputs_of_equal_size():
     network = weightless(alexnet_plain_pooling)
     assert (network.pool.kernel_size, network.pool.stride) == (2, 2)
     plain, overlapping = (
-        [layer.output_shape for layer in complexity.layers(net, 227) if layer.kind == "MaxPool2d"]
+        [layer.output_shape for layer in flops.layers(net, 227) if layer.kind == "MaxPool2d"]
         for net in (network, weightless(alexnet))
     )
     assert plain == overlapping == [(96, 27, 27), (256, 13, 13), (256, 6, 6)]
@@ -221,7 +221,7 @@ def test_with_tanh_all_biases_start_at_zero():
 
 def test_the_sixth_convolution_sees_the_last_pooling_and_has_the_shape_of_the_fifth():
     network = weightless(alexnet_sixth_conv)
-    kinds = [(layer.kind, layer.output_shape) for layer in complexity.layers(network, 227)]
+    kinds = [(layer.kind, layer.output_shape) for layer in flops.layers(network, 227)]
     assert kinds[-8:-5] == [
         ("MaxPool2d", (256, 6, 6)),
         ("Conv2d", (256, 6, 6)),
@@ -253,7 +253,7 @@ def test_without_a_layer_the_next_one_sees_the_one_before_and_keeps_its_kernels_
 @pytest.mark.parametrize("layer", [2, 3, 4, 5])
 def test_without_a_layer_all_other_maps_keep_their_sizes(layer):
     def sizes(network):
-        at_work = [found for found in complexity.layers(network, 227) if found.kind in ("Conv2d", "MaxPool2d")]
+        at_work = [found for found in flops.layers(network, 227) if found.kind in ("Conv2d", "MaxPool2d")]
         return [(found.name, found.output_shape[1:]) for found in at_work]
 
     whole = sizes(weightless(alexnet))

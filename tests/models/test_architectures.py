@@ -16,11 +16,12 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from ilsvrc import complexity, plugins, reference
+from ilsvrc.config import registry
+from ilsvrc.models.common import flops, reference_counts
 from ilsvrc.training import initialization
 
-NAMES = plugins.names("models")
-TABLE = reference.architectures()
+NAMES = registry.names("models")
+TABLE = reference_counts.architectures()
 # A network of a thousand layers takes a minute, and its shallower relatives are the same code.
 EACH = [pytest.param(name, marks=pytest.mark.slow if re.search(r"\d{4}", name) else ()) for name in NAMES]
 
@@ -29,18 +30,18 @@ EACH = [pytest.param(name, marks=pytest.mark.slow if re.search(r"\d{4}", name) e
 def weightless(name, **options):
     """The network on the meta device, by default at its paper's input."""
     with torch.device("meta"):
-        return plugins.architecture(name)(**options)
+        return registry.architecture(name)(**options)
 
 
 @cache
 def defaults(name):
-    parameters = inspect.signature(plugins.architecture(name)).parameters
+    parameters = inspect.signature(registry.architecture(name)).parameters
     return {key: parameter.default for key, parameter in parameters.items()}
 
 
 @cache
 def counts(name):
-    return complexity.count(weightless(name), defaults(name)["input_px"])
+    return flops.count(weightless(name), defaults(name)["input_px"])
 
 
 @cache
@@ -53,7 +54,7 @@ def smallest_px(name):
 
 def middling_px(name):
     """A side that leaves more than one pixel at the end of most networks: rounding averages out."""
-    return max(smallest_px(name), min(64, plugins.input_px(name)))
+    return max(smallest_px(name), min(64, registry.input_px(name)))
 
 
 def without_chance(name):
@@ -72,7 +73,7 @@ def one_of_each_file():
 
 def builder(name):
     """The function behind a name."""
-    build = plugins.architecture(name)
+    build = registry.architecture(name)
     return getattr(build, "func", build)
 
 
@@ -89,7 +90,7 @@ def trained(request):
     name = request.param
     torch.manual_seed(0)
     side = smallest_px(name)
-    network = plugins.architecture(name)(num_classes=10, input_px=side, **without_chance(name))
+    network = registry.architecture(name)(num_classes=10, input_px=side, **without_chance(name))
     initialization.initialize(network, "he_normal", seed=0)
     outputs = network.outputs(torch.randn(4, 3, side, side))
     labels = torch.tensor([0, 3, 3, 9])
@@ -106,7 +107,7 @@ def tested(request):
     name = request.param
     torch.manual_seed(0)
     side = middling_px(name)
-    network = plugins.architecture(name)(num_classes=10, input_px=side, **without_chance(name))
+    network = registry.architecture(name)(num_classes=10, input_px=side, **without_chance(name))
     initialization.initialize(network, "paper", seed=0)
     with torch.no_grad():
         for _ in range(8):  # running statistics
@@ -118,12 +119,12 @@ def tested(request):
 @pytest.mark.parametrize("name", EACH)
 def test_the_builder_defaults_to_the_papers_classes_and_input(name):
     assert defaults(name)["num_classes"] in (10, 1000)
-    assert defaults(name)["input_px"] == plugins.input_px(name)
+    assert defaults(name)["input_px"] == registry.input_px(name)
 
 
 @pytest.mark.parametrize("name", EACH)
 def test_two_pictures_of_the_papers_size_give_two_rows_of_logits(name):
-    images = meta_images(plugins.input_px(name))
+    images = meta_images(registry.input_px(name))
     assert weightless(name).eval()(images).shape == (2, defaults(name)["num_classes"])
 
 
@@ -137,13 +138,13 @@ def test_a_network_takes_any_number_of_classes_at_its_least_size(name, num_class
 
 @pytest.mark.parametrize("name", EACH)
 def test_the_least_size_is_at_most_the_papers_and_80_px_of_imagenets(name):
-    assert smallest_px(name) <= min(plugins.input_px(name), 80)
+    assert smallest_px(name) <= min(registry.input_px(name), 80)
 
 
 @pytest.mark.parametrize("shape", [(4, 5), (5, 5), (3, 4)], ids=["wide", "large", "small and wide"])
 @pytest.mark.parametrize("name", EACH)
 def test_other_sizes_than_the_one_built_for_work_or_are_refused_with_both_sizes(name, shape):
-    side = plugins.input_px(name)
+    side = registry.input_px(name)
     height, width = (max(smallest_px(name), side * part // 4) for part in shape)
     try:
         assert weightless(name).eval()(meta_images(height, width)).shape == (2, defaults(name)["num_classes"])
@@ -168,16 +169,16 @@ def test_published_counts_are_met_or_the_table_says_why_not(name):
     parameters, multiply_adds = row["published_parameters"], row["published_multiply_adds"]
     met = [
         not parameters
-        or reference.agrees(counts(name).parameters, parameters)
-        or reference.agrees(counts(name).parameters_with_auxiliary_heads, parameters),
-        not multiply_adds or reference.agrees(counts(name).multiply_adds, multiply_adds, within=0.01),
+        or reference_counts.agrees(counts(name).parameters, parameters)
+        or reference_counts.agrees(counts(name).parameters_with_auxiliary_heads, parameters),
+        not multiply_adds or reference_counts.agrees(counts(name).multiply_adds, multiply_adds, within=0.01),
     ]
     assert all(met) is not bool(row["deviation"])
 
 
 @pytest.mark.parametrize("name", EACH)
 def test_multiply_adds_agree_with_torchs_count_of_every_operation(name):
-    side = plugins.input_px(name)
+    side = registry.input_px(name)
     with FlopCounterMode(display=False) as counter:
         weightless(name).eval()(torch.empty(1, 3, side, side, device="meta"))
     assert 2 * counts(name).multiply_adds == counter.get_total_flops()
@@ -194,10 +195,10 @@ def test_the_docstring_states_the_counts_and_what_differs_from_the_paper(name):
 @pytest.mark.parametrize("name", EACH)
 def test_only_auxiliary_heads_stand_beside_the_layers_that_work_at_test(name):
     network = weightless(name)
-    at_work = sum(layer.parameters for layer in complexity.layers(network, plugins.input_px(name)))
+    at_work = sum(layer.parameters for layer in flops.layers(network, registry.input_px(name)))
     assert at_work == counts(name).parameters
     has_heads = counts(name).parameters < counts(name).parameters_with_auxiliary_heads
-    side = plugins.input_px(name)
+    side = registry.input_px(name)
     assert has_heads == (len(network.train().outputs(meta_images(side))) > 1) == bool(network.auxiliary_heads())
 
 
@@ -247,7 +248,7 @@ def test_the_papers_initialisation_sets_every_parameter_from_torchs_generator(tr
 
 def test_saved_weights_give_the_same_logits_in_a_new_network(tested):
     network, images, logits, name = tested
-    other = plugins.architecture(name)(num_classes=10, input_px=middling_px(name)).eval()
+    other = registry.architecture(name)(num_classes=10, input_px=middling_px(name)).eval()
     saved = safetensors.torch.save(network.state_dict())
     other.load_state_dict(safetensors.torch.load(saved))
     with torch.no_grad():

@@ -7,8 +7,8 @@ import torchvision
 from residual_networks import agree, build, initialized, shapes, weightless
 from torch import nn
 
-from ilsvrc import complexity
 from ilsvrc.models.bag_of_tricks import DeepStem, PooledProjection
+from ilsvrc.models.common import flops
 from ilsvrc.models.resnet import Bottleneck, ProjectionShortcut
 
 
@@ -84,7 +84,7 @@ def test_each_tweak_comes_on_top_of_the_ones_before(name, in_3x3, stem, shortcut
 
 def test_multiply_adds_are_table_5s():
     names = ("resnet50", "resnet50_b", "resnet50_c", "resnet50_d")
-    billions = [complexity.count(weightless(name), 224).multiply_adds / 1e9 for name in names]
+    billions = [flops.count(weightless(name), 224).multiply_adds / 1e9 for name in names]
     assert billions == pytest.approx([3.8, 4.1, 4.3, 4.3], abs=0.06)
 
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from ilsvrc import complexity
 from ilsvrc.models.bn_inception import INCEPTION, HalvingMaxPool, Inception, Reduction, bn_inception, se_bn_inception
+from ilsvrc.models.common import flops
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def test_modules_have_the_output_sizes_of_the_released_definition(at_224):
 
 
 def test_the_convolutions_before_the_modules_have_the_sizes_of_figure_5(at_224):
-    layers = {layer.name: layer.output_shape for layer in complexity.layers(at_224, 224)}
+    layers = {layer.name: layer.output_shape for layer in flops.layers(at_224, 224)}
     assert layers["conv1.conv"] == (64, 112, 112)
     assert layers["conv2_reduce.conv"] == (64, 56, 56)
     assert layers["conv2.conv"] == (192, 56, 56)
@@ -118,7 +118,7 @@ def test_hidden_units_of_squeeze_and_excitation_are_those_of_the_released_defini
 def test_squeeze_and_excitation_adds_two_biased_layers_for_each_module(at_224, excited):
     widths = [shape[0] for shape in output_shapes(at_224).values()]
     added = sum(2 * width * (width // 16) + width // 16 + width for width in widths)
-    with_se, without = complexity.count(excited, 224).parameters, complexity.count(at_224, 224).parameters
+    with_se, without = flops.count(excited, 224).parameters, flops.count(at_224, 224).parameters
     assert with_se - without == added == 646_398
     assert list(output_shapes(excited)) == [name for module in INCEPTION for name in (module, f"{module}_se")]
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from ilsvrc import complexity
-from ilsvrc.layers import LocalResponseNorm
+from ilsvrc.models.common import flops
+from ilsvrc.models.common.layers import LocalResponseNorm
 from ilsvrc.models.cuda_convnet import cuda_convnet_cifar, cuda_convnet_no_lrn_cifar, cuda_convnet_tanh_cifar
 
 BUILDERS = [cuda_convnet_cifar, cuda_convnet_no_lrn_cifar, cuda_convnet_tanh_cifar]
@@ -17,7 +17,7 @@ def weightless(build, *given):
 
 
 def test_with_normalisation_layers_follow_the_11_percent_file():
-    found = complexity.layers(weightless(cuda_convnet_cifar), 24)
+    found = flops.layers(weightless(cuda_convnet_cifar), 24)
     assert [(layer.kind, layer.output_shape) for layer in found if layer.kind != "FixedSize"] == [
         ("Conv2d", (64, 24, 24)),
         ("MaxPool2d", (64, 12, 12)),
@@ -33,7 +33,7 @@ def test_with_normalisation_layers_follow_the_11_percent_file():
 
 @pytest.mark.parametrize("build", [cuda_convnet_no_lrn_cifar, cuda_convnet_tanh_cifar])
 def test_without_normalisation_layers_follow_the_13_percent_file(build):
-    found = complexity.layers(weightless(build), 24)
+    found = flops.layers(weightless(build), 24)
     assert [(layer.kind, layer.output_shape) for layer in found if layer.kind not in ("FixedSize", "Identity")] == [
         ("Conv2d", (64, 24, 24)),
         ("MaxPool2d", (64, 12, 12)),
@@ -49,7 +49,7 @@ def test_without_normalisation_layers_follow_the_13_percent_file(build):
 def test_parameters_are_those_of_the_layers_by_hand(build, local3):
     convolutions = 64 * (3 * 25 + 1) + 64 * (64 * 25 + 1)
     local = 36 * local3 * (64 * 9 + 1) + 36 * 32 * (local3 * 9 + 1)  # weights and biases of their own at 36 positions
-    assert complexity.count(weightless(build), 24).parameters == convolutions + local + 10 * (32 * 36 + 1)
+    assert flops.count(weightless(build), 24).parameters == convolutions + local + 10 * (32 * 36 + 1)
 
 
 def test_normalisation_divides_the_files_scale_by_its_nine_channels():

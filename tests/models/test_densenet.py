@@ -7,7 +7,8 @@ import torch
 import torchvision
 from torch import nn
 
-from ilsvrc import complexity, plugins
+from ilsvrc.config import registry
+from ilsvrc.models.common import flops
 from ilsvrc.models.densenet import densenet121
 
 LAYERS = {  # Table 1: 1 x 1 and 3 x 3 pairs of the dense blocks
@@ -22,7 +23,7 @@ TORCHVISIONS = [name for name in LAYERS if name != "densenet264"]
 
 def weightless(name):
     with torch.device("meta"):
-        return plugins.architecture(name)()
+        return registry.architecture(name)()
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -33,7 +34,7 @@ def test_the_name_is_the_number_of_layers_with_weights_or_one_less_for_264(name)
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_blocks_have_the_layers_and_sizes_of_table_1(name):
-    found = complexity.layers(weightless(name), 224)
+    found = flops.layers(weightless(name), 224)
     blocks = [
         [layer.output_shape[1] for layer in found if f"denseblock{block}." in layer.name and "conv2" in layer.name]
         for block in (1, 2, 3, 4)

@@ -5,7 +5,8 @@ import torch
 import torchvision
 from torch import nn
 
-from ilsvrc import complexity, plugins
+from ilsvrc.config import registry
+from ilsvrc.models.common import flops
 
 LISTED = {
     "densenet40_12_cifar": 40,
@@ -19,14 +20,14 @@ LISTED = {
 
 def weightless(name, **options):
     with torch.device("meta"):
-        return plugins.architecture(name)(**options)
+        return registry.architecture(name)(**options)
 
 
 @pytest.fixture(scope="module", params=["densenet10_3_cifar", "densenet_bc_16_3_cifar"])
 def small(request):
     """Two layers a block, three maps each, with running statistics of its own."""
     torch.manual_seed(0)
-    network = plugins.architecture(request.param)()
+    network = registry.architecture(request.param)()
     with torch.no_grad():
         network(torch.randn(8, 3, 16, 16))
     return network.eval()
@@ -39,7 +40,7 @@ def test_the_name_is_the_number_of_layers_with_weights(name, depth):
 
 @pytest.mark.parametrize("name", LISTED)
 def test_blocks_work_at_32_and_16_and_8_px(name):
-    found = complexity.layers(weightless(name), 32)
+    found = flops.layers(weightless(name), 32)
     sides = [{layer.output_shape[1] for layer in found if f"denseblock{block}." in layer.name} for block in (1, 2, 3)]
     assert sides == [{32}, {16}, {8}]
 
@@ -134,7 +135,7 @@ def test_parameters_have_torchvisions_names():
 
 def test_a_bottleneck_block_is_torchvisions_with_its_weights():
     torch.manual_seed(0)
-    ours = plugins.architecture("densenet_bc_16_3_cifar")().features.denseblock1.eval()
+    ours = registry.architecture("densenet_bc_16_3_cifar")().features.denseblock1.eval()
     theirs = torchvision.models.densenet._DenseBlock(2, 6, bn_size=4, growth_rate=3, drop_rate=0.0).eval()
     theirs.load_state_dict(ours.state_dict())
     x = torch.randn(2, 6, 7, 7)
@@ -145,7 +146,7 @@ def test_a_bottleneck_block_is_torchvisions_with_its_weights():
 def test_depths_that_leave_a_rest_are_no_networks():
     for name in ("densenet41_12_cifar", "densenet_bc_103_12_cifar", "densenet4_12_cifar"):
         with pytest.raises(ValueError, match="models has no"):
-            plugins.architecture(name)
+            registry.architecture(name)
 
 
 def test_4_px_are_the_fewest_that_leave_a_pixel():
@@ -156,7 +157,7 @@ def test_4_px_are_the_fewest_that_leave_a_pixel():
 
 def test_initialisation_is_hes_by_fan_out():
     torch.manual_seed(0)
-    network = plugins.architecture("densenet40_12_cifar")()
+    network = registry.architecture("densenet40_12_cifar")()
     network.initialize_as_paper()
     conv = network.features.denseblock3.denselayer12.conv1
     deviation = (2 / (9 * 12)) ** 0.5

@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from ilsvrc import complexity, plugins
-from ilsvrc.layers import seed_batch_draws
+from ilsvrc.config import registry
+from ilsvrc.models.common import flops
+from ilsvrc.models.common.layers import seed_batch_draws
 from ilsvrc.models.fractalnet import FractalBlock, FractalLayer, FractalNet, Join, fractalnet20_cifar, fractalnet34
 
 
@@ -55,7 +56,7 @@ def test_the_columns_of_a_block_have_1_2_and_4_layers(at_32):
 @pytest.mark.parametrize(("depth", "columns"), [(5, 1), (10, 2), (20, 3), (40, 4), (80, 5), (160, 6)])
 def test_the_deepest_columns_make_the_depth(depth, columns):
     with torch.device("meta"):
-        network = plugins.architecture(f"fractalnet{depth}_thin_cifar")()
+        network = registry.architecture(f"fractalnet{depth}_thin_cifar")()
     assert sum(len(block.columns[-1]) for block in network.blocks) == depth
     assert {len(block.columns) for block in network.blocks} == {columns}
 
@@ -65,12 +66,12 @@ def test_the_deepest_columns_make_the_depth(depth, columns):
 )
 def test_thin_networks_for_100_classes_have_table_3s_parameters(depth, printed):
     with torch.device("meta"):
-        network = plugins.architecture(f"fractalnet{depth}_thin_cifar")(num_classes=100)
+        network = registry.architecture(f"fractalnet{depth}_thin_cifar")(num_classes=100)
     assert f"{sum(p.numel() for p in network.parameters()) / 1e6:.1f}M" == printed
 
 
 def test_pooling_halves_the_picture_five_times(at_32):
-    layers = [layer for layer in complexity.layers(at_32, 32) if layer.kind == "Conv2d"]
+    layers = [layer for layer in flops.layers(at_32, 32) if layer.kind == "Conv2d"]
     sizes = dict.fromkeys(layer.output_shape for layer in layers)
     assert list(sizes) == [(64, 32, 32), (128, 16, 16), (256, 8, 8), (512, 4, 4), (512, 2, 2)]
 
@@ -79,7 +80,7 @@ def test_fractalnet_34_has_34_layers_and_ends_on_7_x_7_pixels():
     with torch.device("meta"):
         network = fractalnet34()
     assert 1 + sum(len(block.columns[-1]) for block in network.blocks) + 1 == 34
-    convolutions = [layer for layer in complexity.layers(network, 224) if layer.kind == "Conv2d"]
+    convolutions = [layer for layer in flops.layers(network, 224) if layer.kind == "Conv2d"]
     assert convolutions[-1].output_shape == (1024, 7, 7)
 
 
@@ -182,7 +183,7 @@ def test_a_layer_drops_before_it_normalises():
 
 def test_initialisation_is_caffes_xavier():
     torch.manual_seed(0)
-    network = plugins.architecture("fractalnet20_thin_cifar")()
+    network = registry.architecture("fractalnet20_thin_cifar")()
     network.initialize_as_paper()
     conv = network.blocks[3].columns[0][0][0]  # 64 to 128 channels
     bound = (3 / (9 * 64)) ** 0.5

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from ilsvrc import complexity
+from ilsvrc.models.common import flops
 from ilsvrc.models.g_ghost_regnet import GhostStage, g_ghost_regnetx
 
 
@@ -28,7 +28,7 @@ def stage():
 
 
 def test_parameters_of_3_2gf_are_those_of_the_authors_definition():
-    assert complexity.count(at_224("3_2"), 224).parameters == 10_511_000
+    assert flops.count(at_224("3_2"), 224).parameters == 10_511_000
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import timm.models.ghostnet as timm_ghostnet
 import torch
 from torch import nn
 
-from ilsvrc import complexity
+from ilsvrc.models.common import flops
 from ilsvrc.models.ghostnet import STAGES, ghostnet
 
 
@@ -24,7 +24,7 @@ def small():
 
 @pytest.mark.parametrize(("width", "parameters"), [("0_5", 2_587_292), ("1", 5_182_508), ("1_3", 7_358_820)])
 def test_parameters_are_those_of_the_authors_code(width, parameters):
-    assert complexity.count(at_224(width), 224).parameters == parameters
+    assert flops.count(at_224(width), 224).parameters == parameters
 
 
 def test_bottlenecks_have_the_output_sizes_of_table_1():

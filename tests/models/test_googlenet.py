@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from ilsvrc import complexity
+from ilsvrc.models.common import flops
 from ilsvrc.models.googlenet import Inception, googlenet
 
 
@@ -45,14 +45,14 @@ def test_modules_have_the_output_sizes_of_table_1(at_224):
 
 
 def test_the_convolutions_before_the_modules_have_the_sizes_of_table_1(at_224):
-    layers = {layer.name: layer.output_shape for layer in complexity.layers(at_224, 224)}
+    layers = {layer.name: layer.output_shape for layer in flops.layers(at_224, 224)}
     assert layers["conv1"] == (64, 112, 112)
     assert layers["conv2_reduce"] == (64, 56, 56)
     assert layers["conv2"] == (192, 56, 56)
 
 
 def test_multiply_adds_of_the_modules_are_table_1s(at_224):
-    found = complexity.layers(at_224, 224)
+    found = flops.layers(at_224, 224)
     millions = [
         sum(layer.multiply_adds for layer in found if layer.name.startswith(f"inception.{name}.")) / 1e6
         for name in at_224.inception

@@ -6,7 +6,7 @@ import torch
 from settled_networks import settled
 from torch import nn
 
-from ilsvrc import complexity
+from ilsvrc.models.common import flops
 from ilsvrc.models.inception_resnet import ScaledResidual, inception_resnet_v1, inception_resnet_v2
 
 # (channels in, channels out, kernel's area) of every convolution in Figures 7 and 10 to 14.
@@ -38,13 +38,13 @@ def normalised(convolutions):
 def test_parameters_of_v1_are_those_of_the_figures_added_by_hand(v1):
     expansions = 5 * (96 * 256 + 256) + 10 * (256 * 896 + 896) + 5 * (384 * 1792 + 1792)
     others = normalised(STEM + 5 * A + REDUCTION_A + 10 * B + REDUCTION_B + 5 * C)
-    assert complexity.count(v1, 299).parameters == others + expansions + 1792 * 1000 + 1000
+    assert flops.count(v1, 299).parameters == others + expansions + 1792 * 1000 + 1000
 
 
 def test_v1_is_facenets_definition_but_for_its_sixth_module_c_and_its_embedding(v1):
     sixth = normalised(C) + 384 * 1792 + 1792
     embedding, classifier = 1792 * 512 + 2 * 512, 1792 * 1000 + 1000
-    assert complexity.count(v1, 299).parameters - classifier + sixth + embedding == 23_482_624
+    assert flops.count(v1, 299).parameters - classifier + sixth + embedding == 23_482_624
 
 
 def test_stages_of_v1_have_the_output_sizes_of_figure_15(v1):

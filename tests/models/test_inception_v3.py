@@ -6,7 +6,7 @@ import torchvision
 from settled_networks import settled
 from torch import nn
 
-from ilsvrc import complexity
+from ilsvrc.models.common import flops
 from ilsvrc.models.inception_v3 import inception_v3
 
 
@@ -123,7 +123,7 @@ def test_the_auxiliary_head_sees_5_x_5_of_the_last_17_x_17_and_normalises_both_i
 
 def test_the_pictures_are_taken_as_they_are(ours):
     assert not ours.transform_input
-    assert complexity.layers(ours, 107)[0].name == "Conv2d_1a_3x3.conv"
+    assert flops.layers(ours, 107)[0].name == "Conv2d_1a_3x3.conv"
 
 
 def test_75_px_are_the_fewest(initialized):

@@ -7,8 +7,8 @@ import timm.models.levit as timm_levit
 import torch
 from torch import nn
 
-from ilsvrc import complexity
 from ilsvrc.models import levit
+from ilsvrc.models.common import flops
 from ilsvrc.models.levit import levit_128s, levit_384
 
 NETWORKS = (levit.levit_128s, levit.levit_128, levit.levit_192, levit.levit_256, levit.levit_384)
@@ -63,14 +63,14 @@ def biases_by_hand(attention, side, stride):
 )
 def test_parameters_are_those_of_the_authors_code(build, parameters):
     with torch.device("meta"):
-        assert complexity.count(build(), 224).parameters == parameters
+        assert flops.count(build(), 224).parameters == parameters
 
 
 def test_multiply_adds_are_the_authors_once_softmaxes_count(at_224):
     softmaxes = 0
     for attention in attentions(at_224):
         softmaxes += attention.num_heads * attention.attention_bias_idxs.numel()
-    assert complexity.count(at_224, 224).multiply_adds + softmaxes == 305_108_946  # printed as 305M
+    assert flops.count(at_224, 224).multiply_adds + softmaxes == 305_108_946  # printed as 305M
 
 
 def test_stages_have_the_sizes_of_table_2(at_224):

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from ilsvrc import complexity
+from ilsvrc.models.common import flops
 from ilsvrc.models.nin import MlpConv, nin_cifar
 
 
@@ -33,7 +33,7 @@ def test_convolutions_are_those_of_the_authors_definition(network):
 
 
 def test_poolings_round_up_so_that_the_last_average_is_over_8_x_8(network):
-    found = complexity.layers(network, 32)
+    found = flops.layers(network, 32)
     assert [layer.output_shape for layer in found if layer.kind == "MaxPool2d"] == [(96, 16, 16), (192, 8, 8)]
     assert [layer.output_shape for layer in found[-2:]] == [(10, 8, 8), (10,)]
 

@@ -7,7 +7,8 @@ from timm.layers import BatchNormAct2d, create_conv2d
 from timm.models.resnetv2 import PreActBottleneck
 from torch import nn
 
-from ilsvrc import complexity, plugins
+from ilsvrc.config import registry
+from ilsvrc.models.common import flops
 from ilsvrc.models.preact_resnet import PreActivation, ZeroPaddedShortcut, basic, bottleneck, preact_resnet164_cifar
 
 DEPTHS = {
@@ -22,7 +23,7 @@ DEPTHS = {
 @pytest.fixture(scope="module", params=DEPTHS)
 def weightless(request):
     with torch.device("meta"):
-        return plugins.architecture(request.param)(), request.param
+        return registry.architecture(request.param)(), request.param
 
 
 @pytest.fixture(scope="module")
@@ -52,8 +53,8 @@ def test_only_the_first_unit_leaves_the_pre_activation_to_conv1(weightless):
 
 def test_the_stages_of_resnet_200_have_the_sizes_of_resnet_152():
     with torch.device("meta"):
-        network = plugins.architecture("preact_resnet200")()
-    shapes = {layer.name: layer.output_shape for layer in complexity.layers(network, 224)}
+        network = registry.architecture("preact_resnet200")()
+    shapes = {layer.name: layer.output_shape for layer in flops.layers(network, 224)}
     last = [shapes[f"stages.{index}.{len(stage) - 1}.branch.6"] for index, stage in enumerate(network.stages)]
     assert last == [(256, 56, 56), (512, 28, 28), (1024, 14, 14), (2048, 7, 7)]
     assert shapes["stages.1.0.branch.0"] == (128, 28, 28)  # the first 1x1 has the stride

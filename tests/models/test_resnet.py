@@ -6,7 +6,7 @@ import torchvision
 from residual_networks import agree, build, initialized, shapes, weightless
 from torch import nn
 
-from ilsvrc import complexity
+from ilsvrc.models.common import flops
 from ilsvrc.models.resnet import (
     OPTION_A,
     OPTION_B,
@@ -177,7 +177,7 @@ def test_the_papers_resnet50_is_torchvisions_when_the_stride_moves_to_the_first_
 
 
 def test_strides_in_the_3x3_leave_the_first_1x1_four_times_as_many_pixels():
-    costs = [complexity.count(weightless(name), 224) for name in ("resnet50", "resnet50_b")]
+    costs = [flops.count(weightless(name), 224) for name in ("resnet50", "resnet50_b")]
     assert costs[0].parameters == costs[1].parameters
     first = [(28, 256, 128), (14, 512, 256), (7, 1024, 512)]  # pixels, channels, width
     more = sum(3 * px**2 * channels * width for px, channels, width in first)

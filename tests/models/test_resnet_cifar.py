@@ -5,7 +5,7 @@ import torch
 from residual_networks import build, initialized, weightless
 from torch import nn
 
-from ilsvrc import complexity
+from ilsvrc.models.common import flops
 from ilsvrc.models.resnet import BasicBlock, PlainBlock, ZeroPaddedShortcut
 
 
@@ -21,7 +21,7 @@ def test_as_many_layers_carry_weights_as_the_name_says(name, depth):
 
 
 def test_stages_have_16_32_and_64_channels_at_32_16_and_8_px():
-    layers = complexity.layers(weightless("resnet20_cifar"), 32)
+    layers = flops.layers(weightless("resnet20_cifar"), 32)
     sizes = {layer.name: layer.output_shape for layer in layers}
     assert sizes["conv1"] == (16, 32, 32)
     assert [sizes[f"layer{i}.2.conv2"] for i in (1, 2, 3)] == [(16, 32, 32), (32, 16, 16), (64, 8, 8)]

@@ -7,7 +7,7 @@ import torchvision
 from residual_networks import agree, build, initialized, shapes, weightless
 from torch import nn
 
-from ilsvrc import complexity
+from ilsvrc.models.common import flops
 from ilsvrc.models.resnet import OPTION_B, Bottleneck, ProjectionShortcut
 
 
@@ -74,7 +74,7 @@ def test_as_many_layers_carry_weights_as_the_name_says(name, depth, projections)
 
 
 def test_cifar_stages_have_32_16_and_8_px():
-    layers = complexity.layers(weightless("resnext29_8x64d_cifar"), 32)
+    layers = flops.layers(weightless("resnext29_8x64d_cifar"), 32)
     sizes = {layer.name: layer.output_shape for layer in layers}
     assert sizes["conv1"] == (64, 32, 32)
     assert [sizes[f"layer{i}.2.conv3"] for i in (1, 2, 3)] == [(256, 32, 32), (512, 16, 16), (1024, 8, 8)]

@@ -6,8 +6,8 @@ import torch
 from timm.models.senet import SEModule
 from torch import nn
 
-from ilsvrc import complexity
 from ilsvrc.models import senet
+from ilsvrc.models.common import flops
 
 THEIRS = {
     "se_resnet50": "legacy_seresnet50",
@@ -29,7 +29,7 @@ def shapes(network):
 
 
 def sizes(name):
-    return {layer.name: layer.output_shape for layer in complexity.layers(on_meta(name), 224)}
+    return {layer.name: layer.output_shape for layer in flops.layers(on_meta(name), 224)}
 
 
 def test_a_gate_squeezes_reduces_expands_and_scales_each_channel():

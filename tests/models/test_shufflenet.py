@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from ilsvrc import complexity
+from ilsvrc.models.common import flops
 from ilsvrc.models.shufflenet import CHANNELS, ShuffleNet, Unit, shufflenet
 
 SIZES_AT_1X = {1: 144, 2: 200, 3: 240, 4: 272, 8: 384}  # Table 1, stage 2
@@ -52,12 +52,12 @@ def test_layers_have_the_output_sizes_of_table_1(groups):
     [(3, "0_5", 717_324), (3, "1", 1_864_728), (3, "1_5", 3_441_168), (3, "2", 5_449_776)],
 )
 def test_parameters_are_those_of_the_authors_code(groups, width, parameters):
-    assert complexity.count(at_224(groups, width), 224).parameters == parameters
+    assert flops.count(at_224(groups, width), 224).parameters == parameters
 
 
 @pytest.mark.parametrize(("groups", "millions"), [(1, 143), (2, 140), (3, 137), (4, 133), (8, 137)])
 def test_multiply_adds_without_the_classifier_are_table_1s(groups, millions):
-    layers = complexity.layers(at_224(groups, "1"), 224)
+    layers = flops.layers(at_224(groups, "1"), 224)
     assert round(sum(layer.multiply_adds for layer in layers if layer.name != "classifier") / 1e6) == millions
 
 

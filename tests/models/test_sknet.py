@@ -6,8 +6,8 @@ from timm.layers.selective_kernel import SelectiveKernel, SelectiveKernelAttn
 from timm.models.sknet import skresnext50_32x4d
 from torch import nn
 
-from ilsvrc import complexity
 from ilsvrc.models import sknet
+from ilsvrc.models.common import flops
 
 
 def on_meta(name):
@@ -79,7 +79,7 @@ def test_the_authors_file_of_101_layers_has_16_in_the_second_stage_and_else_this
 
 
 def test_stages_have_the_output_sizes_of_table_1():
-    found = {layer.name: layer.output_shape for layer in complexity.layers(on_meta("sknet50"), 224)}
+    found = {layer.name: layer.output_shape for layer in flops.layers(on_meta("sknet50"), 224)}
     assert found["conv1"] == (64, 112, 112)
     assert [found[f"layer{i}.0.conv3.conv"] for i in (1, 2, 3, 4)] == [
         (256, 56, 56),

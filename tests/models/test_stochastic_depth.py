@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ilsvrc.layers import seed_batch_draws
+from ilsvrc.models.common.layers import seed_batch_draws
 from ilsvrc.models.stochastic_depth import (
     DroppedBlock,
     PooledShortcut,

@@ -5,8 +5,9 @@ import torch
 import torchvision
 from torch import nn
 
-from ilsvrc import complexity, plugins
-from ilsvrc.layers import LocalResponseNorm
+from ilsvrc.config import registry
+from ilsvrc.models.common import flops
+from ilsvrc.models.common.layers import LocalResponseNorm
 from ilsvrc.models.vgg import vgg_a, vgg_a_lrn, vgg_c
 
 WEIGHT_LAYERS = {"vgg_a": 11, "vgg_a_lrn": 11, "vgg_b": 13, "vgg_c": 16, "vgg_d": 16, "vgg_e": 19}  # Table 1
@@ -16,7 +17,7 @@ TORCHVISIONS = {"vgg_a": "vgg11", "vgg_b": "vgg13", "vgg_d": "vgg16", "vgg_e": "
 
 def weightless(name):
     with torch.device("meta"):
-        return plugins.architecture(name)()
+        return registry.architecture(name)()
 
 
 def layers_with_weights(network):
@@ -32,7 +33,7 @@ def test_configurations_have_the_papers_depth_and_parameters(name):
 
 @pytest.mark.parametrize("name", WEIGHT_LAYERS)
 def test_convolutions_keep_the_size_and_each_stage_halves_it(name):
-    found = complexity.layers(weightless(name), 224)
+    found = flops.layers(weightless(name), 224)
     sides = [layer.output_shape[1] for layer in found if layer.kind == "Conv2d"]
     assert sides == sorted(sides, reverse=True)
     assert [layer.output_shape for layer in found if layer.kind == "MaxPool2d"] == [
@@ -82,7 +83,7 @@ def test_names_and_shapes_of_parameters_are_torchvisions(name):
 @pytest.mark.parametrize("name", TORCHVISIONS)
 def test_torchvisions_weights_give_torchvisions_features(name):
     torch.manual_seed(0)
-    ours = plugins.architecture(name)(num_classes=2, input_px=32).features
+    ours = registry.architecture(name)(num_classes=2, input_px=32).features
     theirs = torchvision.models.vgg.make_layers(torchvision.models.vgg.cfgs[name[-1].upper()])
     theirs.load_state_dict(ours.state_dict())
     images = torch.randn(1, 3, 64, 32)

@@ -7,15 +7,16 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ilsvrc import complexity, plugins
+from ilsvrc.config import registry
+from ilsvrc.models.common import flops
 from ilsvrc.models.wide_resnet import WideBlock
 
-LISTED = [name for name in plugins.names("models") if name.startswith("wrn_") and name.endswith("_cifar")]
+LISTED = [name for name in registry.names("models") if name.startswith("wrn_") and name.endswith("_cifar")]
 
 
 def build(name, **options):
     with torch.device("meta"):
-        return plugins.architecture(name)(**options)
+        return registry.architecture(name)(**options)
 
 
 def counted_as_the_authors_build(depth, widening, num_classes):
@@ -50,11 +51,11 @@ def test_depth_counts_the_convolutions_with_three_projections_and_no_linear_laye
 @pytest.mark.parametrize("name", ["wrn_15_4_cifar", "wrn_16_0_cifar", "wrn_4_1_cifar"])
 def test_depths_that_are_not_6n_plus_4_have_no_network(name):
     with pytest.raises(ValueError, match=f"models has no '{name}'"):
-        plugins.check("models", name)
+        registry.check("models", name)
 
 
 def test_stages_have_the_widths_and_sizes_of_table_1():
-    layers = {layer.name: layer.output_shape for layer in complexity.layers(build("wrn_28_10_cifar"), 32)}
+    layers = {layer.name: layer.output_shape for layer in flops.layers(build("wrn_28_10_cifar"), 32)}
     assert [layers[f"stages.{index}.3.conv2"] for index in range(3)] == [(160, 32, 32), (320, 16, 16), (640, 8, 8)]
 
 
@@ -97,7 +98,7 @@ def test_the_tables_without_dropout_are_the_default():
 
 def test_initialisation_is_he_normal_by_fan_in_with_torch_7s_batch_norms():
     torch.manual_seed(0)
-    network = plugins.architecture("wrn_10_4_cifar")()
+    network = registry.architecture("wrn_10_4_cifar")()
     network.initialize_as_paper()
     conv = network.stages[2][0].conv1  # 128 to 256 channels
     assert conv.weight.std().item() == pytest.approx((2 / (9 * 128)) ** 0.5, rel=0.01)

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from ilsvrc import complexity
-from ilsvrc.layers import LocalResponseNorm
+from ilsvrc.models.common import flops
+from ilsvrc.models.common.layers import LocalResponseNorm
 from ilsvrc.models.zfnet import zfnet, zfnet_b
 
 
@@ -24,7 +24,7 @@ def small():
 
 
 def test_feature_maps_have_the_sizes_of_figure_3(at_224):
-    found = complexity.layers(at_224, 224)
+    found = flops.layers(at_224, 224)
     assert [layer.output_shape for layer in found if layer.kind in ("Conv2d", "MaxPool2d")] == [
         (96, 110, 110),
         (96, 55, 55),

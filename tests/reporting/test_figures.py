@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ilsvrc import reference
-from ilsvrc.reporting import figures, mistakes, page, size, times, wording
-from ilsvrc.reporting.measure import TOP1
+from ilsvrc.evaluation.headline_metric import TOP1
+from ilsvrc.models.common import reference_counts
+from ilsvrc.reporting import error_figures, error_vs_size, figures, formatting, page, published_results, stage_times
 
 
 def test_runs_of_an_architecture_share_its_colour_and_differ_by_dash() -> None:
@@ -69,7 +69,7 @@ def test_magnitudes_have_three_digits(number: float, expected: str) -> None:
     [(12.4, "12 s"), (83.25, "1 min 23 s"), (3599.7, "1 h 00 min"), (7 * 3600 + 65, "7 h 01 min")],
 )
 def test_durations_are_for_a_person(seconds: float, expected: str) -> None:
-    assert wording.duration(seconds).replace("\u00a0", " ") == expected
+    assert formatting.duration(seconds).replace("\u00a0", " ") == expected
 
 
 @pytest.mark.parametrize(("percent", "expected"), [(0.4, 1), (7, 10), (12, 15), (61, 80), (97, 100)])
@@ -97,7 +97,7 @@ def errors() -> pd.DataFrame:
 
 
 def test_the_papers_points_are_each_architectures_first_and_the_front_is_of_ours() -> None:
-    found = size.points(errors(), TOP1, reference.results(), reference.architectures(), None)
+    found = error_vs_size.points(errors(), TOP1, published_results.results(), reference_counts.architectures(), None)
     ours = found[found["whose"] == "ours"]
     # At equal size the lowest error alone is on the front; the ensemble is larger and better.
     assert list(ours["on_front_multiply_adds"]) == [False, False, True, False, True]
@@ -106,27 +106,31 @@ def test_the_papers_points_are_each_architectures_first_and_the_front_is_of_ours
         ["Krizhevsky et al. 2012", "ILSVRC-2012 val", 40.7, 60965224],
         ["BVLC Caffe model zoo", "ILSVRC-2012 val", 31.3, 6998552],
     ]
-    assert not size.together(found)
-    assert size.together(size.points(errors().assign(dataset="SVHN"), TOP1, reference.results(), {}, "SVHN"))
+    assert not error_vs_size.together(found)
+    assert error_vs_size.together(
+        error_vs_size.points(errors().assign(dataset="SVHN"), TOP1, published_results.results(), {}, "SVHN")
+    )
 
 
 def test_the_best_run_of_each_architecture_is_looked_at_by_the_first_protocol() -> None:
-    assert list(mistakes.chosen(errors())["run"]) == ["a/1", "r/0"]
+    assert list(error_figures.chosen(errors())["run"]) == ["a/1", "r/0"]
 
 
 def test_many_classes_show_the_eight_hardest_and_the_four_easiest() -> None:
     table = pd.DataFrame(
         {"class": [f"c{i:02d}" for i in range(20)], "top1_error_percent": [5.0 * i for i in range(20)]}
     )
-    shown = mistakes.worst_and_best(table)
+    shown = error_figures.worst_and_best(table)
     assert list(shown["class"]) == [f"c{i:02d}" for i in (19, 18, 17, 16, 15, 14, 13, 12, 3, 2, 1, 0)]
-    assert mistakes.shortened("a long name of a class") == "a long name of a …"
+    assert error_figures.shortened("a long name of a class") == "a long name of a …"
 
 
 def test_times_are_added_up_by_stage() -> None:
     jobs = [("train", 30.0, 60.0, 900.0), ("train", 60.0, 90.0, 800.0), ("predict", 10.0, 5.0, None)]
     keys = ("stage", "seconds", "cpu_seconds", "memory_mb")
-    table = times.table({"job": str(i), "run": None, **dict(zip(keys, job, strict=True))} for i, job in enumerate(jobs))
-    train, predict = times.by_stage(table)
+    table = stage_times.table(
+        {"job": str(i), "run": None, **dict(zip(keys, job, strict=True))} for i, job in enumerate(jobs)
+    )
+    train, predict = stage_times.by_stage(table)
     assert (train["jobs"], train["seconds"], train["share_percent"], train["memory_mb"]) == (2, 90.0, 90.0, 900.0)
     assert (round(train["cores"], 3), predict["cores"]) == (1.667, 0.5)

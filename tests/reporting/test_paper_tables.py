@@ -3,8 +3,7 @@
 import pandas as pd
 import pytest
 
-from ilsvrc import reference
-from ilsvrc.reporting import paper_tables, summary
+from ilsvrc.reporting import paper_tables, published_results, summary
 from ilsvrc.reporting.paper_tables import Measured
 
 IMAGENET = "ILSVRC-2012 val"
@@ -16,7 +15,7 @@ def alexnet(protocol: str = "ten_crop", networks: str = "alexnet", training: str
 
 
 def table(*found: Measured, data: str | None = IMAGENET, paper: str = "Krizhevsky et al. 2012", name: str = "Table 2"):
-    made = paper_tables.tables(reference.results(), found, data, OWNERS)
+    made = paper_tables.tables(published_results.results(), found, data, OWNERS)
     return next(each for each in made if (each.paper, each.table) == (paper, name))
 
 
@@ -78,7 +77,7 @@ def test_what_no_row_reports_follows_under_the_table() -> None:
 
 
 def test_a_paper_of_which_no_network_was_run_is_left_out_and_others_reports_come_last() -> None:
-    made = paper_tables.tables(reference.results(), [alexnet()], IMAGENET, OWNERS)
+    made = paper_tables.tables(published_results.results(), [alexnet()], IMAGENET, OWNERS)
     assert {each.paper for each in made if each.own} == {"Krizhevsky et al. 2012"}
     assert "Szegedy et al. 2014" not in {each.paper for each in made}
     owned = [each.own for each in made]
@@ -93,11 +92,11 @@ def test_two_of_a_network_share_its_printed_row() -> None:
 
 
 def test_a_row_of_two_tables_stands_in_both() -> None:
-    row = next(row for row in reference.results() if row.source.startswith("Tables 2 and 3"))
+    row = next(row for row in published_results.results() if row.source.startswith("Tables 2 and 3"))
     assert row.tables == ("Table 2", "Table 3")
-    both = next(row for row in reference.results() if row.source.startswith("Tables 2-4"))
+    both = next(row for row in published_results.results() if row.source.startswith("Tables 2-4"))
     assert both.tables == ("Table 2", "Table 3", "Table 4")
-    assert next(row for row in reference.results() if row.source == "section 6").tables == ("in the text",)
+    assert next(row for row in published_results.results() if row.source == "section 6").tables == ("in the text",)
 
 
 def test_seeds_are_averaged_and_sweeps_told_apart() -> None:
@@ -124,7 +123,7 @@ def test_the_summary_says_what_is_not_as_in_the_papers() -> None:
     errors = pd.DataFrame([{"run": "run", "architecture": "alexnet", "seed": 0}])
 
     def said(found: Measured, data: str | None) -> list[tuple[str, tuple[str, ...]]]:
-        made = paper_tables.tables(reference.results(), [found], data, OWNERS)
+        made = paper_tables.tables(published_results.results(), [found], data, OWNERS)
         return [tuple(line) for line in summary.deviations(errors, made, {"run": found.training}, data, [])]
 
     assert said(alexnet(), IMAGENET) == []

@@ -8,9 +8,9 @@ from torchvision.transforms import functional
 
 from ilsvrc.training import augmentation, colour_jitter
 from ilsvrc.training.augmentation import Augmentation
+from ilsvrc.training.augmentation_rng import Draw, Draws
 from ilsvrc.training.colour_jitter import ColourJitter, Lighting
-from ilsvrc.training.erasing import Erasing, rectangles
-from ilsvrc.training.keyed_draws import Draw, Draws
+from ilsvrc.training.random_erasing import Erasing, rectangles
 
 MEAN, STD = [120.0, 110.0, 100.0], [60.0, 50.0, 40.0]
 EIGENVALUES = [10_000.0, 900.0, 100.0]

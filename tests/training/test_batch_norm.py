@@ -9,9 +9,9 @@ import torch
 from timm.layers import BatchNormAct2d
 from torch import nn
 
-from ilsvrc import plugins
+from ilsvrc.config import registry
+from ilsvrc.runtime.distributed import World, joined
 from ilsvrc.training.batch_norm import GroupedBatchNorm, check_groups, check_parts, group_statistics, recompute
-from ilsvrc.training.distributed import World, joined
 
 IMAGES, GROUP = 8, 4
 
@@ -90,7 +90,7 @@ def test_a_norm_without_scale_and_shift_is_grouped_too():
 @pytest.mark.parametrize("name", ["inception_v4", "sknet50", "ghostnet_0_5x", "levit_128s", "fractalnet5_thin_cifar"])
 def test_every_batch_norm_of_every_family_is_grouped(name):
     with torch.device("meta"):
-        made = plugins.architecture(name)()
+        made = registry.architecture(name)()
     before = sum(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in made.modules())
     group_statistics(made, GROUP, IMAGES, World())
     assert before == sum(isinstance(m, GroupedBatchNorm) for m in made.modules()) > 0
@@ -214,7 +214,7 @@ def test_recomputing_draws_nothing():
 
 def test_fractalnets_statistics_are_those_of_all_its_columns():
     torch.manual_seed(0)
-    made = plugins.architecture("fractalnet5_thin_cifar")()
+    made = registry.architecture("fractalnet5_thin_cifar")()
     seen = torch.randn(16, 3, 32, 32)
     recompute(made, made, [seen], 16, 16, World())
     made.eval()

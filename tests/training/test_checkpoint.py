@@ -5,8 +5,8 @@ import tiny
 import torch
 
 from ilsvrc.training import checkpoint
-from ilsvrc.training.averaging import WeightAverage
 from ilsvrc.training.loop import Progress, train_step
+from ilsvrc.training.weight_averaging import WeightAverage
 
 IDENTITY = {"spec": '{"seed":0}', "manifest_sha256": "ab"}
 

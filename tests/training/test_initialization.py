@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from ilsvrc.layers import Classifier, LocallyConnected2d
+from ilsvrc.models.common.layers import Classifier, LocallyConnected2d
 from ilsvrc.training.initialization import initialize
 
 

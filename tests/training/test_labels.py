@@ -7,11 +7,11 @@ import torch
 from tiny import CLASSES, Linear
 from torch import Tensor, nn
 
-from ilsvrc.layers import Classifier
-from ilsvrc.pixels import Normalization
+from ilsvrc.models.common.layers import Classifier
+from ilsvrc.models.common.normalization import Normalization
 from ilsvrc.training.labels import Classes, ClassSets
-from ilsvrc.training.mixing import Mixing
-from ilsvrc.training.objective import Distillation, Objective, Teacher
+from ilsvrc.training.loss import Distillation, Objective, Teacher
+from ilsvrc.training.mixup_cutmix import Mixing
 
 SETS = [[], [0], [0, 2]]
 KIND = ClassSets(SETS, 3)

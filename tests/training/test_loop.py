@@ -2,8 +2,8 @@ import pytest
 import tiny
 import torch
 
-from ilsvrc.training import checkpoint, checks, draws, loop
-from ilsvrc.training.distributed import World
+from ilsvrc.runtime.distributed import World
+from ilsvrc.training import checkpoint, dropout, health_checks, loop
 from ilsvrc.training.history import COLUMNS, as_csv, as_line
 from ilsvrc.training.loop import Progress
 
@@ -14,8 +14,8 @@ class StoppedError(Exception):
 
 @pytest.fixture
 def saves_often(monkeypatch):
-    monkeypatch.setattr(checks, "MOST_STEPS_BETWEEN_CHECKS", 1)
-    monkeypatch.setattr(checks, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    monkeypatch.setattr(health_checks, "MOST_STEPS_BETWEEN_CHECKS", 1)
+    monkeypatch.setattr(health_checks, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
 
 
 def uninterrupted() -> tuple[loop.Training, Progress]:
@@ -137,7 +137,7 @@ def test_a_training_that_was_asked_to_stop_saves_and_goes_on_to_the_same_weights
     whole, _ = uninterrupted()
     training = tiny.training()
     asked = Asked(lambda progress: checkpoint.save(tmp_path, training, progress, identity={}))
-    with pytest.raises(checks.StoppedError, match="stopped in epoch 2 after 1 steps"):
+    with pytest.raises(health_checks.StoppedError, match="stopped in epoch 2 after 1 steps"):
         loop.train(training, tiny.Batches(), tiny.validation, Progress(), asked)
     again = tiny.training()
     progress = checkpoint.restore(checkpoint.load(tmp_path, {})[0], again)
@@ -156,7 +156,7 @@ def test_parts_of_a_batch_add_up_to_its_gradient():
         training = tiny.training(rate=1.0, parts=parts)
         training.network.norm.eval()
         training.network.norm.train = lambda mode=True: training.network.norm
-        draws.share(training.network)
+        dropout.share(training.network)
         loop.train_step(training, tiny.batch(0), step=0)
         return training.network.linear.weight.detach()
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from ilsvrc import plugins
+from ilsvrc.config import registry
 from ilsvrc.training.optimizer import clip_adaptively, make_optimizer, parameter_groups
 
 RATES = [0.1, 0.1, 0.01, 0.01]  # one that changes tells the forms of momentum apart
@@ -65,7 +65,7 @@ def test_decay_of_weights_spares_biases_and_normalisation_by_module_type():
 
 def test_decay_of_weights_spares_attention_biases():
     with torch.device("meta"):
-        network = plugins.architecture("levit_128s")()
+        network = registry.architecture("levit_128s")()
     spared = set(map(id, parameter_groups(network, 5e-4, "weights")[1]["params"]))
     biases = [p for name, p in network.named_parameters() if name.endswith("attention_biases")]
     assert biases and all(id(p) in spared and p.dim() == 2 for p in biases)
@@ -78,7 +78,7 @@ def test_decay_of_all_is_one_group_of_every_parameter():
 
 
 def test_every_parameter_is_in_one_group():
-    network = plugins.architecture("resnet18")(num_classes=10, input_px=32)
+    network = registry.architecture("resnet18")(num_classes=10, input_px=32)
     groups = parameter_groups(network, 1e-4, "weights")
     ids = [id(p) for group in groups for p in group["params"]]
     assert sorted(ids) == sorted(map(id, network.parameters()))

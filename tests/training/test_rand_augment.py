@@ -6,8 +6,8 @@ import torch
 from PIL import Image, ImageEnhance, ImageOps
 from timm.data import auto_augment
 
-from ilsvrc.training import rand_augment, warping
-from ilsvrc.training.keyed_draws import Draws
+from ilsvrc.training import affine, rand_augment
+from ilsvrc.training.augmentation_rng import Draws
 from ilsvrc.training.rand_augment import RandAugment, operations_of
 
 FILL = (124, 116, 104)
@@ -95,7 +95,7 @@ def test_equalize_by_hand():
 
 def test_a_shift_by_whole_pixels_moves_pixels_and_fills_the_rest():
     images = pictures(1, height=8, width=10)
-    found = warping.translate_x(images, torch.full((1, 1, 1, 1), 0.3), torch.tensor(FILL, dtype=torch.uint8))
+    found = affine.translate_x(images, torch.full((1, 1, 1, 1), 0.3), torch.tensor(FILL, dtype=torch.uint8))
     assert torch.equal(found[0, :, :7], images[0, :, 3:])
     assert (found[0, :, 7:] == torch.tensor(FILL)).all()
 

@@ -12,9 +12,10 @@ import small_training
 import torch
 from safetensors.torch import load_file
 
-from ilsvrc import results, runs, specs
-from ilsvrc.stages import _nodes, train
-from ilsvrc.training import checkpoint
+from ilsvrc.artifacts import run_files
+from ilsvrc.config import runs, specs
+from ilsvrc.stages import train
+from ilsvrc.training import checkpoint, nodes
 
 FREQUENT = Path(small_training.__file__).with_name("frequent_checkpoints")
 STEPS = 48  # of 6 an epoch
@@ -84,7 +85,7 @@ def wait_for_checkpoint(folder: Path, launcher: "subprocess.Popen[str]") -> None
 
 
 def measured(at: Path, run: runs.Run) -> list[dict[str, str]]:
-    with (at / results.RUNS / run.name / "history.csv").open(newline="") as file:
+    with (at / run_files.RUNS / run.name / "history.csv").open(newline="") as file:
         return [
             {k: v for k, v in row.items() if k not in ("seconds", "images_per_second")} for row in csv.DictReader(file)
         ]
@@ -103,7 +104,7 @@ def test_a_signal_to_one_node_stops_both_and_the_first_says_where(two, run):
 def test_two_nodes_make_the_weights_of_one_launcher_with_two_processes(two, one, run):
     assert [code for code, _ in two[1][2:]] == [0, 0], two[1]
     assert "goes on after" in two[1][2][1] and "goes on after" not in two[1][3][1]
-    found, expected = (load_file(at / results.RUNS / run.name / "weights.safetensors") for at in (two[0], one))
+    found, expected = (load_file(at / run_files.RUNS / run.name / "weights.safetensors") for at in (two[0], one))
     assert found.keys() == expected.keys()
     assert all(torch.equal(found[name], expected[name]) for name in expected)
     assert measured(two[0], run) == measured(one, run)
@@ -115,15 +116,15 @@ def given(*words: str):
 
 
 def test_one_node_is_what_is_not_said():
-    assert _nodes.meeting(given(), 3) == ["--standalone", "--nproc-per-node=3"]
+    assert nodes.meeting(given(), 3) == ["--standalone", "--nproc-per-node=3"]
 
 
 def test_nodes_share_processes_and_meet_under_the_runs_key():
     asked = given("--nodes=2", "--node-rank=1", "--rendezvous=first:29500", "--processes=3", "--gpus=3")
     chosen = train.choices(asked)
     assert (chosen["processes"], chosen["gpus"]) == (6, 6)
-    words = _nodes.meeting(asked, chosen["processes"])
-    key = results.run_key(small_training.run().name)
+    words = nodes.meeting(asked, chosen["processes"])
+    key = run_files.run_key(small_training.run().name)
     assert {"--nproc-per-node=3", "--nnodes=2", "--node-rank=1", f"--rdzv-id={key}"} <= set(words)
     assert "--rdzv-endpoint=first:29500" in words
 
@@ -145,9 +146,9 @@ def test_the_environment_says_what_the_options_do_not(monkeypatch):
 )
 def test_a_place_that_is_none_is_refused(words, message):
     with pytest.raises(ValueError, match=message):
-        _nodes.check(given(*words))
+        nodes.check(given(*words))
 
 
 def test_processes_that_nodes_cannot_share_are_refused():
     with pytest.raises(ValueError, match=r"3 processes, .* do not stand evenly on 2 nodes; give --processes"):
-        _nodes.meeting(given("--nodes=2", "--rendezvous=first:1"), 3)
+        nodes.meeting(given("--nodes=2", "--rendezvous=first:1"), 3)

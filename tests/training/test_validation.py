@@ -5,11 +5,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ilsvrc.layers import Classifier
-from ilsvrc.training.distributed import World
+from ilsvrc.models.common.layers import Classifier
+from ilsvrc.runtime.distributed import World
+from ilsvrc.runtime.precision import autocast
 from ilsvrc.training.labels import ClassSets
-from ilsvrc.training.objective import Objective
-from ilsvrc.training.precision import autocast
+from ilsvrc.training.loss import Objective
 from ilsvrc.training.validation import evaluate, held_out, held_out_of_sets
 
 

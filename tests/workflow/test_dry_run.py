@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ilsvrc import pipeline, predictions
-from ilsvrc.config import load
+from ilsvrc.config.params import load
+from ilsvrc.evaluation import predictions
+from ilsvrc.pipeline import wiring
 
 FRESH = {
     "acquire": 1, "pack": 2, "train": 3, "predict": 3, "score": 1, "cost": 3, "cost_table": 1, "inspect": 3,
@@ -77,7 +78,7 @@ def test_protocols_that_are_missing_are_predicted_together_apart_from_those_that
     tmp_path, monkeypatch, checkout
 ):
     monkeypatch.chdir(checkout.folder)
-    flow = pipeline.Pipeline(load())
+    flow = wiring.Pipeline(load())
     both = ("single_crop", "ten_crop")
     assert flow.prediction_groups() == {both: list(flow.runs)}
     first = next(iter(flow.runs))
@@ -91,7 +92,7 @@ def test_protocols_that_are_missing_are_predicted_together_apart_from_those_that
 
 def test_a_damaged_prediction_is_predicted_with_what_is_missing(monkeypatch, checkout):
     monkeypatch.chdir(checkout.folder)
-    flow = pipeline.Pipeline(load())
+    flow = wiring.Pipeline(load())
     first = next(iter(flow.runs))
     keep(checkout.folder, first, "single_crop")
     damaged = keep(checkout.folder, first, "ten_crop")
@@ -102,9 +103,9 @@ def test_a_damaged_prediction_is_predicted_with_what_is_missing(monkeypatch, che
 
 def test_jobs_that_a_cluster_starts_see_the_groups_of_the_main_process(monkeypatch, checkout):
     monkeypatch.chdir(checkout.folder)
-    flow = pipeline.Pipeline(load())
+    flow = wiring.Pipeline(load())
     groups = flow.prediction_groups()
-    pipeline.keep_groups(groups)
+    wiring.keep_groups(groups)
     first = next(iter(flow.runs))
     keep(checkout.folder, first, "ten_crop")
     assert flow.prediction_groups(is_main_process=False) == groups

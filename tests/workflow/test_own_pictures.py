@@ -5,7 +5,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from conftest import Checkout, new_checkout
+from checkouts import Checkout, new_checkout
 
 BOOK = {"dataset": "folder", "recipe": "quick", "protocols": ["single_crop", "ten_crop"]}
 

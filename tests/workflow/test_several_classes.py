@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Checkout, new_checkout
+from checkouts import Checkout, new_checkout
 from PIL import Image
 
-from ilsvrc import predictions
+from ilsvrc.evaluation import predictions
 
 COLOURS = {
     "red": (220, 30, 30), "green": (30, 200, 30), "blue": (30, 30, 220), "yellow": (220, 220, 30),

@@ -10,7 +10,7 @@ import pytest
 import safetensors.torch
 import timm
 import torch
-from conftest import Checkout, new_checkout
+from checkouts import Checkout, new_checkout
 from PIL import Image
 from sklearn.datasets import load_digits
 from torchvision import models

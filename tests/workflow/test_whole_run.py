@@ -9,7 +9,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from conftest import BIN, CHECKOUT, Checkout, new_checkout, with_git
+from checkouts import BIN, CHECKOUT, Checkout, new_checkout, with_git
 
 ON_PATH = f"{BIN}:{os.environ['PATH']}"
 RESULTS = {"score": 1, "report": 1, "cost_table": 1, "record": 1}

@@ -3,17 +3,19 @@ import re
 import sys
 from pathlib import Path
 
-from ilsvrc import hardware, pipeline, runs, specs
+from ilsvrc.config import runs, specs
+from ilsvrc.pipeline import wiring
+from ilsvrc.runtime import hardware
 
 if workflow.overwrite_configfiles:
     BOOK = " and ".join(os.path.relpath(path) for path in workflow.overwrite_configfiles)
 else:
     BOOK = "params.yaml"
 try:
-    PIPELINE = pipeline.read(config, where=BOOK)
+    PIPELINE = wiring.read(config, where=BOOK)
 except ValueError as error:
     raise WorkflowError(str(error)) from None
-pipeline.find_own_programs()
+wiring.find_own_programs()
 
 # Plain `snakemake --cores all` must not start more jobs than there are GPUs; a profile's or --resources' limit wins.
 GPUS = hardware.num_gpus()

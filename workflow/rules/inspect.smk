@@ -14,7 +14,7 @@ rule inspect:
     benchmark:
         "logs/benchmarks/inspect/{run}.tsv"
     wildcard_constraints:
-        run=pipeline.one_of(PIPELINE.inspected),
+        run=wiring.one_of(PIPELINE.inspected),
     conda:
         "../../environment.yml"
     threads: training_threads()

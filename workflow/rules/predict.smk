@@ -6,7 +6,7 @@ for protocols, names in PREDICTION_GROUPS.items():
 
     rule:
         name:
-            pipeline.rule_name(protocols, PIPELINE.params.protocols)
+            wiring.rule_name(protocols, PIPELINE.params.protocols)
         input:
             weights=ancient("results/runs/{run}/weights.safetensors"),
             weights_info=weights_info,

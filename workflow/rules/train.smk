@@ -17,7 +17,7 @@ rule train:
     benchmark:
         "logs/benchmarks/train/{run}.tsv"
     wildcard_constraints:
-        run=pipeline.one_of(PIPELINE.trained),
+        run=wiring.one_of(PIPELINE.trained),
     priority: longest_first
     conda:
         "../../environment.yml"

@@ -13,7 +13,7 @@ rule import_weights:
     benchmark:
         "logs/benchmarks/import_weights/{run}.tsv"
     wildcard_constraints:
-        run=pipeline.one_of(PIPELINE.imported),
+        run=wiring.one_of(PIPELINE.imported),
     conda:
         "../../environment.yml"
     params:

@@ -12,18 +12,18 @@ from typing import Literal
 
 import numpy as np
 
-from ilsvrc import views
-from ilsvrc.loading import geometry, keyed, placed, reading
-from ilsvrc.loading.loaders import Batch, Request, Source, source_of
-from ilsvrc.loading.packed import Packed, open_packed
+from ilsvrc.loading import random_crops, readahead, view_layout, views
+from ilsvrc.loading.contract import Batch, Request, Source, source_of
+from ilsvrc.packing.beton import Packed, open_packed
+from ilsvrc.runtime import counter_rng
 
 Order = Literal["random", "quasi_random"]
 
 
 def open_training(
-    loader: str, beton: Path, *, look: geometry.Look | None = None, crop: geometry.Crop = "patch", crop_px: int = 224,
-    flip: bool = True, batch_size: int, seed: int, rank: int = 0, world_size: int = 1, workers: int = 1,
-    subset: np.ndarray | None = None, order: Order = "random", repeats: int = 1,
+    loader: str, beton: Path, *, look: random_crops.Look | None = None, crop: random_crops.Crop = "patch",
+    crop_px: int = 224, flip: bool = True, batch_size: int, seed: int, rank: int = 0, world_size: int = 1,
+    workers: int = 1, subset: np.ndarray | None = None, order: Order = "random", repeats: int = 1,
     side_in: Callable[[int], int] | None = None,
 ) -> "TrainingBatches":  # fmt: skip
     """Batches to train on.
@@ -52,7 +52,7 @@ def open_training(
     Raises:
         ValueError: the file is damaged, the loader is not there, or the images do not fill one batch.
     """
-    look = look or geometry.Look(crop, crop_px, flip)
+    look = look or random_crops.Look(crop, crop_px, flip)
     packed = open_packed(Path(beton))
     chosen = chosen_of(packed, subset)
     if not world_size <= batch_size <= len(chosen):
@@ -111,7 +111,7 @@ class TrainingBatches:
     batch_size: int  # over all processes
     share: slice  # of a global batch, for this process
     seed: int
-    look: geometry.Look
+    look: random_crops.Look
     order: Order = "random"
     repeats: int = 1
     side_in: Callable[[int], int] | None = None  # of an epoch's crops; None: always the look's
@@ -138,7 +138,7 @@ class TrainingBatches:
         """Ends threads and processes."""
         self.source.close()
 
-    def _look_in(self, epoch: int) -> geometry.Look:
+    def _look_in(self, epoch: int) -> random_crops.Look:
         """What an epoch shows; where its crops have another side than the last one's, the loader is opened anew."""
         side = self.side_in(epoch) if self.side_in else self.look.crop_px
         if self.reopened and side != (self.open_px or self.look.crop_px):
@@ -149,28 +149,28 @@ class TrainingBatches:
     def _windows(self, epoch: int) -> list[np.ndarray]:
         """The epoch's order, in one window or many."""
         if self.order == "random":
-            return [keyed.permutation(self.seed, epoch, self.chosen)]
-        pieces = reading.pieces(self.packed, self.chosen)
-        return keyed.quasi_permutation(self.seed, epoch, self.chosen, pieces, reading.WINDOW_PIECES)
+            return [counter_rng.permutation(self.seed, epoch, self.chosen)]
+        pieces = readahead.pieces(self.packed, self.chosen)
+        return counter_rng.quasi_permutation(self.seed, epoch, self.chosen, pieces, readahead.WINDOW_PIECES)
 
     def _mine(self, order: np.ndarray) -> np.ndarray:
         """Keys of this process's part `[steps, N]` of an epoch's order."""
         num_images, copies = self.batch_size // self.repeats, np.arange(self.repeats)[:, None]
         images = order[: len(self) * num_images].reshape(len(self), 1, num_images)
-        return keyed.joined(images, copies).reshape(len(self), self.batch_size)[:, self.share]
+        return counter_rng.joined(images, copies).reshape(len(self), self.batch_size)[:, self.share]
 
     def _my_windows(self, windows: Sequence[np.ndarray], mine: np.ndarray) -> list[np.ndarray]:
         """The images of `mine`, cut where the windows are reached."""
         window_of = np.empty(self.packed.num_images, np.int64)
         for number, window in enumerate(windows):
             window_of[window] = number
-        images = keyed.parted(mine)[0]
+        images = counter_rng.parted(mine)[0]
         reached = np.maximum.accumulate(window_of[images])  # copies of the window before may come after
         return [part for part in np.split(images, np.flatnonzero(np.diff(reached)) + 1) if len(part)]
 
-    def _regions(self, look: geometry.Look, epoch: int, keys: np.ndarray) -> geometry.Regions:
-        indices, _ = keyed.parted(keys)
-        return geometry.training(
+    def _regions(self, look: random_crops.Look, epoch: int, keys: np.ndarray) -> random_crops.Regions:
+        indices, _ = counter_rng.parted(keys)
+        return random_crops.training(
             look, self.seed, epoch, keys, self.packed.widths[indices], self.packed.heights[indices]
         )
 
@@ -207,8 +207,8 @@ class TestingBatches:
         """Ends threads and processes."""
         self.source.close()
 
-    def _place(self, indices: np.ndarray) -> placed.Placed:
-        return placed.place(self.views, self.packed.widths[indices], self.packed.heights[indices])
+    def _place(self, indices: np.ndarray) -> view_layout.Placed:
+        return view_layout.place(self.views, self.packed.widths[indices], self.packed.heights[indices])
 
 
 def chosen_of(packed: Packed, subset: np.ndarray | None) -> np.ndarray:

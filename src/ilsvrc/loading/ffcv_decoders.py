@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from ffcv.pipeline.operation import Operation
 
-from ilsvrc.loading import keyed
-from ilsvrc.loading.decode import show_all
-from ilsvrc.loading.loaders import Regions, Request
-from ilsvrc.loading.show_views import show_views
+from ilsvrc.loading.contract import Regions, Request
+from ilsvrc.loading.decode_crops import show_all
+from ilsvrc.loading.decode_views import show_views
+from ilsvrc.runtime import counter_rng
 
 
 def _unmap(content: np.ndarray) -> None:
@@ -60,7 +60,7 @@ class Decoder(Operation):
         Raises:
             ValueError: an image is damaged.
         """
-        packed, (indices, _) = self.request.packed, keyed.parted(keys)
+        packed, (indices, _) = self.request.packed, counter_rng.parted(keys)
         columns = [c[indices] for c in (packed.modes, packed.widths, packed.heights, packed.offsets, packed.sizes)]
         shown, status = self.show(state[0].view(np.ndarray), columns, self.regions_of(keys))
         if self.forgets:

@@ -14,10 +14,11 @@ from unittest.mock import patch
 import numpy as np
 import torch
 
-from ilsvrc.loading import keyed, layout
-from ilsvrc.loading.loaders import Batch, Regions, Request
-from ilsvrc.loading.packed import Packed
-from ilsvrc.loading.reading import announced
+from ilsvrc.loading.contract import Batch, Regions, Request
+from ilsvrc.loading.readahead import announced
+from ilsvrc.packing import beton_layout
+from ilsvrc.packing.beton import Packed
+from ilsvrc.runtime import counter_rng
 
 threads_of_torch = torch.get_num_threads()
 try:
@@ -31,8 +32,8 @@ try:
     from ffcv.pipeline.pipeline_spec import PipelineSpec
     from ffcv.reader import Reader
 
-    from ilsvrc.loading.compiled import num_threads
     from ilsvrc.loading.ffcv_decoders import CropDecoder, ViewsDecoder
+    from ilsvrc.loading.numba_cache import num_threads
 except (ImportError, OSError, AttributeError) as error:
     raise ValueError(
         f"loader ffcv cannot be used: {error}. Build FFCV with `make setup`, or read the same files without it:"
@@ -83,9 +84,9 @@ class FfcvSource:
         """What follows the images in a `Batch`, made from a batch's keys; FFCV wants its field `label` among them."""
         labels = self.decoder.request.packed.labels
         return {
-            "label": lambda keys: labels[keyed.parted(keys)[0]],
-            "indices": lambda keys: keyed.parted(keys)[0],
-            "copies": lambda keys: keyed.parted(keys)[1],
+            "label": lambda keys: labels[counter_rng.parted(keys)[0]],
+            "indices": lambda keys: counter_rng.parted(keys)[0],
+            "copies": lambda keys: counter_rng.parted(keys)[1],
             "windows": self.decoder.windows_of,
         }
 
@@ -120,7 +121,7 @@ class _Iterator(EpochIterator):
         try:
             numba.set_num_threads(self.loader.num_workers)
             numba.set_parallel_chunksize(1)  # images differ in size: whoever is free takes the next
-            images = [keyed.parted(keys)[0] for keys in self.batches]
+            images = [counter_rng.parted(keys)[0] for keys in self.batches]
             for step, _ in enumerate(announced(self.packed, images, self.windows)):
                 slot = step % (self.loader.batches_ahead + 2)
                 if not self._hand_over((slot, self.run_pipeline(step, self.batches[step], slot, None))):
@@ -178,7 +179,7 @@ class _Column(Operation):
 
 
 def _read_no_table(reader: Reader) -> None:
-    reader.alloc_table = np.empty(0, layout.ALLOCATION)
+    reader.alloc_table = np.empty(0, beton_layout.ALLOCATION)
 
 
 @contextmanager

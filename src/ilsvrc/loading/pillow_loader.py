@@ -10,11 +10,12 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
-from ilsvrc.loading import keyed, layout
-from ilsvrc.loading.geometry import BILINEAR, NO_PADDING, Padding
-from ilsvrc.loading.loaders import Batch, Regions, Request
-from ilsvrc.loading.packed import Packed
-from ilsvrc.loading.placed import Placed
+from ilsvrc.loading.contract import Batch, Regions, Request
+from ilsvrc.loading.random_crops import BILINEAR, NO_PADDING, Padding
+from ilsvrc.loading.view_layout import Placed
+from ilsvrc.packing import beton_layout
+from ilsvrc.packing.beton import Packed
+from ilsvrc.runtime import counter_rng
 
 FILTERS = (  # as `geometry` numbers them
     Image.Resampling.BILINEAR,
@@ -76,7 +77,7 @@ class _Batches(Dataset[tuple[torch.Tensor, ...]]):
 
     def __getitem__(self, step: int) -> tuple[torch.Tensor, ...]:
         keys = self.batches[step]
-        indices, copies = keyed.parted(keys)
+        indices, copies = counter_rng.parted(keys)
         packed, regions = self.request.packed, self.regions(keys)
         content = packed.mapped()
         images, windows = self.shown((decode(packed, content, index) for index in indices), regions)
@@ -110,7 +111,7 @@ def decode(packed: Packed, content: np.ndarray, index: int) -> Image.Image:
     """
     payload = packed.bytes_of(content, index).tobytes()
     size = int(packed.widths[index]), int(packed.heights[index])
-    if packed.modes[index] == layout.RAW:
+    if packed.modes[index] == beton_layout.RAW:
         return Image.frombytes("RGB", size, payload)
     try:
         picture = Image.open(io.BytesIO(payload)).convert("RGB")

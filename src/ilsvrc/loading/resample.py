@@ -2,19 +2,19 @@
 
 Follows libImaging/Resample.c of Pillow 13: weights in 22-bit fixed point, two passes with 8 bits in between, the
 vertical one first where the height shrinks by more than twice what the width does. The nearest pixel, which Geometry.c
-finds, is a weight of 1. The passes are partial.c's where it is compiled and the processor has AVX2, else numba's.
+finds, is a weight of 1. The passes are kernels.c's where it is compiled and the processor has AVX2, else numba's.
 """
 
 import numpy as np
 from numba import types
 
-from ilsvrc.loading import native
-from ilsvrc.loading.compiled import c_function, njit
-from ilsvrc.loading.geometry import BILINEAR, BOX, CUBIC, NEAREST
+from ilsvrc.loading.numba_cache import c_function, njit
+from ilsvrc.loading.random_crops import BILINEAR, BOX, CUBIC, NEAREST
+from ilsvrc.packing import c_extension
 
 PRECISION_BITS = 22
 HALF = 1 << (PRECISION_BITS - 1)
-VECTOR_BYTES = 32  # that partial.c's pass along y makes at once, cut to 0 to 255; those left over are not
+VECTOR_BYTES = 32  # that kernels.c's pass along y makes at once, cut to 0 to 255; those left over are not
 Table = tuple[np.ndarray, np.ndarray, np.ndarray]  # first source pixel, number of them, weights: of each output pixel
 
 
@@ -155,7 +155,7 @@ def _numba_down(source: np.ndarray, start: int, stop: int, table: Table, oversho
     return result.reshape((len(first), stop - start, 3))
 
 
-if (_ACROSS := native.address("ilsvrc_across")) is None:
+if (_ACROSS := c_extension.address("ilsvrc_across")) is None:
     _across, _down = _numba_across, _numba_down
 else:
     _row, _whole = types.uintp, types.int64
@@ -163,7 +163,7 @@ else:
         "ilsvrc_across", _ACROSS, types.void, _row, _whole, _whole, _row, _row, _row, _whole, _whole, _row, _row
     )
     _c_down = c_function(
-        "ilsvrc_down", native.address("ilsvrc_down"), types.void,
+        "ilsvrc_down", c_extension.address("ilsvrc_down"), types.void,
         _row, _whole, _whole, _row, _row, _row, _whole, _whole, _row,
     )  # fmt: skip
 

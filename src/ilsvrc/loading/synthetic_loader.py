@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from ilsvrc.loading import keyed
-from ilsvrc.loading.loaders import Batch, Regions, Request
+from ilsvrc.loading.contract import Batch, Regions, Request
+from ilsvrc.runtime import counter_rng
 
 
 def open_source(request: Request) -> "SyntheticSource":
@@ -27,7 +27,7 @@ class SyntheticSource:
     ) -> Iterator[Batch]:
         """Batches of noise `[N, H, W, 3]`, or bytes of views."""
         for keys in batches:
-            indices, copies = keyed.parted(keys)
+            indices, copies = counter_rng.parted(keys)
             images, where = self._shown(len(keys), regions(keys))
             columns = (self.request.packed.labels[indices], indices, copies, where)
             yield Batch(images, *map(torch.from_numpy, columns))

@@ -8,11 +8,10 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from ilsvrc import views
-from ilsvrc.loading import placed
+from ilsvrc.loading import view_layout, views
 from ilsvrc.loading.batches import chosen_of
-from ilsvrc.loading.loaders import Request, Source, source_of
-from ilsvrc.loading.packed import Packed, open_packed
+from ilsvrc.loading.contract import Request, Source, source_of
+from ilsvrc.packing.beton import Packed, open_packed
 
 BATCH_BYTES = 64 << 20  # of decoded views; about five batches are in memory at a time
 MOST_IMAGES = 256  # a batch
@@ -85,14 +84,14 @@ class ViewBatches:
         """Ends threads and processes."""
         self.source.close()
 
-    def _place(self, indices: np.ndarray) -> placed.Placed:
-        return placed.place(self.views, self.packed.widths[indices], self.packed.heights[indices])
+    def _place(self, indices: np.ndarray) -> view_layout.Placed:
+        return view_layout.place(self.views, self.packed.widths[indices], self.packed.heights[indices])
 
 
 def by_size(content: torch.Tensor, windows: np.ndarray) -> list[Shown]:
     """The pictures in a batch's memory, uint8 `[bytes]`, without copying them."""
     found = []
-    for height, width, start, images, which in placed.groups(windows):
+    for height, width, start, images, which in view_layout.groups(windows):
         pixels = content[start : start + 3 * height * width * len(images)].view(len(images), height, width, 3)
         found.append(Shown(pixels, torch.from_numpy(images), torch.from_numpy(which)))
     return found
@@ -105,11 +104,11 @@ def cut(shown: Sequence[views.View], widths: np.ndarray, heights: np.ndarray, wo
     come one after another, so that they can be passed together.
     """
     distinct, which = np.unique(np.column_stack((widths, heights)), axis=0, return_inverse=True)
-    where = placed.windows(shown, distinct[:, 0], distinct[:, 1])
-    sizes = where[:, :, [placed.SHOWN_HEIGHT, placed.SHOWN_WIDTH]].reshape(len(where), 2 * len(shown))
+    where = view_layout.windows(shown, distinct[:, 0], distinct[:, 1])
+    sizes = where[:, :, [view_layout.SHOWN_HEIGHT, view_layout.SHOWN_WIDTH]].reshape(len(where), 2 * len(shown))
     kinds = np.unique(sizes, axis=0, return_inverse=True)[1].reshape(-1)
     order = np.argsort(kinds[which.reshape(-1)], kind="stable")  # the file's order where all are alike
-    num_bytes, found, start, held = placed.image_bytes(where)[which.reshape(-1)][order], [], 0, 0
+    num_bytes, found, start, held = view_layout.image_bytes(where)[which.reshape(-1)][order], [], 0, 0
     for place, more in enumerate(num_bytes.tolist()):
         count = place - start
         if count == MOST_IMAGES or (count >= workers and held + more > BATCH_BYTES):

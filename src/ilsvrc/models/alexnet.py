@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from ilsvrc.layers import Classifier, FixedFlatten, LocalResponseNorm, check_input_px, named
+from ilsvrc.models.common.layers import Classifier, FixedFlatten, LocalResponseNorm, check_input_px, named
 
 Activation = Callable[[Tensor], Tensor]
 # Kernels of conv1 to conv5, and of a sixth convolution over the last pooling; 0: the network has no such layer.

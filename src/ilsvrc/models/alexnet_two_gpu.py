@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ilsvrc.layers import Classifier, FixedFlatten, LocalResponseNorm, check_input_px
 from ilsvrc.models.alexnet import AlexNet
+from ilsvrc.models.common.layers import Classifier, FixedFlatten, LocalResponseNorm, check_input_px
 
 
 def alexnet_two_gpu(num_classes: int = 1000, input_px: int = 227, dropout: float = 0.5) -> "AlexNetTwoGPU":

@@ -4,7 +4,7 @@ from functools import partial
 
 from torch import nn
 
-from ilsvrc.layers import named
+from ilsvrc.models.common.layers import named
 from ilsvrc.models.resnet import DEPTHS, OPTION_B, Bottleneck, ResNet, Shortcuts
 
 

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from timm.models.senet import SEModule
 from torch import Tensor, nn
 
-from ilsvrc.layers import Classifier, GlobalAveragePool, check_input_px
+from ilsvrc.models.common.layers import Classifier, GlobalAveragePool, check_input_px
 
 # Figure 5, as released: channels of 1x1, 3x3 reduce, 3x3, double 3x3 reduce, double 3x3 (twice) and pool proj.
 INCEPTION = {

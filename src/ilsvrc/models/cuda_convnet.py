@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from ilsvrc.layers import Classifier, FixedSize, LocallyConnected2d, LocalResponseNorm, check_input_px
+from ilsvrc.models.common.layers import Classifier, FixedSize, LocallyConnected2d, LocalResponseNorm, check_input_px
 
 
 def cuda_convnet_cifar(num_classes: int = 10, input_px: int = 24) -> "CudaConvNet":

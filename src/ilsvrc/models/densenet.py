@@ -4,7 +4,7 @@ import torch.nn.functional as F
 import torchvision
 from torch import Tensor, nn
 
-from ilsvrc.layers import Classifier, GlobalAveragePool, check_input_px
+from ilsvrc.models.common.layers import Classifier, GlobalAveragePool, check_input_px
 
 
 def densenet121(num_classes: int = 1000, input_px: int = 224) -> "DenseNet":

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ilsvrc.layers import Classifier, GlobalAveragePool, check_input_px, named
+from ilsvrc.models.common.layers import Classifier, GlobalAveragePool, check_input_px, named
 
 
 @named(

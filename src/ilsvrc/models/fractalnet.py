@@ -5,7 +5,7 @@ from functools import reduce
 import torch
 from torch import Tensor, nn
 
-from ilsvrc.layers import Classifier, GlobalAveragePool, check_input_px, draw_for_batch, left_out, named
+from ilsvrc.models.common.layers import Classifier, GlobalAveragePool, check_input_px, draw_for_batch, left_out, named
 
 FILTERS = (64, 128, 256, 512, 512)
 THIN_FILTERS = (16, 32, 64, 128, 128)

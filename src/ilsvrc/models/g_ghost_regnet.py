@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ilsvrc.layers import Classifier, GlobalAveragePool, check_input_px, named
+from ilsvrc.models.common.layers import Classifier, GlobalAveragePool, check_input_px, named
 
 STEM_CHANNELS = 32
 # RegNetX (Radosavovic et al. 2020, Figure 16): blocks and channels of the stages, channels of a group.

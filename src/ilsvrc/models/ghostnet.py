@@ -3,7 +3,7 @@
 import timm.models.ghostnet as timm_ghostnet
 from torch import Tensor, nn
 
-from ilsvrc.layers import Classifier, check_input_px, named
+from ilsvrc.models.common.layers import Classifier, check_input_px, named
 
 # Table 1, a stage for each list: depthwise kernel, expanded channels, channels, SE ratio and stride of each bottleneck.
 STAGES = (

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ilsvrc.layers import Classifier, GlobalAveragePool, LocalResponseNorm, check_input_px
+from ilsvrc.models.common.layers import Classifier, GlobalAveragePool, LocalResponseNorm, check_input_px
 
 # Table 1: channels of 1x1, 3x3 reduce, 3x3, 5x5 reduce, 5x5 and pool proj.
 INCEPTION = {

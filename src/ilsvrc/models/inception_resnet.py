@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from timm.models.inception_resnet_v2 import InceptionResnetV2
 from torch import Tensor, nn
 
-from ilsvrc.layers import Classifier, GlobalAveragePool, check_input_px
+from ilsvrc.models.common.layers import Classifier, GlobalAveragePool, check_input_px
 
 SCALES = {"A": 0.17, "B": 0.10, "C": 0.20}  # of the residuals: those of the code released for v2
 

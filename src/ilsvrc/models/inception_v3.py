@@ -13,7 +13,7 @@ from torchvision.models.inception import (
     InceptionE,
 )
 
-from ilsvrc.layers import Classifier, GlobalAveragePool, check_input_px
+from ilsvrc.models.common.layers import Classifier, GlobalAveragePool, check_input_px
 
 AUXILIARY_WEIGHT = 0.4
 

@@ -3,7 +3,7 @@
 from timm.models.inception_v4 import InceptionV4 as TimmInceptionV4
 from torch import Tensor, nn
 
-from ilsvrc.layers import Classifier, check_input_px
+from ilsvrc.models.common.layers import Classifier, check_input_px
 from ilsvrc.models.inception_v3 import initialize_as_slim
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import timm.models.levit as timm_levit
 from torch import Tensor, nn
 
-from ilsvrc.layers import Classifier, FixedSize, check_input_px
+from ilsvrc.models.common.layers import Classifier, FixedSize, check_input_px
 
 STEM_STRIDE = 16
 

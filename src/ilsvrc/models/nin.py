@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from ilsvrc.layers import Classifier, GlobalAveragePool, check_input_px
+from ilsvrc.models.common.layers import Classifier, GlobalAveragePool, check_input_px
 
 
 def nin_cifar(num_classes: int = 10, input_px: int = 32, dropout: float = 0.5) -> "NIN":

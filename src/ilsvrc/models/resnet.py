@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ilsvrc.layers import Classifier, GlobalAveragePool, check_input_px, named
+from ilsvrc.models.common.layers import Classifier, GlobalAveragePool, check_input_px, named
 
 # Table 1: blocks in conv2_x, conv3_x, conv4_x and conv5_x.
 DEPTHS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}

@@ -5,7 +5,7 @@ from functools import partial
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ilsvrc.layers import GlobalAveragePool, check_input_px, named
+from ilsvrc.models.common.layers import GlobalAveragePool, check_input_px, named
 from ilsvrc.models.resnet import OPTION_A, BasicBlock, FromHe, Make, PlainBlock, Stage
 
 

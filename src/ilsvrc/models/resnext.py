@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from ilsvrc.layers import named
+from ilsvrc.models.common.layers import named
 from ilsvrc.models.resnet import DEPTHS, OPTION_B, Bottleneck, ResNet
 from ilsvrc.models.resnet_cifar import CifarResNet
 

@@ -3,7 +3,7 @@
 import timm.models.senet as timm_senet
 from torch import Tensor, nn
 
-from ilsvrc.layers import Classifier, check_input_px
+from ilsvrc.models.common.layers import Classifier, check_input_px
 
 DEPTHS_50, DEPTHS_101, DEPTHS_152 = (3, 4, 6, 3), (3, 4, 23, 3), (3, 8, 36, 3)
 REDUCTION = 16  # r of section 3.2

@@ -35,7 +35,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ilsvrc.layers import Classifier, GlobalAveragePool, check_input_px, named
+from ilsvrc.models.common.layers import Classifier, GlobalAveragePool, check_input_px, named
 
 DEPTHS = (4, 8, 4)  # units of stages 2, 3 and 4 (Table 1)
 CHANNELS = {1: 144, 2: 200, 3: 240, 4: 272, 8: 384}  # Table 1: groups -> channels of stage 2; each later stage doubles

@@ -5,7 +5,7 @@ from timm.models import resnet as timm_resnet
 from timm.models.sknet import SelectiveKernelBottleneck
 from torch import nn
 
-from ilsvrc.layers import Classifier, check_input_px
+from ilsvrc.models.common.layers import Classifier, check_input_px
 
 
 def sknet50(num_classes: int = 1000, input_px: int = 224) -> "SKNet":

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ilsvrc.layers import Classifier, GlobalAveragePool, check_input_px, draw_for_batch, left_out
+from ilsvrc.models.common.layers import Classifier, GlobalAveragePool, check_input_px, draw_for_batch, left_out
 
 
 def stochastic_depth_resnet110_cifar(

@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from ilsvrc.layers import Classifier, FixedFlatten, LocalResponseNorm, check_input_px
+from ilsvrc.models.common.layers import Classifier, FixedFlatten, LocalResponseNorm, check_input_px
 
 # Table 1: a string for each stage that a pooling ends; "3-64" is what the paper prints as conv3-64.
 CONFIGURATIONS = {

@@ -3,7 +3,7 @@
 from timm.models.xception import Xception as TimmXception
 from torch import Tensor, nn
 
-from ilsvrc.layers import Classifier, check_input_px
+from ilsvrc.models.common.layers import Classifier, check_input_px
 
 
 def xception(num_classes: int = 1000, input_px: int = 299, dropout: float = 0.5) -> "Xception":

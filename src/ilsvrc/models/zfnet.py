@@ -3,7 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ilsvrc.layers import Classifier, FixedFlatten, LocalResponseNorm, check_input_px
+from ilsvrc.models.common.layers import Classifier, FixedFlatten, LocalResponseNorm, check_input_px
 
 
 def zfnet(num_classes: int = 1000, input_px: int = 224, dropout: float = 0.5) -> "ZFNet":

@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from ilsvrc.reporting import measure
+from ilsvrc.evaluation import headline_metric
 
 PALETTE = ("#2f6db5", "#d9622b", "#2b8f6a", "#9c4bb0", "#b58a08", "#c43a53", "#3aa0c0", "#74747c")
 INK, MUTED, LINE, FAINT, CARD = "#1d1d20", "#6c6c74", "#e3e3e6", "#b4b4bc", "#ffffff"
@@ -127,7 +127,7 @@ def label_points(axes: Axes, scores: pd.DataFrame, names: Sequence[str], column:
     """Names beside the last protocol's point: each run's where they are few, else each architecture's once."""
     runs = scores.groupby("run", sort=False).last().reset_index()
     runs["name"] = list(names) if len(runs) <= 8 else runs["architecture"]
-    spots = runs.groupby([column, "name"], sort=False)[measure.of(scores.columns).column].median()
+    spots = runs.groupby([column, "name"], sort=False)[headline_metric.of(scores.columns).column].median()
     for (x, name), y in _spread({key: float(y) for key, y in spots.items()}, axes).items():
         axes.annotate(name, (x, y), xytext=(9, 5), textcoords="offset points", fontsize=9, color=INK)
 

@@ -8,15 +8,16 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
-from ilsvrc.reporting import closer, figures, foreign, measure, size, summary, tables, wording
-from ilsvrc.reporting.content import Content, Info
+from ilsvrc.evaluation import headline_metric
+from ilsvrc.evaluation.headline_metric import Measure
+from ilsvrc.reporting import close_ups, error_table, error_vs_size, figures, formatting, pretrained, summary
 from ilsvrc.reporting.figures import Style
-from ilsvrc.reporting.measure import Measure
-from ilsvrc.reporting.wording import given, text
+from ilsvrc.reporting.formatting import given, text
+from ilsvrc.reporting.report_data import Content, Info
 
 FILTERS = (
-    wording.percent, wording.signed, wording.decimals, wording.count, wording.magnitude, wording.duration,
-    wording.spaced, given,
+    formatting.percent, formatting.signed, formatting.decimals, formatting.count, formatting.magnitude,
+    formatting.duration, formatting.spaced, given,
 )  # fmt: skip
 
 
@@ -32,7 +33,7 @@ def render(content: Content) -> str:
         css=Markup(css),
         swept=list(content.swept),
         missing=list(content.missing),
-        s=section(content) | closer.look(content),
+        s=section(content) | close_ups.look(content),
         published=content.published,
         inspected=[{"name": content.names.get(one["run"], one["run"]), **one} for one in content.inspected],
         facts=content.facts,
@@ -47,7 +48,7 @@ def section(content: Content) -> dict[str, Any]:
     runs = errors.drop_duplicates("run")
     drawn = list(content.drawn.values())
     places = {run: place for place, run in enumerate(content.drawn)}
-    by = measure.of(errors.columns)
+    by = headline_metric.of(errors.columns)
     top = axis_end(errors[f"{by.stem}_high_percent"].max())
     by_a_run = runs[runs["seed"].notna()]  # the others are ensembles
     trained = by_a_run[[not given(source) for source in by_a_run["source"]]]
@@ -61,7 +62,7 @@ def section(content: Content) -> dict[str, Any]:
         "shows_seed": runs["seed"].nunique() > 1,
         "shows_recipe": runs["recipe"].nunique() > 1,
         "recipes": list(trained["recipe"].unique()),
-        "foreign": foreign.not_trained_here(runs, content.run_infos),
+        "foreign": pretrained.not_trained_here(runs, content.run_infos),
         "num_trained": len(trained),
         "num_ensembles": len(runs) - len(by_a_run),
         "protocols": list(errors["protocol"].unique()),
@@ -74,21 +75,21 @@ def section(content: Content) -> dict[str, Any]:
         ),
         "compared": summary.compared(content.published),
         "closest": summary.closest(content.published),
-        "seeds": tables.over_seeds(errors, content.swept).to_dict("records"),
+        "seeds": error_table.over_seeds(errors, content.swept).to_dict("records"),
         "legend": [legend_entry(drawn[place]) | {"place": place} for place in curved],
         "closer": [
-            legend_entry(content.drawn[run]) | {"place": places[run]} for run in closer.part(content, "calibration")
+            legend_entry(content.drawn[run]) | {"place": places[run]} for run in close_ups.part(content, "calibration")
         ],
         "curves": [
             figures.embedded(figures.learning_curves(curves, drawn, {column: name}, False, curved), column)
             for column, name in figures.panels(curves).items()
         ],
         "size": [
-            figures.embedded(size.error_against(content.size, content.drawn, by, [column]), f"size-{column}")
-            for column in size.PANELS
+            figures.embedded(error_vs_size.error_against(content.size, content.drawn, by, [column]), f"size-{column}")
+            for column in error_vs_size.PANELS
         ],
-        "size_together": size.together(content.size),
-        "size_has_papers": bool((content.size["whose"] != size.OURS).any()),
+        "size_together": error_vs_size.together(content.size),
+        "size_has_papers": bool((content.size["whose"] != error_vs_size.OURS).any()),
     }
 
 
@@ -159,7 +160,7 @@ def processes(info: Info) -> str:
     return (
         f"{text(info['processes'])}, {text(info.get('threads'))} threads each"
         if info.get("processes")
-        else wording.DASH
+        else formatting.DASH
     )
 
 

@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from ilsvrc import metrics, reference
-from ilsvrc.reference import Result
+from ilsvrc.evaluation import metrics
+from ilsvrc.reporting import published_results
+from ilsvrc.reporting.published_results import Result
 
 PUBLISHED = (
     "paper", "table", "title", "dataset", "protocol", "models", "crops",
@@ -79,7 +80,7 @@ def tables(
     papers: dict[str, list[Result]] = {}
     for row in results:
         papers.setdefault(row.paper, []).append(row)
-    here = dict.fromkeys(name for each in found for name in reference.networks(each.networks))
+    here = dict.fromkeys(name for each in found for name in published_results.networks(each.networks))
     owned = dict.fromkeys(owners[name] for name in here if name in owners)
     made = [
         table
@@ -123,14 +124,14 @@ def _tables(
     for place, row in enumerate(printed):
         for table in row.tables:
             groups.setdefault(table, []).append((place, row))
-    for table, rows in sorted(groups.items(), key=lambda group: group[0] == reference.IN_THE_TEXT):
+    for table, rows in sorted(groups.items(), key=lambda group: group[0] == published_results.IN_THE_TEXT):
         here = {name for _, row in rows for name in row.networks or ()}
-        ours = [each for each in alone if own and set(reference.networks(each.networks)) <= here]
+        ours = [each for each in alone if own and set(published_results.networks(each.networks)) <= here]
         alone = [each for each in alone if each not in ours]
         name = {"paper": printed[0].paper, "table": table}
         lines = [line | name for place, row in rows for line in _lines(row, beside.get(place, []), papers_data)]
         under = [_unreported(each, [row for _, row in rows], papers_data) | name for each in ours]
-        if here & {name for each in found for name in reference.networks(each.networks)}:
+        if here & {name for each in found for name in published_results.networks(each.networks)}:
             yield PaperTable(printed[0].paper, table, own, tuple(lines), tuple(under))
 
 
@@ -141,7 +142,7 @@ def _beside(printed: Sequence[Result], found: Sequence[Measured], papers_data: s
     """
     beside: dict[int, list[Measured]] = {}
     for each in found:
-        asked = (reference.networks(each.networks), each.protocol)
+        asked = (published_results.networks(each.networks), each.protocol)
         same = [i for i, row in enumerate(printed) if row.kind == "error" and (row.networks, row.protocol) == asked]
         for place in [i for i in same if printed[i].dataset == papers_data] or same[:1]:
             beside.setdefault(place, []).append(each)
@@ -177,7 +178,7 @@ def _compared(row: Result, each: Measured, papers_data: str | None) -> Row:
 
 def _unreported(each: Measured, printed: Sequence[Result], papers_data: str | None) -> Row:
     """What no row of the table is of, and why."""
-    same = [row for row in printed if row.networks == reference.networks(each.networks)]
+    same = [row for row in printed if row.networks == published_results.networks(each.networks)]
     data = min((other_data(row.dataset, papers_data) for row in same or printed), key=len)
     how = "other test protocol" if same else "another number of networks"
     why = ", ".join(filter(None, (data, how, OTHER_TRAINING if each.training else "")))

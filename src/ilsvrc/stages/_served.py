@@ -10,9 +10,11 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ilsvrc import files, results
-from ilsvrc.prediction import Predictor
-from ilsvrc.stages import _network, _protocols, classify
+from ilsvrc.artifacts import run_files
+from ilsvrc.evaluation import compatibility, load_network
+from ilsvrc.evaluation.predictor import Predictor
+from ilsvrc.runtime import files
+from ilsvrc.stages import classify
 
 
 def _load_pyfunc(path: str) -> "Served":
@@ -63,16 +65,16 @@ class Served:
     def _predictor(self, protocol: str) -> Predictor:
         """The network, ready for the protocol's views."""
         if protocol not in self._predictors:
-            views = _protocols.views(self.weights, [protocol])
+            views = compatibility.views(self.weights, [protocol])
             path = self.folder / "weights.safetensors"
-            made = _network.predictor(self.weights, path, torch.device("cpu"), "float32", views)
+            made = load_network.predictor(self.weights, path, torch.device("cpu"), "float32", views)
             self._predictors = {protocol: made}
         return self._predictors[protocol]
 
 
 def folder_of(pointer: files.Info) -> Path:
     """Where the weights lie: where they lay at registration, or under the working directory."""
-    places = [Path(pointer["folder"]), results.RUNS / pointer["run"]]
+    places = [Path(pointer["folder"]), run_files.RUNS / pointer["run"]]
     for folder in places:
         if (folder / "weights.json").exists() and (folder / "weights.safetensors").exists():
             return folder

@@ -8,12 +8,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ilsvrc import files, plugins
-from ilsvrc.card import SPLITS, Card, Sample, parted
-from ilsvrc.loading import index
-from ilsvrc.progress import track
-from ilsvrc.specs import SourceSpec, parse_specification
-from ilsvrc.stages._stage import parser, run, say
+from ilsvrc.config import registry
+from ilsvrc.config.specs import SourceSpec, parse_specification
+from ilsvrc.datasets._card import SPLITS, Card, Sample, parted
+from ilsvrc.packing import index
+from ilsvrc.runtime import files
+from ilsvrc.runtime.cli import parser, run, say
+from ilsvrc.runtime.progress import track
 
 UNWRITABLE = frozenset("\r\0")
 
@@ -21,7 +22,7 @@ UNWRITABLE = frozenset("\r\0")
 def main(arguments: argparse.Namespace) -> None:
     """Writes `--source` and `--index`, and the archives that the card names beside them."""
     spec = parse_specification(SourceSpec, arguments.spec)
-    data, raw = plugins.load("data", spec.dataset), arguments.source.parent
+    data, raw = registry.load("datasets", spec.dataset), arguments.source.parent
     options = spec.options.model_dump()
     if data.CARD.path and not spec.options.path:
         raise ValueError(f"data.path in params.yaml is not set; for {spec.dataset} it should name {data.CARD.path}")

@@ -16,11 +16,15 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from ilsvrc import config, files, hardware, pipeline, specs
-from ilsvrc.loading import batches, jpeg, layout, packed
-from ilsvrc.stages import _beforehand, _given, _pictures, _recipe, _stage
-from ilsvrc.training import distributed, loop
-from ilsvrc.training.distributed import World
+from ilsvrc.config import params, specs
+from ilsvrc.loading import batches
+from ilsvrc.packing import beton_layout, jpeg
+from ilsvrc.packing.beton import Packed, open_packed
+from ilsvrc.pipeline import wiring
+from ilsvrc.runtime import cli, distributed, files, hardware
+from ilsvrc.runtime.distributed import World
+from ilsvrc.training import build, data, inputs, loop
+from ilsvrc.training.preflight import setup
 
 SECONDS = 3.0  # of each measurement; a training's step may take longer
 READ_IMAGES, DECODED_IMAGES = 2000, 1000
@@ -37,10 +41,10 @@ class Rate(NamedTuple):
 
 def main(given: argparse.Namespace) -> None:
     """Measures, prints the table, and says what limits."""
-    flow = pipeline.Pipeline(config.load(given.params))
-    beton = _beforehand.packed_train(flow)
-    specs = _beforehand.first_runs(flow, given.architectures)
-    opened, manifest = packed.open_packed(beton), files.read_json(beton.with_suffix(".manifest.json"))
+    flow = wiring.Pipeline(params.load(given.params))
+    beton = setup.packed_train(flow)
+    specs = setup.first_runs(flow, given.architectures)
+    opened, manifest = open_packed(beton), files.read_json(beton.with_suffix(".manifest.json"))
     shared = [disk(opened), *([decoding(opened, given.threads)] if is_jpeg(opened).any() else [])]
     print_rates(shared, head=True)
     with distributed.joined(given.gpus) as world:
@@ -50,7 +54,7 @@ def main(given: argparse.Namespace) -> None:
             print(verdict(spec, opened, [shared[0], *mine], given), flush=True)
 
 
-def disk(opened: packed.Packed) -> Rate:
+def disk(opened: Packed) -> Rate:
     """Payloads in random order, read from the disk and not from memory where the kernel lets go of them."""
     random = np.random.default_rng(0).permutation(opened.num_images)[:READ_IMAGES]
     file = os.open(opened.path, os.O_RDONLY)
@@ -63,7 +67,7 @@ def disk(opened: packed.Packed) -> Rate:
     return Rate("disk", done, f"{opened.sizes.mean() / 1e3:.0f} kB an image, in random order")
 
 
-def decoding(opened: packed.Packed, threads: int) -> Rate:
+def decoding(opened: Packed, threads: int) -> Rate:
     """Whole JPEGs, by libjpeg-turbo alone."""
     indices = np.random.default_rng(0).permutation(np.flatnonzero(is_jpeg(opened)))[:DECODED_IMAGES]
     content = opened.mapped()
@@ -83,7 +87,7 @@ def loader(beton: Path, spec: specs.TrainSpec, manifest: files.Info, given: argp
     """Training batches as the recipe asks for them, thrown away."""
     recipe = spec.recipe
     opened = batches.open_training(
-        given.loader, beton, look=_pictures.loaded(spec, manifest), batch_size=recipe.batch_size, seed=spec.seed,
+        given.loader, beton, look=data.loaded(spec, manifest), batch_size=recipe.batch_size, seed=spec.seed,
         workers=given.threads, order=recipe.order, repeats=recipe.repeats,
     )  # fmt: skip
     with closing(opened):
@@ -96,12 +100,12 @@ def network(beton: Path, spec: specs.TrainSpec, manifest: files.Info, world: Wor
     recipe, threads = spec.recipe, torch.get_num_threads()
     group = recipe.batch_norm_group if isinstance(recipe.batch_norm_group, int) else CPU_BATCH
     size = recipe.batch_size if given.gpus else min(recipe.batch_size, group)
-    spec = _beforehand.alone(spec, size)
-    number_format = _recipe.number_format(given, spec, world)
-    noise = batches.open_training("synthetic", beton, look=_pictures.loaded(spec, manifest), batch_size=size, seed=0)
+    spec = setup.alone(spec, size)
+    number_format = build.number_format(given, spec, world)
+    noise = batches.open_training("synthetic", beton, look=data.loaded(spec, manifest), batch_size=size, seed=0)
     torch.set_num_threads(given.threads)
-    beside = _given.Given(packed=beton, mean_image=beton.with_suffix(".mean_image.npy"), loader="synthetic")
-    training = _recipe.prepare(spec, manifest, len(noise), world, number_format, beside)
+    beside = inputs.Given(packed=beton, mean_image=beton.with_suffix(".mean_image.npy"), loader="synthetic")
+    training = build.prepare(spec, manifest, len(noise), world, number_format, beside)
     training.network.train()
     # the sums that a step returns wait for the device
     steps = (int(loop.train_step(training, batch, 0)[2]) for batch in endless(noise))
@@ -110,7 +114,7 @@ def network(beton: Path, spec: specs.TrainSpec, manifest: files.Info, world: Wor
     return Rate(spec.architecture, done, f"forward, backward and update, {number_format}, {world.device.type}")
 
 
-def verdict(spec: specs.TrainSpec, opened: packed.Packed, rates: list[Rate], given: argparse.Namespace) -> str:
+def verdict(spec: specs.TrainSpec, opened: Packed, rates: list[Rate], given: argparse.Namespace) -> str:
     """One sentence: what limits, and what to change."""
     from_disk, loading, computing = rates
     parts = [loading, computing] if fits_in_memory(opened) else rates
@@ -130,7 +134,7 @@ def faster_network(given: argparse.Namespace) -> str:
     return "more GPUs (--set-resources train:gpu=<n>)" if given.gpus else "a GPU, or training: {crop_px: ...}"
 
 
-def faster_loader(opened: packed.Packed, given: argparse.Namespace) -> str:
+def faster_loader(opened: Packed, given: argparse.Namespace) -> str:
     """What speeds up loading."""
     if given.loader == "pillow":
         return "use --set-resources train:loader=ffcv"
@@ -139,22 +143,22 @@ def faster_loader(opened: packed.Packed, given: argparse.Namespace) -> str:
     return f"{more}set {smaller(opened)}"
 
 
-def smaller(opened: packed.Packed) -> str:
+def smaller(opened: Packed) -> str:
     """A packed form that is read or decoded faster."""
     if not is_jpeg(opened).any():
         return "data: {encoding: jpeg} or a lower short_side_px in params.yaml"
     return "data: {short_side_px: 256}, and where the disk has room encoding: raw, in params.yaml"
 
 
-def fits_in_memory(opened: packed.Packed) -> bool:
+def fits_in_memory(opened: Packed) -> bool:
     """The kernel can keep the whole file after the first epoch."""
     memory_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return opened.path.stat().st_size < 0.5 * memory_bytes
 
 
-def is_jpeg(opened: packed.Packed) -> np.ndarray:
+def is_jpeg(opened: Packed) -> np.ndarray:
     """Which images are stored encoded."""
-    return opened.modes == layout.JPEG
+    return opened.modes == beton_layout.JPEG
 
 
 def endless(opened: batches.TrainingBatches) -> Iterator[batches.Batch]:
@@ -186,7 +190,7 @@ def print_rates(rates: list[Rate], head: bool = False) -> None:
 
 def arguments() -> argparse.ArgumentParser:
     """The stage's arguments."""
-    parser = _stage.parser(__doc__)
+    parser = cli.parser(__doc__)
     parser.add_argument("architectures", nargs="*", help="those of params.yaml where none is named")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="of the loader, and on a CPU")
@@ -197,5 +201,5 @@ def arguments() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    _beforehand.with_trainings_memory()
-    _stage.run(main, arguments())
+    setup.with_trainings_memory()
+    cli.run(main, arguments())

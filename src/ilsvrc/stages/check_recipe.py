@@ -15,15 +15,18 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ilsvrc import config, files, hardware, pipeline, specs
-from ilsvrc.loading import batches, packed
-from ilsvrc.stages import _beforehand, _first_steps, _given, _pictures, _recipe, _stage
-from ilsvrc.stages._first_steps import Finding, Look, Seen
-from ilsvrc.training import batch_norm, distributed
-from ilsvrc.training.ahead import ahead
-from ilsvrc.training.distributed import World
+from ilsvrc.config import params, specs
+from ilsvrc.loading import batches
+from ilsvrc.loading.views import View
+from ilsvrc.packing.beton import open_packed
+from ilsvrc.pipeline import wiring
+from ilsvrc.runtime import cli, distributed, files, hardware
+from ilsvrc.runtime.distributed import World
+from ilsvrc.training import batch_norm, build, data, inputs
+from ilsvrc.training.prefetch import ahead
+from ilsvrc.training.preflight import checks, setup
+from ilsvrc.training.preflight.checks import Finding, Look, Seen
 from ilsvrc.training.schedule import Schedule
-from ilsvrc.views import View
 
 PICTURES = 8
 STILL = {"dropout": 0.0, "drop_path": 0.0, "label_smoothing": 0.0, "precision": "float32"}
@@ -31,11 +34,11 @@ STILL = {"dropout": 0.0, "drop_path": 0.0, "label_smoothing": 0.0, "precision": 
 
 def main(given: argparse.Namespace) -> None:
     """Checks and prints; fails where a finding does."""
-    flow = pipeline.Pipeline(config.load(given.params))
-    beton = _beforehand.packed_train(flow)
+    flow = wiring.Pipeline(params.load(given.params))
+    beton = setup.packed_train(flow)
     wrong = []
     with distributed.joined(given.gpus) as world:
-        for spec in _beforehand.first_runs(flow, given.architectures):
+        for spec in setup.first_runs(flow, given.architectures):
             for check, fits, said in findings(beton, spec, world, given):
                 print(f"{spec.architecture:<23} {check:<14}{verdict(fits)}: {said}", flush=True)
                 wrong += [] if fits is not False else [f"{spec.architecture} ({check})"]
@@ -61,11 +64,11 @@ def findings(beton: Path, spec: specs.TrainSpec, world: World, given: argparse.N
     except ValueError as error:
         yield Finding("start", False, str(error))
         return
-    yield _first_steps.first_loss(look, seen)
-    yield _first_steps.signal(seen)
-    yield _first_steps.gradients(look, seen)
-    yield _first_steps.first_update(look, seen)
-    yield _first_steps.by_heart(look, start, until)
+    yield checks.first_loss(look, seen)
+    yield checks.signal(seen)
+    yield checks.gradients(look, seen)
+    yield checks.first_update(look, seen)
+    yield checks.by_heart(look, start, until)
 
 
 def plan(beton: Path, spec: specs.TrainSpec, manifest: files.Info, given: argparse.Namespace) -> tuple[Schedule, str]:
@@ -76,14 +79,14 @@ def plan(beton: Path, spec: specs.TrainSpec, manifest: files.Info, given: argpar
     """
     recipe = spec.recipe
     with torch.device("meta"):
-        _recipe.build(spec, 2)  # refuses rates that the network has not, which are 0 from here on
+        build.build(spec, 2)  # refuses rates that the network has not, which are 0 from here on
     opened = batches.open_training(
-        given.loader, beton, look=_pictures.loaded(spec, manifest), batch_size=recipe.batch_size, seed=spec.seed,
+        given.loader, beton, look=data.loaded(spec, manifest), batch_size=recipe.batch_size, seed=spec.seed,
         order=recipe.order, repeats=recipe.repeats,
     )  # fmt: skip
     with closing(opened):
         batch_norm.check_groups(recipe.batch_norm_group, recipe.batch_size, 1)
-        planned = _recipe.schedule_of(recipe, len(opened))
+        planned = build.schedule_of(recipe, len(opened))
     end = f"{planned.epochs} epochs of {len(opened)} steps of {recipe.batch_size} pictures"
     return planned, f"{end}, {spec.crop_px} px, learning rate {planned.learning_rate(0):.3g} to {planned.rate:.3g}"
 
@@ -93,7 +96,7 @@ def prepared(
     planned: Schedule,
 ) -> Look:  # fmt: skip
     """The training as the recipe starts it, and a batch of different classes."""
-    center = View(_pictures.short_side_px(spec), spec.crop_px)
+    center = View(data.short_side_px(spec), spec.crop_px)
     pictures = batches.open_testing(
         given.loader, beton, views=[center], batch_size=PICTURES, subset=of_all_classes(beton)
     )
@@ -101,14 +104,14 @@ def prepared(
         shown = next(ahead(iter(pictures), world.device))
     batch = shown._replace(images=shown.images[:, 0], windows=None)
     torch.set_num_threads(given.threads)  # ffcv's import sets it to one
-    small = _beforehand.alone(spec, len(batch.labels))
+    small = setup.alone(spec, len(batch.labels))
     group = spec.recipe.batch_norm_group
     shared = group if isinstance(group, int) and len(batch.labels) % group == 0 else None
     small = small.model_copy(update={"recipe": small.recipe.model_copy(update=STILL | {"batch_norm_group": shared})})
-    beside = _given.Given(
+    beside = inputs.Given(
         packed=beton, mean_image=beton.with_suffix(".mean_image.npy"), loader=given.loader, threads=given.threads
     )
-    training = _recipe.prepare(small, manifest, 1, world, "float32", beside)
+    training = build.prepare(small, manifest, 1, world, "float32", beside)
     training.look = training.mix = training.averages = None
     training.network.train()
     return Look(spec, training, batch, planned, len(manifest["classes"]))
@@ -116,7 +119,7 @@ def prepared(
 
 def of_all_classes(beton: Path) -> np.ndarray:
     """Places of PICTURES training images or all: the first of each class, then the second, and so on."""
-    labels = packed.open_packed(beton).labels
+    labels = open_packed(beton).labels
     by_class = np.argsort(labels, kind="stable")
     firsts = np.searchsorted(labels[by_class], labels[by_class])
     turn = np.arange(len(labels)) - firsts
@@ -126,7 +129,7 @@ def of_all_classes(beton: Path) -> np.ndarray:
 
 def arguments() -> argparse.ArgumentParser:
     """The stage's arguments."""
-    parser = _stage.parser(__doc__)
+    parser = cli.parser(__doc__)
     parser.add_argument("architectures", nargs="*", help="those of params.yaml where none is named")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     parser.add_argument("--seconds", type=float, default=30.0, help="for each architecture")
@@ -137,5 +140,5 @@ def arguments() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    _beforehand.with_trainings_memory()
-    _stage.run(main, arguments())
+    setup.with_trainings_memory()
+    cli.run(main, arguments())

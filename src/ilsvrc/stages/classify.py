@@ -15,12 +15,15 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ilsvrc import files, multilabel, plugins, prediction, results, specs
-from ilsvrc.loading import encode, layout, pillow_loader, placed, view_batches
-from ilsvrc.prediction import Predictor
-from ilsvrc.stages import _network, _protocols, _stage
-from ilsvrc.stages._runs import find_run
-from ilsvrc.views import View
+from ilsvrc.artifacts import run_files
+from ilsvrc.artifacts.find_run import find_run
+from ilsvrc.config import registry, specs
+from ilsvrc.evaluation import compatibility, load_network, multilabel_metrics
+from ilsvrc.evaluation.predictor import Predictor, average, plan
+from ilsvrc.loading import pillow_loader, view_batches, view_layout
+from ilsvrc.loading.views import View
+from ilsvrc.packing import beton_layout, encode
+from ilsvrc.runtime import cli, files
 
 NUM_GUESSES = 5
 
@@ -28,12 +31,12 @@ NUM_GUESSES = 5
 def main(given: argparse.Namespace) -> None:
     """Prints the guesses for each picture; broken ones are named at the end."""
     run = find_run(given.run)
-    folder = results.RUNS / run
+    folder = run_files.RUNS / run
     weights = files.read_json(folder / "weights.json")
-    results.check_key(run, weights, folder / "weights.json")
-    predictor = _network.predictor(
+    run_files.check_key(run, weights, folder / "weights.json")
+    predictor = load_network.predictor(
         weights, folder / "weights.safetensors", torch.device("cpu"), "float32",
-        _protocols.views(weights, [given.protocol]),
+        compatibility.views(weights, [given.protocol]),
     )  # fmt: skip
     found, broken = {}, []
     for path in given.pictures:
@@ -53,7 +56,7 @@ def guesses(predictor: Predictor, weights: files.Info, path: Path, protocol_name
     Where a picture may have several: all that are above `multilabel.THRESHOLD`.
     """
     probabilities = probabilities_of(predictor, weights, path.read_bytes(), protocol_name)
-    most = int((probabilities > multilabel.THRESHOLD).sum()) if predictor.several else NUM_GUESSES
+    most = int((probabilities > multilabel_metrics.THRESHOLD).sum()) if predictor.several else NUM_GUESSES
     best = np.argsort(-probabilities, kind="stable")[:most]
     return [(weights["classes"][place], float(probabilities[place])) for place in best]
 
@@ -62,11 +65,11 @@ def probabilities_of(
     predictor: Predictor, weights: files.Info, picture: bytes | np.ndarray, protocol_name: str
 ) -> np.ndarray:
     """Class probabilities float32 `[K]` of an encoded picture, or of RGB pixels uint8 `[H, W, 3]`."""
-    protocol = plugins.load("protocols", protocol_name)
-    steps = prediction.plan(_protocols.views(weights, [protocol_name]))
+    protocol = registry.load("protocols", protocol_name)
+    steps = plan(compatibility.views(weights, [protocol_name]))
     shown = decoded(picture, specs.FormSpec(**weights["spec"]["form"]), steps.windows)
     views = predictor.logits(shown, 1, steps)[:, steps.members[protocol_name]]
-    found: np.ndarray = prediction.average(views, protocol.AVERAGE, predictor.several)[0].cpu().numpy()
+    found: np.ndarray = average(views, protocol.AVERAGE, predictor.several)[0].cpu().numpy()
     return found
 
 
@@ -78,11 +81,11 @@ def decoded(content: bytes | np.ndarray, form: specs.FormSpec, windows: Sequence
     if isinstance(content, np.ndarray):
         form = form.model_copy(update={"encoding": "raw"})
     stored = encode.store(content, form)
-    if stored.mode == layout.RAW:
+    if stored.mode == beton_layout.RAW:
         picture = Image.frombytes("RGB", (stored.width, stored.height), stored.payload)
     else:
         picture = Image.open(io.BytesIO(stored.payload)).convert("RGB")
-    where = placed.place(windows, np.array([stored.width]), np.array([stored.height]))
+    where = view_layout.place(windows, np.array([stored.width]), np.array([stored.height]))
     return view_batches.by_size(torch.from_numpy(pillow_loader.memory_of([picture], where)), where.windows)
 
 
@@ -95,7 +98,7 @@ def as_text(run: str, protocol: str, found: Mapping[str, Sequence[tuple[str, flo
             "",
             picture,
             *(f"  {name:{width}}  {100 * p:5.1f} %  {'▇' * round(30 * p)}".rstrip() for name, p in listed),
-            *([] if listed else [f"  no class above {100 * multilabel.THRESHOLD:g} %"]),
+            *([] if listed else [f"  no class above {100 * multilabel_metrics.THRESHOLD:g} %"]),
         ]
     return "".join(f"{line}\n" for line in lines)
 
@@ -116,13 +119,13 @@ def as_json(run: str, protocol: str, found: Mapping[str, Sequence[tuple[str, flo
 
 def arguments() -> argparse.ArgumentParser:
     """The stage's arguments."""
-    parser = _stage.parser(__doc__)
+    parser = cli.parser(__doc__)
     parser.add_argument("run", metavar="RUN", help="a run's folder, its name, or a part that no other run has")
     parser.add_argument("pictures", metavar="PICTURE", type=Path, nargs="+", help="a file in any format of Pillow's")
-    parser.add_argument("--protocol", choices=plugins.names("protocols"), default="single_crop", help="test protocol")
+    parser.add_argument("--protocol", choices=registry.names("protocols"), default="single_crop", help="test protocol")
     parser.add_argument("--json", action="store_true", help="print JSON")
     return parser
 
 
 if __name__ == "__main__":
-    _stage.run(main, arguments())
+    cli.run(main, arguments())

@@ -3,8 +3,9 @@
 import argparse
 from pathlib import Path
 
-from ilsvrc.stages import _beforehand, _stage
+from ilsvrc.runtime import cli
 from ilsvrc.stages.train import ENVIRONMENT
+from ilsvrc.training.preflight import setup
 
 # The allocator's settings are a training's; the profiler, which counts memory, keeps its remarks to itself.
 MEASURED_WITH = {k: v for k, v in ENVIRONMENT.items() if k.startswith("MALLOC")} | {"KINETO_LOG_LEVEL": "99"}
@@ -12,14 +13,14 @@ MEASURED_WITH = {k: v for k, v in ENVIRONMENT.items() if k.startswith("MALLOC")}
 
 def main(given: argparse.Namespace) -> None:
     """Measures the network of `--spec` for the classes of `--source`, and prints a line."""
-    from ilsvrc.stages import _cost  # here, so that what starts again has not imported torch for nothing
+    from ilsvrc.profiling import network  # here, so that what starts again has not imported torch for nothing
 
-    _cost.measure_network(given)
+    network.measure_network(given)
 
 
 def arguments() -> argparse.ArgumentParser:
     """The stage's arguments."""
-    parser = _stage.parser(__doc__)
+    parser = cli.parser(__doc__)
     parser.add_argument("--spec", required=True, help="costs.asked.CostSpec as JSON")
     parser.add_argument(
         "--source", type=Path, required=True, help="source.json or weights.json: how many classes there are"
@@ -31,5 +32,5 @@ def arguments() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    _beforehand.started_with(MEASURED_WITH)
-    _stage.run(main, arguments())
+    setup.started_with(MEASURED_WITH)
+    cli.run(main, arguments())

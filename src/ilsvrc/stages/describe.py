@@ -7,14 +7,16 @@ from typing import Any
 
 import torch
 
-from ilsvrc import complexity, plugins, reference
-from ilsvrc.layers import Classifier
-from ilsvrc.stages import _stage
+from ilsvrc.config import registry
+from ilsvrc.models.common import flops, reference_counts
+from ilsvrc.models.common.layers import Classifier
+from ilsvrc.reporting import published_results
+from ilsvrc.runtime import cli
 
 
 def main(given: argparse.Namespace) -> None:
     """Prints each of `given.names`, or all architectures."""
-    names = [plugins.check("models", name) for name in given.names] or plugins.names("models")
+    names = [registry.check("models", name) for name in given.names] or registry.names("models")
     if given.table:
         print(*TABLE_HEAD, sep="\n")
     form = layer_table if given.layers else table_row if given.table else as_json
@@ -29,11 +31,11 @@ def as_json(name: str) -> str:
 
 def summary(name: str) -> dict[str, Any]:
     """The network at its paper's input and classes: counts, ours and published, and what papers report on it."""
-    row, input_px = reference.architectures().get(name, {}), plugins.input_px(name)
+    row, input_px = reference_counts.architectures().get(name, {}), registry.input_px(name)
     paper = {"name": name, "paper": row.get("paper"), "year": int(row["year"]) if row else None}
-    counts = asdict(complexity.count(_build(name), input_px))
+    counts = asdict(flops.count(_build(name), input_px))
     told = {key: row.get(key) or None for key in TOLD}
-    results = [asdict(row) for row in reference.published(name)]
+    results = [asdict(row) for row in published_results.published(name)]
     return {**paper, "input_px": input_px, **counts, **told, "results": results}
 
 
@@ -54,8 +56,8 @@ TABLE_HEAD = (
 
 def layer_table(name: str) -> str:
     """A line a layer of the network at its paper's input and classes, totals at the foot."""
-    input_px, model = plugins.input_px(name), _build(name)
-    found, total = complexity.layers(model, input_px), complexity.count(model, input_px)
+    input_px, model = registry.input_px(name), _build(name)
+    found, total = flops.layers(model, input_px), flops.count(model, input_px)
     foot = ("total", "", "", total.parameters, total.multiply_adds, total.activations)
     rows = [("layer", "kind", "output", "parameters", "multiply-adds", "activations"), *map(_cells, found), foot]
     width = max(len(row[0]) for row in rows)
@@ -63,7 +65,7 @@ def layer_table(name: str) -> str:
     return "\n".join([title, *(_line(width, *row) for row in rows), *_heads(total), ""])
 
 
-def _cells(layer: complexity.Layer) -> tuple[Any, ...]:
+def _cells(layer: flops.Layer) -> tuple[Any, ...]:
     shape = " x ".join(map(str, layer.output_shape))
     return layer.name, layer.kind, shape, layer.parameters, layer.multiply_adds, layer.activations
 
@@ -73,7 +75,7 @@ def _line(width: int, name: str, kind: str, shape: str, *counts: int | str) -> s
     return f"{name:{width}}  {kind:18}  {shape:>15}" + "".join(f"{number:>15}" for number in numbers)
 
 
-def _heads(total: complexity.Complexity) -> list[str]:
+def _heads(total: flops.Complexity) -> list[str]:
     """A line on the auxiliary heads, where there are any."""
     extra = total.parameters_with_auxiliary_heads - total.parameters
     return [f"and {extra:,} parameters of auxiliary heads, in training"] if extra else []
@@ -82,13 +84,13 @@ def _heads(total: complexity.Complexity) -> list[str]:
 def _build(name: str) -> Classifier:
     """The paper's network without weights: meta tensors, nothing allocated."""
     with torch.device("meta"):
-        model: Classifier = plugins.architecture(name)()
+        model: Classifier = registry.architecture(name)()
     return model
 
 
 def arguments() -> argparse.ArgumentParser:
     """The stage's options."""
-    options = _stage.parser(__doc__)
+    options = cli.parser(__doc__)
     options.add_argument("names", nargs="*", metavar="NAME", help="architectures; none: all")
     form = options.add_mutually_exclusive_group()
     form.add_argument("--layers", action="store_true", help="a table of each network's layers")
@@ -97,4 +99,4 @@ def arguments() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    _stage.run(main, arguments())
+    cli.run(main, arguments())

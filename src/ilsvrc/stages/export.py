@@ -14,28 +14,29 @@ import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ilsvrc import config, ensembles, forms, kept, plugins, predictions
-from ilsvrc.files import write_text
-from ilsvrc.members import Averaged
-from ilsvrc.pipeline import Pipeline
-from ilsvrc.predictions import Prediction
-from ilsvrc.reporting import label_sets, scores
-from ilsvrc.stages import _stage
-from ilsvrc.stages._runs import find_run
+from ilsvrc.artifacts.find_run import find_run
+from ilsvrc.config import packed_formats, registry
+from ilsvrc.config.ensembles import Averaged
+from ilsvrc.config.params import Params, load
+from ilsvrc.evaluation import ensembles, multilabel_scores, prediction_file, predictions, scores
+from ilsvrc.evaluation.predictions import Prediction
+from ilsvrc.pipeline.wiring import Pipeline
+from ilsvrc.runtime import cli
+from ilsvrc.runtime.files import write_text
 
 EXPORTS = Path("results/exports")
 
 
 def main(given: argparse.Namespace) -> None:
     """Writes both files and says where."""
-    params = config.load(given.book)
+    params = load(given.book)
     name, prediction = find(given.name, given.protocol, params)
     classes = prediction.spec["classes"]
-    label = forms.data_label(params) if name.startswith(scores.ENSEMBLE) else name.split("/")[0]
+    label = packed_formats.data_label(params) if name.startswith(scores.ENSEMBLE) else name.split("/")[0]
     order = sorted(range(len(prediction.images)), key=lambda i: file_order(str(prediction.images[i])))
     folder = given.to or EXPORTS / name
-    if label_sets.is_of_sets(prediction):
-        columns, rows = label_sets.readable(prediction, classes, order)
+    if multilabel_scores.is_of_sets(prediction):
+        columns, rows = multilabel_scores.readable(prediction, classes, order)
         files = {f"{given.protocol}.csv": scores.as_csv(rows, columns)}
     else:
         numbers = class_numbers(label, params, classes)
@@ -46,10 +47,10 @@ def main(given: argparse.Namespace) -> None:
         }
     for file, text in files.items():
         write_text(folder / file, text)
-        _stage.say(f"{folder / file}: {len(order)} images")
+        cli.say(f"{folder / file}: {len(order)} images")
 
 
-def find(name: str, protocol: str, params: config.Params) -> tuple[str, Prediction]:
+def find(name: str, protocol: str, params: Params) -> tuple[str, Prediction]:
     """The run or ensemble that is meant, and what it says by a protocol.
 
     Raises:
@@ -59,8 +60,8 @@ def find(name: str, protocol: str, params: config.Params) -> tuple[str, Predicti
     own = name.removeprefix(scores.ENSEMBLE)
     if own in averaged:
         return f"{scores.ENSEMBLE}{own}", of_ensemble(averaged[own], protocol)
-    run = find_run(name.removeprefix(f"{kept.PREDICTIONS}/"))
-    path = kept.prediction_file(run, protocol)
+    run = find_run(name.removeprefix(f"{prediction_file.PREDICTIONS}/"))
+    path = prediction_file.prediction_file(run, protocol)
     if not path.exists():
         there = ", ".join(sorted(file.stem for file in path.parent.glob("*.npz"))) or "none"
         raise ValueError(f"{run} has no predictions by {protocol}; there are: {there}")
@@ -72,23 +73,23 @@ def of_ensemble(ensemble: Averaged, protocol: str) -> Prediction:
     known = {"+".join(protocols): protocols for protocols in ensemble.protocols}
     if protocol not in known:
         raise ValueError(f"ensemble {ensemble.name} has no predictions by {protocol}; there are: {', '.join(known)}")
-    files = [kept.prediction_file(run, each) for run in ensemble.members for each in known[protocol]]
+    files = [prediction_file.prediction_file(run, each) for run in ensemble.members for each in known[protocol]]
     absent = [str(file) for file in files if not file.exists()]
     if absent:
         raise ValueError(f"ensemble {ensemble.name} is not complete: {', '.join(absent)} missing; run snakemake")
     return ensembles.combine(files, ensemble.average)
 
 
-def class_numbers(label: str, params: config.Params, classes: Sequence[str]) -> list[int]:
+def class_numbers(label: str, params: Params, classes: Sequence[str]) -> list[int]:
     """The number of each class in a submission.
 
     Raises:
         ValueError: the owners' numbers are for other classes, or their list is not where params.yaml says.
     """
-    data_set = plugins.load("data", label) if label in plugins.names("data") else None
+    data_set = registry.load("datasets", label) if label in registry.names("datasets") else None
     if not hasattr(data_set, "class_numbers"):
         return list(range(1, len(classes) + 1))
-    if label != forms.data_label(params):
+    if label != packed_formats.data_label(params):
         raise ValueError(f"the numbers of {label}'s classes lie at its data.path; name {label} in params.yaml")
     numbers: Mapping[str, int] = data_set.class_numbers(params.data.model_dump())  # type: ignore[union-attr]
     strange = [name for name in classes if name not in numbers]
@@ -117,7 +118,7 @@ def readable(prediction: Prediction, classes: Sequence[str], order: Sequence[int
 
 def arguments() -> argparse.ArgumentParser:
     """The stage's arguments."""
-    parser = _stage.parser(__doc__)
+    parser = cli.parser(__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("name", metavar="RUN", help="a run's name, a part of it that no other has, or an ensemble's")
     parser.add_argument("protocol", metavar="PROTOCOL", help="a protocol; those that are averaged: one+other")
@@ -127,4 +128,4 @@ def arguments() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    _stage.run(main, arguments())
+    cli.run(main, arguments())

@@ -11,9 +11,15 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from ilsvrc import complexity, files, foreign, hardware, origin, plugins, results, specs, tracking
-from ilsvrc.stages import _fit, _network, _published, _stage, train
-from ilsvrc.training import history, start
+from ilsvrc.artifacts import run_files
+from ilsvrc.config import pretrained, registry, specs
+from ilsvrc.evaluation import load_network
+from ilsvrc.models.common import flops
+from ilsvrc.models.pretrained import adapt, download, libraries
+from ilsvrc.runtime import cli, files, hardware
+from ilsvrc.stages import train
+from ilsvrc.tracking import mlflow_runs
+from ilsvrc.training import history, transfer
 
 
 def main(given: argparse.Namespace) -> None:
@@ -26,7 +32,7 @@ def main(given: argparse.Namespace) -> None:
     except ValueError as error:
         raise ValueError(f"weights: {spec.architecture} with {found.path}: {error}") from None
     write(given, spec, manifest, state, seen, about(found, places))
-    _stage.say(f"not trained here: {given.run} from {found.path}; classes: {places.how}")
+    cli.say(f"not trained here: {given.run} from {found.path}; classes: {places.how}")
 
 
 class Found(NamedTuple):
@@ -36,7 +42,7 @@ class Found(NamedTuple):
     state: dict[str, Tensor]
     source: str  # for a person
     classes: list[str] | None
-    published: foreign.Published | None  # where they are a library's
+    published: libraries.Published | None  # where they are a library's
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -52,13 +58,13 @@ def found_weights(spec: specs.ImportSpec, file: Path | None) -> Found:
     """
     if file is None:
         library, model, tag = origin_of(spec)
-        published = foreign.published(library, model, tag)
-        path = _published.file_of(published)
-        return Found(path, foreign.read(library, model, tag, path), spec.source, None, published)
+        published = libraries.published(library, model, tag)
+        path = download.file_of(published)
+        return Found(path, libraries.read(library, model, tag, path), spec.source, None, published)
     if files.file_sha256(file) != spec.sha256:
         raise ValueError(f"{file} has changed since params.yaml was read; run snakemake again")
-    ours = origin.beside(str(file), spec.sha256)
-    return Found(file, start.read_weights(file), file.name, ours.get("classes"), None)
+    ours = pretrained.beside(str(file), spec.sha256)
+    return Found(file, transfer.read_weights(file), file.name, ours.get("classes"), None)
 
 
 def origin_of(spec: specs.ImportSpec) -> tuple[str, str, str]:
@@ -68,27 +74,27 @@ def origin_of(spec: specs.ImportSpec) -> tuple[str, str, str]:
     return library, model, tag
 
 
-def fit(spec: specs.ImportSpec, found: Found, classes: list[str]) -> tuple[dict[str, Tensor], _fit.Places, files.Info]:
+def fit(spec: specs.ImportSpec, found: Found, classes: list[str]) -> tuple[dict[str, Tensor], adapt.Places, files.Info]:
     """The network's weights, the classes that they are of, and what the network sees of pictures."""
     seen = what_it_sees(spec, found.published)
-    builder = partial(plugins.architecture(spec.architecture), input_px=seen["crop_px"])
+    builder = partial(registry.architecture(spec.architecture), input_px=seen["crop_px"])
 
     def build(num_classes: int) -> Any:
         return builder(num_classes=num_classes)
 
     given = dict(found.state)
-    pixels = {name: given.pop(name) for name in list(given) if name.startswith(_network.NORMALIZATION)}
-    classifier = _fit.outputs_of(build)
+    pixels = {name: given.pop(name) for name in list(given) if name.startswith(load_network.NORMALIZATION)}
+    classifier = adapt.outputs_of(build)
     is_librarys = found.published is not None
-    places = _fit.places(classes, _fit.num_outputs(given, classifier), found.classes, is_librarys)
-    state = _fit.fitted(given, build, classifier, places.outputs)
+    places = adapt.places(classes, adapt.num_outputs(given, classifier), found.classes, is_librarys)
+    state = adapt.fitted(given, build, classifier, places.outputs)
     return state | pixels, places, seen
 
 
-def what_it_sees(spec: specs.ImportSpec, published: foreign.Published | None) -> files.Info:
+def what_it_sees(spec: specs.ImportSpec, published: libraries.Published | None) -> files.Info:
     """Size and normalisation: params.yaml's, else the library's, else the architecture's and ImageNet's."""
     crop_px = spec.crop_px or (published.crop_px if published else architectures_px(spec.architecture))
-    mean, std = (published.mean, published.std) if published else (foreign.IMAGENET_MEAN, foreign.IMAGENET_STD)
+    mean, std = (published.mean, published.std) if published else (libraries.IMAGENET_MEAN, libraries.IMAGENET_STD)
     given = spec.mean or spec.normalization != "mean_std"
     return {
         "crop_px": crop_px,
@@ -102,10 +108,10 @@ def what_it_sees(spec: specs.ImportSpec, published: foreign.Published | None) ->
 def architectures_px(architecture: str) -> int:
     """The side of the pictures that an architecture is for."""
     library, _, model = architecture.partition(".")
-    return foreign.input_px(library, model) if model else plugins.input_px(architecture)
+    return libraries.input_px(library, model) if model else registry.input_px(architecture)
 
 
-def about(found: Found, places: _fit.Places) -> files.Info:
+def about(found: Found, places: adapt.Places) -> files.Info:
     """What run.json says of where the weights are from."""
     return {
         "source": found.source,
@@ -129,7 +135,7 @@ def write(
     beside = given.weights.with_suffix(".part")
     safetensors.torch.save_file(state, beside)
     beside.replace(given.weights)
-    made_from = {"key": results.run_key(given.run), "spec": json.loads(given.spec)}
+    made_from = {"key": run_files.run_key(given.run), "spec": json.loads(given.spec)}
     sees = {name: seen[name] for name in ("crop_px", "mean", "std", "normalization")}
     weights = {
         **made_from,
@@ -138,7 +144,7 @@ def write(
         **sees,
         "classes": manifest["classes"],
         "num_classes": len(manifest["classes"]),
-        **results.of_sets(manifest),
+        **run_files.of_sets(manifest),
     }
     facts = {**made_from, **describe(given, spec), **about, "normalization_is": seen["normalization_is"]}
     facts |= cost(spec, seen["crop_px"], len(manifest["classes"]))
@@ -169,8 +175,8 @@ def describe(given: argparse.Namespace, spec: specs.ImportSpec) -> files.Info:
 def cost(spec: specs.ImportSpec, crop_px: int, num_classes: int) -> dict[str, int]:
     """Parameters and multiply-adds of the network."""
     with torch.device("meta"):
-        found = complexity.count(
-            plugins.architecture(spec.architecture)(num_classes=num_classes, input_px=crop_px), crop_px
+        found = flops.count(
+            registry.architecture(spec.architecture)(num_classes=num_classes, input_px=crop_px), crop_px
         )
     return {"parameters": found.parameters, "multiply_adds": found.multiply_adds}
 
@@ -188,15 +194,15 @@ def track(given: argparse.Namespace, spec: specs.ImportSpec, manifest: files.Inf
         "manifest": manifest["content_sha256"],
         "weights": str(given.weights),
     }
-    parameters = tracking.flat({"architecture": spec.architecture, "source": source, "data": spec.form.data})
-    tracker = tracking.Tracker(f"{spec.architecture} {source}", given.work / train.RUN_ID, parameters, tags)
+    parameters = mlflow_runs.flat({"architecture": spec.architecture, "source": source, "data": spec.form.data})
+    tracker = mlflow_runs.Tracker(f"{spec.architecture} {source}", given.work / train.RUN_ID, parameters, tags)
     tracker.open()
     tracker.finish([], {})
 
 
 def arguments() -> argparse.ArgumentParser:
     """The stage's arguments."""
-    parser = _stage.parser(__doc__)
+    parser = cli.parser(__doc__)
     parser.add_argument("--spec", required=True, help="specs.ImportSpec as JSON")
     parser.add_argument("--run", required=True, help="name of the run: its folder under results/runs")
     parser.add_argument("--file", type=Path, nargs="*", help="a person's file of weights; none: a library's")
@@ -210,4 +216,4 @@ def arguments() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    _stage.run(main, arguments())
+    cli.run(main, arguments())

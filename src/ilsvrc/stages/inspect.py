@@ -8,15 +8,17 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ilsvrc import files, hardware, plugins, specs
-from ilsvrc.files import Info
-from ilsvrc.inspection import drawing, kernels, nearest, occlusion, saliency
-from ilsvrc.layers import Classifier
-from ilsvrc.loading.packed import open_packed
-from ilsvrc.pixels import Normalization
-from ilsvrc.stages import _album, _crops, _network, _stage, predict
-from ilsvrc.stages._album import Album, Shown
-from ilsvrc.training import start
+from ilsvrc.config import registry, specs
+from ilsvrc.evaluation import load_network
+from ilsvrc.evaluation.inspection import central_crops, drawing, kernels, nearest, occlusion, saliency
+from ilsvrc.evaluation.inspection.album import Album, Shown, first_places, members, name
+from ilsvrc.models.common.layers import Classifier
+from ilsvrc.models.common.normalization import Normalization
+from ilsvrc.packing.beton import open_packed
+from ilsvrc.runtime import cli, files, hardware
+from ilsvrc.runtime.files import Info
+from ilsvrc.stages import predict
+from ilsvrc.training import transfer
 
 COMPARED, NEIGHBOURS = 5, 6  # test pictures, and the training pictures beside each, as in AlexNet's figure
 MAPPED = 3  # of the test pictures
@@ -41,7 +43,7 @@ class Inside(NamedTuple):
     def probabilities(self, pictures: Tensor) -> Tensor:
         """Of each class, `[N, K]`: by itself where a picture may have several."""
         scores = self.scores(pictures)
-        return scores.sigmoid() if _network.has_several(self.weights) else scores.softmax(dim=1)
+        return scores.sigmoid() if load_network.has_several(self.weights) else scores.softmax(dim=1)
 
 
 def main(given: argparse.Namespace) -> None:
@@ -51,11 +53,11 @@ def main(given: argparse.Namespace) -> None:
     album = Album(given.pictures, given.output.parent)
     with hardware.claimed_gpus(given.gpus) as gpus:
         device = predict.chosen_device(gpus)
-        network, normalize = (part.float().to(device).eval() for part in _network.trained(weights, given.weights))
+        network, normalize = (part.float().to(device).eval() for part in load_network.trained(weights, given.weights))
         found = look(given, Inside(network, normalize, weights, device), manifest, album)
     about = {"run": given.run, "weights_sha256": weights["weights_sha256"], "nearest_of": given.nearest_of}
     files.write_text(given.output, json.dumps(about | found, indent=1) + "\n")
-    _stage.say(f"looked into {given.run}: {', '.join(key for key in found if key != 'nearest_images')}")
+    cli.say(f"looked into {given.run}: {', '.join(key for key in found if key != 'nearest_images')}")
 
 
 def look(given: argparse.Namespace, inside: Inside, manifest: Info, album: Album) -> Info:
@@ -72,10 +74,10 @@ def look(given: argparse.Namespace, inside: Inside, manifest: Info, album: Album
 
 def test_pictures(given: argparse.Namespace, crop_px: int, manifest: Info) -> list[Shown]:
     """The first picture of each of five classes, or sets of classes."""
-    places = _album.first_places(open_packed(given.val).labels, manifest, COMPARED)
+    places = first_places(open_packed(given.val).labels, manifest, COMPARED)
     return [
-        Shown(int(place), crop, _album.members(manifest, int(label))[0], _album.name(manifest, int(label)))
-        for crops, labels, at in _crops.central(given.loader, given.val, places, crop_px, given.threads)
+        Shown(int(place), crop, members(manifest, int(label))[0], name(manifest, int(label)))
+        for crops, labels, at in central_crops.central(given.loader, given.val, places, crop_px, given.threads)
         for crop, label, place in zip(crops, labels, at, strict=True)
     ]
 
@@ -83,14 +85,14 @@ def test_pictures(given: argparse.Namespace, crop_px: int, manifest: Info) -> li
 def neighbours(given: argparse.Namespace, inside: Inside, shown: list[Shown], manifest: Info, album: Album) -> Info:
     """The nearest training pictures of each of `shown`, and how many were compared."""
     crop_px, train, val = inside.weights["crop_px"], open_packed(given.train), open_packed(given.val)
-    chosen = _crops.spread(given.train, given.nearest_of)
-    crops = _crops.central(given.loader, given.train, chosen, crop_px, given.threads)
+    chosen = central_crops.spread(given.train, given.nearest_of)
+    crops = central_crops.central(given.loader, given.train, chosen, crop_px, given.threads)
     hidden = last_hidden_layer(inside)
     wanted = hidden(torch.stack([one.crop for one in shown]))
     found = nearest.nearest(wanted, ((at, hidden(pictures)) for pictures, _, at in crops), NEIGHBOURS)
 
     def neighbour(place: int, distance: float) -> Info:
-        label = _album.name(manifest, int(train.labels[place]))
+        label = name(manifest, int(train.labels[place]))
         return {"image": album.thumbnail(train, place), "label": label, "distance": round(distance, 3)}
 
     rows = [
@@ -106,8 +108,8 @@ def neighbours(given: argparse.Namespace, inside: Inside, shown: list[Shown], ma
 
 def last_hidden_layer(inside: Inside) -> nearest.Activations:
     """What gives the last hidden layer's activations `[N, D]` of pictures."""
-    build = plugins.architecture(specs.made_from(inside.weights).architecture)
-    names = start.classifier_names(lambda count: build(num_classes=count, input_px=inside.weights["crop_px"]))
+    build = registry.architecture(specs.made_from(inside.weights).architecture)
+    names = transfer.classifier_names(lambda count: build(num_classes=count, input_px=inside.weights["crop_px"]))
     hidden = nearest.last_hidden_layer(inside.network, names)
     return lambda pictures: hidden(inside.seen(pictures))
 
@@ -137,7 +139,7 @@ def salient(inside: Inside, one: Shown, album: Album) -> Info:
 
 def arguments() -> argparse.ArgumentParser:
     """The stage's arguments."""
-    parser = _stage.parser(__doc__)
+    parser = cli.parser(__doc__)
     parser.add_argument("--run", required=True, help="name of the run: its folder under results/runs")
     parser.add_argument("--weights", type=Path, required=True, help="weights.safetensors")
     parser.add_argument("--weights-info", type=Path, required=True, help="weights.json")
@@ -154,4 +156,4 @@ def arguments() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    _stage.run(main, arguments())
+    cli.run(main, arguments())

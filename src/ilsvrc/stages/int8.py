@@ -9,12 +9,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ilsvrc import files, multilabel, progress, results
-from ilsvrc.costs import energy, measure, quantized
-from ilsvrc.loading import packed
-from ilsvrc.pixels import Normalization
-from ilsvrc.stages import _beforehand, _cost, _crops, _network, _stage
+from ilsvrc.artifacts import run_files
+from ilsvrc.evaluation import load_network, multilabel_metrics
+from ilsvrc.evaluation.inspection import central_crops
+from ilsvrc.models.common.normalization import Normalization
+from ilsvrc.packing.beton import open_packed
+from ilsvrc.profiling import energy, inference, int8
+from ilsvrc.profiling.network import free_bytes, in_words, machine
+from ilsvrc.runtime import cli, files, progress
 from ilsvrc.stages.cost import MEASURED_WITH
+from ilsvrc.training.preflight import setup
 
 CALIBRATION_IMAGES = 256  # of the training split: test pictures choose nothing
 MOST_TESTED = 10_000
@@ -25,8 +29,8 @@ def main(given: argparse.Namespace) -> None:
     """Measures `--run`, and prints a line."""
     torch.set_num_threads(given.threads)
     weights = files.read_json(given.weights_info)
-    results.check_key(given.run, weights, given.weights_info)
-    network, normalize = _network.trained(weights, given.weights)
+    run_files.check_key(given.run, weights, given.weights_info)
+    network, normalize = load_network.trained(weights, given.weights)
     network = network.to(memory_format=torch.channels_last).eval()
     counter = energy.rapl()
     found = measured(given, network, normalize, weights["crop_px"], counter)
@@ -37,10 +41,10 @@ def main(given: argparse.Namespace) -> None:
         "crop_px": weights["crop_px"],
         "num_classes": weights["num_classes"],
         "tests": [{"precision": "int8", **found}],
-        **_cost.machine(CPU, given.threads, counter),
+        **machine(CPU, given.threads, counter),
     }
     files.write_text(given.output, json.dumps(about, indent=1) + "\n")
-    _stage.say(f"{given.run}: {_cost.in_words(about['tests'][0])}{errors_in_words(found)}")
+    cli.say(f"{given.run}: {in_words(about['tests'][0])}{errors_in_words(found)}")
 
 
 def measured(
@@ -49,11 +53,11 @@ def measured(
     """Costs and errors, or why the network has no int8 form."""
     shown = pictures(given, given.train, CALIBRATION_IMAGES, crop_px)
     try:
-        made = quantized.quantize(network, (normalize(images) for images, _ in shown))
+        made = int8.quantize(network, (normalize(images) for images, _ in shown))
     except ValueError as error:
         return {"why_not": str(error)}
-    passes = measure.Pass(made.network, crop_px, CPU)
-    costs = measure.measure(passes, _cost.free_bytes(CPU), counter)
+    passes = inference.Pass(made.network, crop_px, CPU)
+    costs = inference.measure(passes, free_bytes(CPU), counter)
     return {
         **costs,
         "int8_layers": made.int8_layers,
@@ -73,7 +77,7 @@ def errors(
     """
     what, judge = judged(files.read_json(given.val.with_suffix(".manifest.json")))
     sums, total = dict.fromkeys(networks, 0.0), 0
-    tested = min(MOST_TESTED, packed.open_packed(given.val).num_images)
+    tested = min(MOST_TESTED, open_packed(given.val).num_images)
     with progress.bar("int8", tested) as shown:
         for images, labels in pictures(given, given.val, MOST_TESTED, crop_px):
             seen = normalize(images)
@@ -82,25 +86,25 @@ def errors(
             total += len(labels)
             shown.update(len(labels))
     found = {f"{name}_{what}_percent": 100 * each / total for name, each in sums.items()}
-    return {**found, "protocol": _crops.PROTOCOL, "num_images": total}
+    return {**found, "protocol": central_crops.PROTOCOL, "num_images": total}
 
 
 def judged(manifest: files.Info) -> tuple[str, Callable[[Tensor, Tensor], float]]:
     """What is measured, and its sum over images, of logits `[N, K]` and packed labels `[N]`."""
     if "label_sets" not in manifest:
         return "top1_error", lambda logits, labels: float((logits.argmax(dim=1) != labels).sum())
-    members = multilabel.members(manifest["label_sets"], len(manifest["classes"]))
+    members = multilabel_metrics.members(manifest["label_sets"], len(manifest["classes"]))
 
     def f2(logits: Tensor, labels: Tensor) -> float:
-        return float(multilabel.f2_of_images(logits.sigmoid().numpy(), members[labels.numpy()]).sum())
+        return float(multilabel_metrics.f2_of_images(logits.sigmoid().numpy(), members[labels.numpy()]).sum())
 
     return "f2", f2
 
 
 def pictures(given: argparse.Namespace, beton: Path, most: int, crop_px: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Batches of up to `most` pictures, evenly spread over the file: uint8 `[N, H, W, 3]` and labels `[N]`."""
-    chosen = _crops.spread(beton, most)
-    for images, labels, _ in _crops.central(given.loader, beton, chosen, crop_px, given.threads):
+    chosen = central_crops.spread(beton, most)
+    for images, labels, _ in central_crops.central(given.loader, beton, chosen, crop_px, given.threads):
         yield images, labels
 
 
@@ -115,7 +119,7 @@ def errors_in_words(found: files.Info) -> str:
 
 def arguments() -> argparse.ArgumentParser:
     """The stage's arguments."""
-    parser = _stage.parser(__doc__)
+    parser = cli.parser(__doc__)
     parser.add_argument("--run", required=True, help="name of the run: its folder under results/runs")
     parser.add_argument("--weights", type=Path, required=True, help="weights.safetensors")
     parser.add_argument("--weights-info", type=Path, required=True, help="weights.json")
@@ -128,5 +132,5 @@ def arguments() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    _beforehand.started_with(MEASURED_WITH)
-    _stage.run(main, arguments())
+    setup.started_with(MEASURED_WITH)
+    cli.run(main, arguments())

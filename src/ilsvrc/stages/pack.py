@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from ilsvrc import files
-from ilsvrc.card import SPLITS, Sample, joined, parted
-from ilsvrc.loading import index, jpeg, keyed
-from ilsvrc.loading.index import Index
-from ilsvrc.loading.writer import Packing, pack, summary
-from ilsvrc.specs import FormSpec, PackSpec, parse_specification
-from ilsvrc.stages._stage import parser, run, say
+from ilsvrc.config.specs import FormSpec, PackSpec, parse_specification
+from ilsvrc.datasets._card import SPLITS, Sample, joined, parted
+from ilsvrc.packing import index, jpeg
+from ilsvrc.packing.index import Index
+from ilsvrc.packing.writer import Packing, pack, summary
+from ilsvrc.runtime import counter_rng, files
+from ilsvrc.runtime.cli import parser, run, say
 
 COLUMNS = ("index", "name", "label", "label_name", "width", "height")
 
@@ -74,7 +74,7 @@ def _ordered(samples: Index, form: FormSpec) -> Index:
     """As the archive has them, or shuffled, the same on every machine."""
     if form.order == "archive":
         return samples
-    return Index(samples[place] for place in keyed.permutation(0, 0, np.arange(len(samples))).tolist())
+    return Index(samples[place] for place in counter_rng.permutation(0, 0, np.arange(len(samples))).tolist())
 
 
 def _write_mean_image(path: Path, packing: Packing) -> None:

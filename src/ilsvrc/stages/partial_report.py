@@ -3,15 +3,17 @@
 import argparse
 from pathlib import Path
 
-from ilsvrc import config, pipeline
-from ilsvrc.stages import _stage, report, score
+from ilsvrc.config import params
+from ilsvrc.pipeline import wiring
+from ilsvrc.runtime import cli
+from ilsvrc.stages import report, score
 
 RESULTS = Path("results")
 
 
 def main(given: argparse.Namespace) -> None:
     """Writes what the rules `score` and `report` would, of the runs that there are."""
-    wired = pipeline.Pipeline(config.load(given.book))
+    wired = wiring.Pipeline(params.load(given.book))
     scores = ["--scores", RESULTS / "scores.csv", "--curves", RESULTS / "curves.csv", "--tables", RESULTS / "tables"]
     common = ["--spec", wired.results_spec, "--partial", *scores]
     pages = ["--report", RESULTS / "report.html", "--figures", RESULTS / "figures", "--packed", wired.packed_for_test]
@@ -22,6 +24,6 @@ def main(given: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    parser = _stage.parser(__doc__)
+    parser = cli.parser(__doc__)
     parser.add_argument("--book", default="params.yaml", help="the experiment book (params.yaml)")
-    _stage.run(main, parser)
+    cli.run(main, parser)

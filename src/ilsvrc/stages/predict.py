@@ -15,30 +15,33 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ilsvrc import files, hardware, multilabel, plugins, prediction, predictions, results, specs
-from ilsvrc.files import Info
-from ilsvrc.loading import packed, view_batches
-from ilsvrc.stages import _network, _protocols, _shares, _stage
-from ilsvrc.training import precision
-from ilsvrc.training.distributed import World
+from ilsvrc.artifacts import run_files
+from ilsvrc.config import registry, specs
+from ilsvrc.evaluation import compatibility, load_network, multilabel_metrics, multiprocess, predictions
+from ilsvrc.evaluation.predictor import plan, predict, require_each_once
+from ilsvrc.loading import view_batches
+from ilsvrc.packing import beton
+from ilsvrc.runtime import cli, files, hardware, precision
+from ilsvrc.runtime.distributed import World
+from ilsvrc.runtime.files import Info
 
 
 def main(given: argparse.Namespace) -> None:
     """Writes one file of predictions for each `--output`."""
     weights, manifest = files.read_json(given.weights_info), files.read_json(given.val_manifest)
     check(given, weights, manifest)
-    protocols = {path.stem: plugins.load("protocols", path.stem) for path in given.output}
-    names, labels = image_names(given.images), packed.open_packed(given.val).labels
+    protocols = {path.stem: registry.load("protocols", path.stem) for path in given.output}
+    names, labels = image_names(given.images), beton.open_packed(given.val).labels
     started = time.perf_counter()
     with hardware.claimed_gpus(given.gpus) as gpus:
         found, times_seen, how = probabilities(given, gpus, tuple(protocols), (len(labels), weights["num_classes"]))
-    prediction.require_each_once(times_seen)
+    require_each_once(times_seen)
     seconds = time.perf_counter() - started
     labels = targets(labels, manifest)
     for path, protocol in zip(given.output, protocols, strict=True):
         spec = specification(given.run, protocol, protocols[protocol].revision, weights, manifest)
         predictions.write_prediction(path, predictions.keep(found[protocol], labels, names, spec))
-    _stage.say(
+    cli.say(
         f"predicted {given.run} by {', '.join(protocols)}: {len(labels)} images of {how}, "
         f"{len(labels) / seconds:.0f} images/s"
     )
@@ -50,7 +53,7 @@ def probabilities(
     """Probabilities float32 of `shape` `[N, K]` by protocol, how often each image came `[N]`, and how, in words."""
     num_processes = given.processes or given.gpus or 1
     if num_processes > 1:
-        return _shares.run(given, num_processes, gpus, protocols, shape)
+        return multiprocess.run(given, num_processes, gpus, protocols, shape)
     rows = {name: np.empty(shape, np.float32) for name in protocols}
     return rows, *forward(given, rows, World(device=chosen_device(gpus)))
 
@@ -66,17 +69,17 @@ def chosen_device(gpus: Sequence[str]) -> torch.device:
 def forward(given: argparse.Namespace, rows: Mapping[str, np.ndarray], world: World) -> tuple[np.ndarray, str]:
     """Fills this process's images' rows of each protocol; how often each image came `[N]`, and how, in words."""
     weights = files.read_json(given.weights_info)
-    protocols = {name: plugins.load("protocols", name) for name in rows}
-    views = _protocols.views(weights, tuple(rows))
-    steps = prediction.plan(views)
+    protocols = {name: registry.load("protocols", name) for name in rows}
+    views = compatibility.views(weights, tuple(rows))
+    steps = plan(views)
     number_format = tested_in(weights, given.precision, world.device)
-    predictor = _network.predictor(weights, given.weights, world.device, number_format, views)
+    predictor = load_network.predictor(weights, given.weights, world.device, number_format, views)
     testing = view_batches.open_views(
         given.loader, given.val, views=steps.windows, rank=world.rank, world_size=world.size, workers=given.threads
     )
     torch.set_num_threads(given.threads)  # ffcv's import sets it to one
     with closing(testing):
-        times_seen = prediction.predict(predictor, testing, steps, protocols, rows, shown=world.is_main)
+        times_seen = predict(predictor, testing, steps, protocols, rows, shown=world.is_main)
     many = f" by {world.size} processes" if world.size > 1 else ""
     return times_seen, f"{len(steps.passes)} views, {number_format} on {world.device.type}{many}"
 
@@ -99,12 +102,12 @@ def check(given: argparse.Namespace, weights: Info, manifest: Info) -> None:
     Raises:
         ValueError: names what does not belong together.
     """
-    results.check_key(given.run, weights, given.weights_info)
+    run_files.check_key(given.run, weights, given.weights_info)
     trained_on = {"data": weights["spec"]["form"]["data"], "split": "val", "classes": weights["classes"]}
     for name, value in trained_on.items():
         if {**manifest, "data": manifest["spec"]["data"]}[name] != value:
             raise ValueError(f"{given.run}: {name} of {given.val_manifest} is not what the run was trained for")
-    if results.label_sets_sha256(manifest) != weights.get("label_sets_sha256"):
+    if run_files.label_sets_sha256(manifest) != weights.get("label_sets_sha256"):
         raise ValueError(f"{given.run}: {given.val_manifest} numbers other sets of classes than the run was trained on")
 
 
@@ -112,13 +115,13 @@ def targets(labels: np.ndarray, manifest: Info) -> np.ndarray:
     """The classes `[N]` that packed labels stand for; where they number sets of classes uint8 `[N, K]`, 1 for each."""
     if "label_sets" not in manifest:
         return labels
-    return multilabel.members(manifest["label_sets"], len(manifest["classes"]))[labels].astype(np.uint8)
+    return multilabel_metrics.members(manifest["label_sets"], len(manifest["classes"]))[labels].astype(np.uint8)
 
 
 def specification(run: str, protocol: str, revision: int, weights: Info, manifest: Info) -> Info:
     """What a file of predictions says of itself; `results.check_prediction` reads it."""
     return {
-        "run_key": results.run_key(run),
+        "run_key": run_files.run_key(run),
         "protocol": protocol,
         "revision": revision,
         "weights_sha256": weights["weights_sha256"],
@@ -136,7 +139,7 @@ def image_names(path: Path) -> np.ndarray:
 
 def arguments() -> argparse.ArgumentParser:
     """The stage's arguments."""
-    parser = _stage.parser(__doc__)
+    parser = cli.parser(__doc__)
     parser.add_argument("--run", required=True, help="name of the run: its folder under results/runs")
     parser.add_argument("--weights", type=Path, required=True, help="weights.safetensors")
     parser.add_argument("--weights-info", type=Path, required=True, help="weights.json")
@@ -153,4 +156,4 @@ def arguments() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    _stage.run(main, arguments())
+    cli.run(main, arguments())

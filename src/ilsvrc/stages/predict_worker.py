@@ -1,9 +1,9 @@
 """One process of several that share a test; `stages/predict.py` starts it through torchrun."""
 
-from ilsvrc.training import processes
+from ilsvrc.runtime import parent_death
 
 if __name__ == "__main__":
-    processes.die_with_parent()  # before torch is imported, which takes seconds
+    parent_death.die_with_parent()  # before torch is imported, which takes seconds
 
 import argparse
 import os
@@ -14,9 +14,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ilsvrc.stages import _shares, _stage, predict
-from ilsvrc.training import distributed
-from ilsvrc.training.distributed import World
+from ilsvrc.evaluation import multiprocess
+from ilsvrc.runtime import cli, distributed
+from ilsvrc.runtime.distributed import World
+from ilsvrc.stages import predict
 
 
 def main(given: argparse.Namespace) -> None:
@@ -24,9 +25,9 @@ def main(given: argparse.Namespace) -> None:
     try:
         share(given, place(given.gpus))
     except Exception as error:
-        _stage.log(traceback.format_exc())
+        cli.log(traceback.format_exc())
         try:
-            with (given.shares / _shares.FAILURE).open("x") as file:
+            with (given.shares / multiprocess.FAILURE).open("x") as file:
                 file.write(f"{error}")
         except FileExistsError:
             pass
@@ -48,7 +49,7 @@ def share(given: argparse.Namespace, world: World) -> None:
     times_seen, how = predict.forward(given, rows, world)
     np.save(given.shares / f"times_seen.{world.rank}.npy", times_seen)
     if world.is_main:
-        (given.shares / _shares.HOW).write_text(how)
+        (given.shares / multiprocess.HOW).write_text(how)
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -59,4 +60,4 @@ def arguments() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    _stage.run(main, arguments())
+    cli.run(main, arguments())

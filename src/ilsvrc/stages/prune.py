@@ -8,48 +8,52 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from ilsvrc import config, forms, kept, pipeline, results, runs
-from ilsvrc.stages import _stage
+from ilsvrc.artifacts import run_files
+from ilsvrc.config import packed_formats, runs
+from ilsvrc.config.params import Params, load
+from ilsvrc.evaluation import prediction_file
+from ilsvrc.pipeline import wiring
+from ilsvrc.runtime import cli
 
 WORK = Path("work")
 
 
 def main(given: argparse.Namespace) -> None:
     """Prints a line for each left-over, and removes them where asked."""
-    params = config.load(given.book)
+    params = load(given.book)
     found = {path: size(path) for path in leftovers(params)}
     for path, num_bytes in found.items():
-        _stage.say(f"{readable(num_bytes):>9}  {path}")
+        cli.say(f"{readable(num_bytes):>9}  {path}")
         if given.remove:
             remove(path)
     what = f"{len(found)} left over, {readable(sum(found.values()))}"
     if not found:
-        _stage.say(f"nothing to prune: {given.book} names everything that is here")
+        cli.say(f"nothing to prune: {given.book} names everything that is here")
     elif given.remove:
-        _stage.say(f"removed: {what}")
+        cli.say(f"removed: {what}")
     else:
-        _stage.say(f"{what}; --remove removes them (what DVC has recorded stays in its cache: dvc gc)")
+        cli.say(f"{what}; --remove removes them (what DVC has recorded stays in its cache: dvc gc)")
 
 
-def leftovers(params: config.Params) -> Iterator[Path]:
+def leftovers(params: Params) -> Iterator[Path]:
     """Folders and files of runs, protocols and packed forms that `params` does not name, by place."""
     named = {run.name: run for run in runs.with_those_before(runs.expand(params))}
-    for run in results.folders(results.RUNS):
+    for run in run_files.folders(run_files.RUNS):
         if run not in named:
-            yield results.RUNS / run
-    for run in results.folders(kept.PREDICTIONS):
-        folder = kept.PREDICTIONS / run
+            yield run_files.RUNS / run
+    for run in run_files.folders(prediction_file.PREDICTIONS):
+        folder = prediction_file.PREDICTIONS / run
         if run not in named:
             yield folder
         else:
             yield from (path for path in sorted(folder.iterdir()) if path.stem not in params.protocols)
-    measured = {Path(path) for path in pipeline.Pipeline(params).costs.files}
-    yield from (path for path in sorted(results.COSTS.rglob("*.json")) if path not in measured)
-    inspected = pipeline.Pipeline(params).inspected
-    yield from (results.INSPECTED / run for run in results.folders(results.INSPECTED) if run not in inspected)
-    asked = [results.PACKED / form.data / forms.form_name(form) for form in forms.asked_for(params)]
-    yield from (path for path in sorted(results.PACKED.glob("*/*")) if path.is_dir() and path not in asked)
-    keys = {results.run_key(name) for name in named}
+    measured = {Path(path) for path in wiring.Pipeline(params).costs.files}
+    yield from (path for path in sorted(run_files.COSTS.rglob("*.json")) if path not in measured)
+    inspected = wiring.Pipeline(params).inspected
+    yield from (run_files.INSPECTED / run for run in run_files.folders(run_files.INSPECTED) if run not in inspected)
+    asked = [run_files.PACKED / form.data / packed_formats.form_name(form) for form in packed_formats.asked_for(params)]
+    yield from (path for path in sorted(run_files.PACKED.glob("*/*")) if path.is_dir() and path not in asked)
+    keys = {run_files.run_key(name) for name in named}
     yield from (path for path in sorted(WORK.glob("[0-9a-f]" * 8)) if path.is_dir() and path.name not in keys)
 
 
@@ -81,11 +85,11 @@ def readable(num_bytes: float) -> str:
 
 def arguments() -> argparse.ArgumentParser:
     """The stage's arguments."""
-    parser = _stage.parser(__doc__)
+    parser = cli.parser(__doc__)
     parser.add_argument("--book", type=Path, default=Path("params.yaml"), help="the experiment book (params.yaml)")
     parser.add_argument("--remove", action="store_true", help="remove what is listed")
     return parser
 
 
 if __name__ == "__main__":
-    _stage.run(main, arguments())
+    cli.run(main, arguments())

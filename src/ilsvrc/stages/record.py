@@ -7,8 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from ilsvrc import files, results
-from ilsvrc.stages import _stage
+from ilsvrc.artifacts import run_files
+from ilsvrc.runtime import cli, files
 
 MARKER = Path("work/recorded.json")
 
@@ -17,13 +17,16 @@ def main(arguments: argparse.Namespace) -> None:
     """Commits to DVC unless someone else does or should, and leaves the marker."""
     reason = arguments.skip or _left_to_dvc()
     if reason:
-        _stage.say(f"not recorded by DVC: {reason}")
+        cli.say(f"not recorded by DVC: {reason}")
     else:
         prepare()
-        for folder in (results.COSTS, results.INSPECTED):  # empty where not asked for: DVC wants what dvc.yaml names
+        for folder in (
+            run_files.COSTS,
+            run_files.INSPECTED,
+        ):  # empty where not asked for: DVC wants what dvc.yaml names
             folder.mkdir(parents=True, exist_ok=True)
         dvc("commit", "--force", "--no-relink")
-        _stage.say("recorded by DVC in dvc.lock")
+        cli.say("recorded by DVC in dvc.lock")
     mark(arguments.output, recorded=not reason, reason=reason)
 
 
@@ -62,8 +65,8 @@ def _has(program: str) -> bool:
 
 
 if __name__ == "__main__":
-    parser = _stage.parser(__doc__)
+    parser = cli.parser(__doc__)
     parser.add_argument("--spec", required=True, help="the whole configuration: what the record depends on")
     parser.add_argument("--skip", default="", help="why not to record")
     parser.add_argument("--output", type=Path, required=True)
-    _stage.run(main, parser)
+    cli.run(main, parser)

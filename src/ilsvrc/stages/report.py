@@ -8,17 +8,31 @@ from typing import Any
 
 import pandas as pd
 
-from ilsvrc import reference, results, tracking
-from ilsvrc.files import read_json, write_text
-from ilsvrc.reporting import breakdown, closer, measure, mistakes, page, paper_tables, size, tables, times
-from ilsvrc.reporting.content import Content
-from ilsvrc.stages import _evidence, _papers, _registered, _stage
+from ilsvrc.artifacts import run_files
+from ilsvrc.evaluation import breakdown, headline_metric, register_models
+from ilsvrc.models.common import reference_counts
+from ilsvrc.reporting import (
+    close_ups,
+    error_figures,
+    error_table,
+    error_vs_size,
+    inputs,
+    page,
+    paper_tables,
+    papers,
+    published_results,
+    stage_times,
+)
+from ilsvrc.reporting.report_data import Content
+from ilsvrc.runtime import cli
+from ilsvrc.runtime.files import read_json, write_text
+from ilsvrc.tracking import mlflow_runs
 
 
 def main(given: argparse.Namespace) -> None:
     """Writes the page, the tables and the figures from the scores of `--spec`'s runs."""
     spec = json.loads(given.spec)
-    scores, curves = tables.read_scores(given.scores), pd.read_csv(given.curves)
+    scores, curves = error_table.read_scores(given.scores), pd.read_csv(given.curves)
     missing = [run for run in spec["runs"] if run not in set(scores["run"])]
     if missing and not given.partial:
         raise ValueError(f"{given.scores} lacks {', '.join(missing)}; run snakemake, or make report for the others")
@@ -26,12 +40,12 @@ def main(given: argparse.Namespace) -> None:
     html = page.render(content)
     for name, table in tables_of(content).items():
         write_text(given.tables / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
-    for name, svg in closer.as_files(content).items():
+    for name, svg in close_ups.as_files(content).items():
         write_text(given.figures / f"{name}.svg", svg)
     write_text(given.report, html)
-    if any(map(_registered.mlflow_run, content.run_infos)):
-        tracking.log_report(given.report, sorted(given.figures.glob("*.svg")))
-    _stage.say(f"report of {len(content.run_infos)} of {len(spec['runs'])} runs: {given.report}")
+    if any(map(register_models.mlflow_run, content.run_infos)):
+        mlflow_runs.log_report(given.report, sorted(given.figures.glob("*.svg")))
+    cli.say(f"report of {len(content.run_infos)} of {len(spec['runs'])} runs: {given.report}")
 
 
 def gather(
@@ -40,14 +54,14 @@ def gather(
 ) -> Content:  # fmt: skip
     """What the page is made of."""
     label, runs = scores["dataset"].iloc[0], scores.loc[scores["seed"].notna(), "run"].unique()  # others: ensembles
-    infos = {run: read_json(results.RUNS / run / "run.json") for run in runs}
-    training = _papers.trainings_differ(infos, spec.get("ensembles", []))
-    errors = tables.errors(scores, lambda row: _papers.published(row, training.get(row["run"], "")))
-    card = _papers.data_card(label)
-    behind = {name: tables.read_table(given.tables / f"{name}.csv") for name in breakdown.COLUMNS}
-    by = measure.of(errors.columns)
-    measured = paper_tables.measured(errors, spec["swept"], training) if by is measure.TOP1 else []
-    data, counts = card.papers_data if card else None, reference.architectures()
+    infos = {run: read_json(run_files.RUNS / run / "run.json") for run in runs}
+    training = papers.trainings_differ(infos, spec.get("ensembles", []))
+    errors = error_table.errors(scores, lambda row: papers.published(row, training.get(row["run"], "")))
+    card = papers.data_card(label)
+    behind = {name: error_table.read_table(given.tables / f"{name}.csv") for name in breakdown.COLUMNS}
+    by = headline_metric.of(errors.columns)
+    measured = paper_tables.measured(errors, spec["swept"], training) if by is headline_metric.TOP1 else []
+    data, counts = card.papers_data if card else None, reference_counts.architectures()
     owners = {name: row["paper"] for name, row in counts.items()}
     return Content(
         title=card.title if card else label,
@@ -56,15 +70,15 @@ def gather(
         run_infos=infos,
         swept=spec["swept"],
         behind=behind,
-        published=paper_tables.tables(reference.results(), measured, data, owners),
+        published=paper_tables.tables(published_results.results(), measured, data, owners),
         training=training,
-        size=size.points(errors.assign(dataset=data or label), by, reference.results(), counts, data),
-        times=times.table(_evidence.find_times(list(runs))),
+        size=error_vs_size.points(errors.assign(dataset=data or label), by, published_results.results(), counts, data),
+        times=stage_times.table(inputs.find_times(list(runs))),
         costs=tables_of_costs(given.costs),
         papers_data=data,
         pictures=pictures_of(errors, behind["hardest"], given.packed),
-        inspected=_evidence.find_inspected(runs),
-        facts=_evidence.data_facts(_evidence.packed_folder(infos[runs[0]]["spec"]["form"]), given.packed),
+        inspected=inputs.find_inspected(runs),
+        facts=inputs.data_facts(inputs.packed_folder(infos[runs[0]]["spec"]["form"]), given.packed),
         missing=missing,
     )
 
@@ -79,8 +93,8 @@ def tables_of_costs(files: Sequence[Path]) -> tuple[pd.DataFrame, pd.DataFrame] 
 
 def pictures_of(errors: pd.DataFrame, hardest: pd.DataFrame, packed: Path) -> dict[str, str]:
     """The hardest pictures of the networks that are looked at, where the packed test file is on this machine."""
-    rows = [mistakes.of(hardest, row) for row in mistakes.chosen(errors).to_dict("records")]
-    return _evidence.find_pictures(packed, {name for table in rows for name in table["image"]})
+    rows = [error_figures.of(hardest, row) for row in error_figures.chosen(errors).to_dict("records")]
+    return inputs.find_pictures(packed, {name for table in rows for name in table["image"]})
 
 
 def tables_of(content: Content) -> dict[str, pd.DataFrame]:
@@ -95,7 +109,7 @@ def tables_of(content: Content) -> dict[str, pd.DataFrame]:
 
 def arguments() -> argparse.ArgumentParser:
     """The stage's arguments."""
-    parser = _stage.parser(__doc__)
+    parser = cli.parser(__doc__)
     parser.add_argument("--spec", required=True, help='JSON: {"runs": [...], "protocols": [...], "swept": [...]}')
     parser.add_argument("--scores", type=Path, required=True, help="scores.csv")
     parser.add_argument("--curves", type=Path, required=True, help="curves.csv")
@@ -109,4 +123,4 @@ def arguments() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    _stage.run(main, arguments())
+    cli.run(main, arguments())

@@ -8,10 +8,21 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ilsvrc import ensembles, kept, metrics, plugins, predictions, results, specs, tracking
-from ilsvrc.files import Info, read_json, write_text
-from ilsvrc.reporting import breakdown, label_sets, scores
-from ilsvrc.stages import _registered, _stage
+from ilsvrc.artifacts import run_files
+from ilsvrc.config import registry, specs
+from ilsvrc.evaluation import (
+    breakdown,
+    ensembles,
+    metrics,
+    multilabel_scores,
+    prediction_file,
+    predictions,
+    register_models,
+    scores,
+)
+from ilsvrc.runtime import cli
+from ilsvrc.runtime.files import Info, read_json, write_text
+from ilsvrc.tracking import mlflow_runs
 
 
 def main(given: argparse.Namespace) -> None:
@@ -22,7 +33,7 @@ def main(given: argparse.Namespace) -> None:
     try:
         rows, curve_rows = score_runs(complete, spec, behind)
         rows += score_ensembles(choose_ensembles(spec.get("ensembles", []), complete), rows, behind)
-    except kept.DamagedError as error:
+    except prediction_file.DamagedError as error:
         error.path.unlink()
         raise ValueError(f"{error}; it is removed: run snakemake again, which makes it anew") from error
     columns = list(dict.fromkeys([*scores.CURVE_COLUMNS, *(key for row in curve_rows for key in row)]))
@@ -30,10 +41,10 @@ def main(given: argparse.Namespace) -> None:
     write_text(given.metrics, json.dumps(scores.tree(rows, spec["swept"]), indent=2) + "\n")
     for name, text in behind.tables().items():
         write_text(given.tables / f"{name}.csv", text)
-    write_text(given.scores, scores.as_csv(rows, [*scores.COLUMNS, *label_sets.columns(rows), *spec["swept"]]))
-    _registered.register(rows, spec["protocols"][0])
+    write_text(given.scores, scores.as_csv(rows, [*scores.COLUMNS, *multilabel_scores.columns(rows), *spec["swept"]]))
+    register_models.register(rows, spec["protocols"][0])
     for line in scores.result_lines(rows, spec["swept"]):
-        _stage.say(line)
+        cli.say(line)
 
 
 def score_runs(
@@ -44,9 +55,9 @@ def score_runs(
     for run in complete:
         info, weights = checked_run(run)
         counts = count(info, weights)
-        curve_rows += scores.curve(info, results.RUNS / run / "history.csv")
+        curve_rows += scores.curve(info, run_files.RUNS / run / "history.csv")
         for protocol in spec["protocols"]:
-            prediction = predictions.read_for_scores(kept.prediction_file(run, protocol))
+            prediction = predictions.read_for_scores(prediction_file.prediction_file(run, protocol))
             predictions.check_prediction(run, protocol, prediction, weights)
             rows.append(scores.score(info, protocol, prediction, counts) | swept_values(weights, spec["swept"]))
             behind.add(rows[-1], prediction)
@@ -62,10 +73,10 @@ def score_ensembles(
     rows = []
     for ensemble in chosen:
         for protocols in ensemble["protocols"]:
-            files = [kept.prediction_file(run, p) for run in ensemble["members"] for p in protocols]
+            files = [prediction_file.prediction_file(run, p) for run in ensemble["members"] for p in protocols]
             try:
                 prediction = ensembles.combine(files, ensemble["average"])
-            except kept.DamagedError:
+            except prediction_file.DamagedError:
                 raise
             except ValueError as error:
                 raise ValueError(f"ensembles.{ensemble['name']}: {error}") from error
@@ -83,7 +94,7 @@ def choose_ensembles(asked: Sequence[Mapping[str, Any]], complete: Sequence[str]
     for ensemble in asked:
         absent = [run for run in ensemble["members"] if run not in complete]
         if absent:
-            _stage.say(f"left out, not complete: ensemble {ensemble['name']} ({', '.join(absent)})")
+            cli.say(f"left out, not complete: ensemble {ensemble['name']} ({', '.join(absent)})")
         else:
             chosen.append(ensemble)
     return chosen
@@ -95,7 +106,7 @@ def choose_runs(runs: list[str], protocols: list[str], partial: bool) -> list[st
     for run, files in missing.items():
         if not partial:
             raise ValueError(f"{run} is not complete: {', '.join(files)} missing; run snakemake, or make report")
-        _stage.say(f"left out, not complete: {run}")
+        cli.say(f"left out, not complete: {run}")
     complete = [run for run in runs if run not in missing]
     if not complete:
         raise ValueError(f"none of the {len(runs)} runs of params.yaml is complete yet; run snakemake first")
@@ -104,10 +115,10 @@ def choose_runs(runs: list[str], protocols: list[str], partial: bool) -> list[st
 
 def checked_run(run: str) -> tuple[Info, Info]:
     """run.json and weights.json of a run, both made from the specification that its name says."""
-    files = [results.RUNS / run / name for name in ("run.json", "weights.json")]
+    files = [run_files.RUNS / run / name for name in ("run.json", "weights.json")]
     info, weights = map(read_json, files)
-    results.check_key(run, info, files[0])
-    results.check_key(run, weights, files[1])
+    run_files.check_key(run, info, files[0])
+    run_files.check_key(run, weights, files[1])
     return info, weights
 
 
@@ -121,22 +132,22 @@ def swept_values(weights: Info, swept: Sequence[str]) -> dict[str, Any]:
 
 def track(info: Info, row: scores.Row) -> None:
     """Logs a row as a protocol of the training's run in MLflow."""
-    tracking.log_protocol(
-        _registered.mlflow_run(info["run"]), row["protocol"], known(row), {"num_images": str(row["num_images"])}
+    mlflow_runs.log_protocol(
+        register_models.mlflow_run(info["run"]), row["protocol"], known(row), {"num_images": str(row["num_images"])}
     )
 
 
 def track_ensemble(row: scores.Row, members: Sequence[str]) -> None:
     """Logs a row as a protocol of a run of the ensemble's own in MLflow."""
-    keys = " ".join(map(results.run_key, members))
+    keys = " ".join(map(run_files.run_key, members))
     tags = {"kind": "ensemble", "networks": row["networks"], "dataset": row["dataset"], "members": keys}
-    parent = tracking.open_ensemble(row["run"], tags)
-    tracking.log_protocol(parent, row["protocol"], known(row), {"num_images": str(row["num_images"])})
+    parent = mlflow_runs.open_ensemble(row["run"], tags)
+    mlflow_runs.log_protocol(parent, row["protocol"], known(row), {"num_images": str(row["num_images"])})
 
 
 def known(row: scores.Row) -> dict[str, float]:
     """What is tracked of a row, where it was measured: its figures, and the 95 % intervals of those that have one."""
-    found = {key: row[key] for key in (*scores.MEASURED, *label_sets.COLUMNS) if key in row}
+    found = {key: row[key] for key in (*scores.MEASURED, *multilabel_scores.COLUMNS) if key in row}
     for top in ("top1", "top5"):
         interval = metrics.wilson_interval_percent(row[f"{top}_error_percent"], row["num_images"])
         found |= {f"{top}_low_percent": interval.low, f"{top}_high_percent": interval.high}
@@ -154,17 +165,17 @@ def count(info: Info, weights: Info) -> Mapping[str, int]:
 def _count(architecture: str, num_classes: int, input_px: int) -> Mapping[str, int]:
     import torch  # seconds, and not needed where run.json counts
 
-    from ilsvrc import complexity
+    from ilsvrc.models.common import flops
 
     with torch.device("meta"):
-        network = plugins.architecture(architecture)(num_classes=num_classes, input_px=input_px)
-    found = complexity.count(network, input_px)
+        network = registry.architecture(architecture)(num_classes=num_classes, input_px=input_px)
+    found = flops.count(network, input_px)
     return {"parameters": found.parameters, "multiply_adds": found.multiply_adds}
 
 
 def arguments() -> argparse.ArgumentParser:
     """The stage's arguments."""
-    parser = _stage.parser(__doc__)
+    parser = cli.parser(__doc__)
     parser.add_argument("--spec", required=True, help='JSON: {"runs": [...], "protocols": [...], "swept": [...]}')
     parser.add_argument("--scores", type=Path, required=True, help="CSV to write, a row a run and protocol")
     parser.add_argument("--metrics", type=Path, required=True, help="JSON to write, for dvc metrics")
@@ -175,4 +186,4 @@ def arguments() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    _stage.run(main, arguments())
+    cli.run(main, arguments())

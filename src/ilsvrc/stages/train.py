@@ -16,9 +16,12 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from ilsvrc import files, hardware, progress, results, specs, tracking
-from ilsvrc.stages import _nodes, _stage, _torchrun
-from ilsvrc.training import processes
+from ilsvrc.artifacts import run_files
+from ilsvrc.config import specs
+from ilsvrc.runtime import cli, files, hardware, parent_death, progress
+from ilsvrc.runtime.torchrun import LOG
+from ilsvrc.tracking import mlflow_runs
+from ilsvrc.training import nodes
 
 CHOICES = ("processes", "threads", "gpus", "precision", "loader", "accumulate", "compile")
 PLACES = ("processes", "gpus", "accumulate")  # where other numbers than at the start are what a person wants
@@ -40,9 +43,9 @@ FAILURE = "failure.txt"  # what went wrong: the worker that writes it speaks for
 
 def main(given: argparse.Namespace) -> None:
     """Runs the workers; their outputs are whole or not there."""
-    processes.die_with_parent(os.getppid())
+    parent_death.die_with_parent(os.getppid())
     check(given)
-    _nodes.check(given)
+    nodes.check(given)
     given.work.mkdir(parents=True, exist_ok=True)
     alone = nullcontext() if given.node_rank else locked(given.work / "lock", given.run)
     with alone, hardware.claimed_gpus(given.gpus) as devices:
@@ -58,7 +61,7 @@ def check(given: argparse.Namespace) -> None:
         ValueError: the name's end is another key; names both.
     """
     key = specs.key8(specs.parse_specification(specs.TrainSpec, given.spec))
-    if key != results.run_key(given.run):
+    if key != run_files.run_key(given.run):
         raise ValueError(f"--run {given.run} does not end with its specification's key, {key}")
 
 
@@ -71,9 +74,9 @@ def fail(given: argparse.Namespace, status: int) -> None:
     if given.node_rank:
         sys.exit(TRY_AGAIN if status in (TRY_AGAIN, 128 + signal.SIGTERM) else 1)
     stopped = given.work / STOPPED
-    tracking.stop(given.work / RUN_ID, "KILLED" if status > 128 or stopped.exists() else "FAILED")
+    mlflow_runs.stop(given.work / RUN_ID, "KILLED" if status > 128 or stopped.exists() else "FAILED")
     if stopped.exists():
-        _stage.say(f"{given.run}: {stopped.read_text()}; the same command goes on from there")
+        cli.say(f"{given.run}: {stopped.read_text()}; the same command goes on from there")
         sys.exit(TRY_AGAIN)
     if not (given.work / FAILURE).exists():
         raise ValueError(f"{given.run} stopped: {reason(status)}; the same command goes on from its last checkpoint")
@@ -101,7 +104,7 @@ def choices(given: argparse.Namespace) -> dict[str, Any]:
     began = {name: kept[name] for name in PLACES}
     now = {name: asked[name] if name != "processes" or given.processes else kept[name] for name in PLACES}
     if began != now:
-        _stage.say(f"{given.run} began with {in_words(began)} and goes on with {in_words(asked)}: its weights will not "
+        cli.say(f"{given.run} began with {in_words(began)} and goes on with {in_words(asked)}: its weights will not "
                    "be those of an uninterrupted run")  # fmt: skip
         return asked | {name: kept[name] for name in ("precision", "compile")}
     return kept
@@ -122,17 +125,15 @@ def run_workers(given: argparse.Namespace, chosen: dict[str, Any], devices: list
     """Exit status of torchrun as a shell gives it; torchrun gets the signals that this process gets."""
     for left in (FAILURE, STOPPED) if not given.node_rank else ():
         (given.work / left).unlink(missing_ok=True)
-    environment = (
-        os.environ | ENVIRONMENT | {"OMP_NUM_THREADS": str(chosen["threads"]), _torchrun.LOG: str(given.log or "")}
-    )
-    environment[processes.PARENT] = str(os.getpid())
+    environment = os.environ | ENVIRONMENT | {"OMP_NUM_THREADS": str(chosen["threads"]), LOG: str(given.log or "")}
+    environment[parent_death.PARENT] = str(os.getpid())
     environment.setdefault(COMPILED, str(given.work.absolute().parent / "compiled"))
     if given.gpus:
         environment["CUDA_VISIBLE_DEVICES"] = ",".join(devices)
-    words = [*_nodes.meeting(given, chosen["processes"]), "-m", "ilsvrc.stages.train_worker"]
+    words = [*nodes.meeting(given, chosen["processes"]), "-m", "ilsvrc.stages.train_worker"]
     for name in CHOICES[1:]:
         words += [f"--{name}", str(chosen[name])]
-    command = [sys.executable, "-m", "ilsvrc.stages._torchrun", *words, *passed_on(given)]
+    command = [sys.executable, "-m", "ilsvrc.runtime.torchrun", *words, *passed_on(given)]
     with subprocess.Popen(command, env=environment) as torchrun, signals_passed_to(torchrun):
         status = torchrun.wait()
     return status if status >= 0 else 128 - status
@@ -170,7 +171,7 @@ def locked(path: Path, run: str) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             lock.seek(0)
-            _stage.say(f"{run} is being trained by process {lock.read()}; waiting for it")
+            cli.say(f"{run} is being trained by process {lock.read()}; waiting for it")
             fcntl.flock(lock, fcntl.LOCK_EX)
         lock.truncate(0)
         lock.write(str(os.getpid()))
@@ -188,7 +189,7 @@ def reason(status: int) -> str:
 
 def arguments() -> argparse.ArgumentParser:
     """The stage's arguments; the workers' too."""
-    parser = _stage.parser(__doc__)
+    parser = cli.parser(__doc__)
     parser.add_argument("--spec", required=True, help="specs.TrainSpec as JSON")
     parser.add_argument("--run", required=True, help="name of the run: its folder under results/runs")
     for name in ("train", "train-manifest", "val", "val-manifest"):
@@ -207,9 +208,9 @@ def arguments() -> argparse.ArgumentParser:
         "--accumulate", type=int, default=1, help="parts that a process's share of a batch is passed in"
     )
     parser.add_argument("--compile", default="auto", help="auto, on or off")
-    _nodes.add_arguments(parser)
+    nodes.add_arguments(parser)
     return parser
 
 
 if __name__ == "__main__":
-    _stage.run(main, arguments())
+    cli.run(main, arguments())

@@ -1,9 +1,9 @@
 """One process of a training; `stages/train.py` starts it through torchrun."""
 
-from ilsvrc.training import processes
+from ilsvrc.runtime import parent_death
 
 if __name__ == "__main__":
-    processes.die_with_parent()  # before torch is imported, which takes seconds
+    parent_death.die_with_parent()  # before torch is imported, which takes seconds
 
 import argparse
 import signal
@@ -18,12 +18,15 @@ from typing import Any
 
 import torch
 
-from ilsvrc import files, progress, results, specs
-from ilsvrc.stages import _given, _outputs, _pictures, _recipe, _reporter, _stage, train
-from ilsvrc.training import checkpoint, compiling, distributed, loop
-from ilsvrc.training.checks import StoppedError
-from ilsvrc.training.distributed import World
+from ilsvrc.artifacts import run_files
+from ilsvrc.config import specs
+from ilsvrc.runtime import cli, distributed, files, progress
+from ilsvrc.runtime.distributed import World
+from ilsvrc.stages import train
+from ilsvrc.training import build, checkpoint, data, inputs, loop, outputs, torch_compile
+from ilsvrc.training.health_checks import StoppedError
 from ilsvrc.training.loop import Progress
+from ilsvrc.training.reporter import Reporter, title
 
 SECONDS_FOR_THE_CAUSE = 5.0  # a process whose peer died hears of it first, and torchrun ends it
 OUT_OF_MEMORY = (
@@ -63,25 +66,25 @@ def train_run(given: argparse.Namespace, world: World, wishes: StopWishes) -> No
     manifest = files.read_json(given.train_manifest)
     identity = identity_of(given, manifest)
     kept = found_checkpoint(given, identity, world)
-    number_format = kept["machine"]["precision"] if kept else _recipe.number_format(given, spec, world)
+    number_format = kept["machine"]["precision"] if kept else build.number_format(given, spec, world)
     with ExitStack() as stack:
-        training_batches, watched = stack.enter_context(_pictures.opened(given, spec, manifest, world))
+        training_batches, watched = stack.enter_context(data.opened(given, spec, manifest, world))
         torch.set_num_threads(given.threads)  # ffcv's import sets it to one
         chosen = machine(given, world, number_format, kept)
         chosen["compile"] = compiles(given, spec, len(training_batches), world, kept)
-        before = _given.Given.by(given, spec.recipe, not_compiled(given, world, chosen))
-        training = _recipe.prepare(spec, manifest, len(training_batches), world, number_format, before)
+        before = inputs.Given.by(given, spec.recipe, not_compiled(given, world, chosen))
+        training = build.prepare(spec, manifest, len(training_batches), world, number_format, before)
         so_far = checkpoint.restore(kept, training) if kept else Progress()
         require_one_start(given.work, so_far, world)
         facts = {"identity": identity, "machine": chosen}
         total = training.schedule.total_steps * spec.recipe.batch_size
-        shown = stack.enter_context(progress.bar(_reporter.title(given.run, spec), total, disable=not world.is_main))
-        reporter = _reporter.Reporter(given, spec, manifest, training, facts, shown, wishes)
+        shown = stack.enter_context(progress.bar(title(given.run, spec), total, disable=not world.is_main))
+        reporter = Reporter(given, spec, manifest, training, facts, shown, wishes)
         reporter.start(so_far, len(training_batches))
         loop.train(training, training_batches, lambda: watched, so_far, reporter)
-        _recipe.recompute_statistics(spec.recipe, training, training_batches)
+        build.recompute_statistics(spec.recipe, training, training_batches)
         if world.is_main:
-            _outputs.write(given, spec, manifest, training, so_far, facts["machine"], training_batches.num_images)
+            outputs.write(given, spec, manifest, training, so_far, facts["machine"], training_batches.num_images)
             reporter.finish()
 
 
@@ -89,14 +92,14 @@ def identity_of(given: argparse.Namespace, manifest: files.Info) -> files.Info:
     """What a checkpoint must have been made from: the specification, the images, the weights that go before."""
     before = {role: path.with_name("weights.json") for role in ("start", "teacher") for path in getattr(given, role)}
     weights = {role: files.read_json(path)["weights_sha256"] for role, path in before.items()}
-    return {"spec": given.spec, "manifest_sha256": manifest["content_sha256"], **results.of_sets(manifest), **weights}
+    return {"spec": given.spec, "manifest_sha256": manifest["content_sha256"], **run_files.of_sets(manifest), **weights}
 
 
 def found_checkpoint(given: argparse.Namespace, identity: files.Info, world: World) -> Any:
     """The run's checkpoint; without one that fits, MLflow's run of an earlier attempt is left to itself."""
     kept, why = checkpoint.load(given.work, identity)
     if world.is_main and why:
-        _stage.say(why)
+        cli.say(why)
         if kept is not None:  # else the next one would put it in the place of the one before, the only good one
             (given.work / checkpoint.NAME).unlink(missing_ok=True)
     if world.is_main and kept is None:
@@ -127,11 +130,11 @@ def first_failure_speaks(work: Path, world: World, wishes: StopWishes) -> Iterat
         sys.exit(train.TRY_AGAIN)
     except Exception as error:
         if world.size > 1 and not isinstance(error, (ValueError, OSError)):
-            _stage.log(traceback.format_exc())
+            cli.log(traceback.format_exc())
             wishes.give_way()
             time.sleep(SECONDS_FOR_THE_CAUSE)
         if not claims_to_be_first(work, error):
-            _stage.log(traceback.format_exc())
+            cli.log(traceback.format_exc())
             sys.exit(1)
         if said := world.hangs(error):
             raise ValueError(said) from error
@@ -168,7 +171,7 @@ def compiles(given: argparse.Namespace, spec: specs.TrainSpec, steps: int, world
     """Whether the training compiles its network, "on" or "off": as it began, else as the machine's owner chose."""
     if kept:
         return str(kept["machine"].get("compile", "off"))  # once there was no such choice
-    return compiling.choose(given.compile, world.device, _recipe.schedule_of(spec.recipe, steps).total_steps)
+    return torch_compile.choose(given.compile, world.device, build.schedule_of(spec.recipe, steps).total_steps)
 
 
 def not_compiled(given: argparse.Namespace, world: World, chosen: dict[str, Any]) -> Callable[[str], None] | None:
@@ -177,10 +180,10 @@ def not_compiled(given: argparse.Namespace, world: World, chosen: dict[str, Any]
     def tell(why: str) -> None:
         chosen["compile"] = "off"
         if world.is_main:
-            _stage.say(f"{given.run} is trained without torch.compile, which failed: {why}")
+            cli.say(f"{given.run} is trained without torch.compile, which failed: {why}")
 
     return tell if chosen["compile"] == "on" else None
 
 
 if __name__ == "__main__":
-    _stage.run(main, train.arguments())
+    cli.run(main, train.arguments())

@@ -10,30 +10,34 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from ilsvrc import config, files, forms, kept, members, pipeline, predictions, results, runs, specs
-from ilsvrc.card import SPLITS
-from ilsvrc.costs import asked
-from ilsvrc.progress import track
-from ilsvrc.reporting.scores import ENSEMBLE
-from ilsvrc.stages import _stage, record
+from ilsvrc.artifacts import run_files
+from ilsvrc.config import ensembles, packed_formats, profiling, runs, specs
+from ilsvrc.config.params import Params, load
+from ilsvrc.datasets._card import SPLITS
+from ilsvrc.evaluation import prediction_file, predictions
+from ilsvrc.evaluation.scores import ENSEMBLE
+from ilsvrc.pipeline import wiring
+from ilsvrc.runtime import cli, files
+from ilsvrc.runtime.progress import track
+from ilsvrc.stages import record
 from ilsvrc.stages.prune import remove
 
 
 def main(given: argparse.Namespace) -> None:
     """Checks packed data, runs and predictions, in this order, since each is checked against those before it."""
-    params = config.load(given.book)
-    packed, named = forms.asked_for(params), runs.expand(params)
+    params = load(given.book)
+    packed, named = packed_formats.asked_for(params), runs.expand(params)
     num_removed = sum(discard(*fault) for form in packed for fault in packed_faults(form))
     for run in track(runs.with_those_before(named), "verify", unit="runs"):
         num_removed += sum(discard(*fault) for fault in run_faults(run))
         num_removed += sum(discard(*fault) for fault in prediction_faults(run, params.protocols))
-    num_removed += sum(discard(*fault) for fault in cost_faults(pipeline.Pipeline(params).costs))
+    num_removed += sum(discard(*fault) for fault in cost_faults(wiring.Pipeline(params).costs))
     num_removed += sum(discard(*fault) for fault in inspection_faults(params))
     num_removed += sum(discard(*fault) for fault in summary_faults(params, named))
     record.mark(record.MARKER, recorded=True, reason="pulled as it was recorded elsewhere")
-    present = sum((results.RUNS / run.name).is_dir() for run in named)
+    present = sum((run_files.RUNS / run.name).is_dir() for run in named)
     removed = f"{num_removed} removed, snakemake makes them again" if num_removed else "nothing removed"
-    _stage.say(f"verified: {present} of {len(named)} runs of {given.book} are here and as they should be; {removed}")
+    cli.say(f"verified: {present} of {len(named)} runs of {given.book} are here and as they should be; {removed}")
 
 
 Fault = tuple[Path, str]
@@ -42,7 +46,7 @@ SUMMARIES = ("scores.csv", "metrics.json", "curves.csv", "report.html", "tables"
 
 def packed_faults(form: specs.FormSpec) -> Iterator[Fault]:
     """Files of the packed form that another specification made, or that changed since."""
-    folder = results.PACKED / form.data / forms.form_name(form)
+    folder = run_files.PACKED / form.data / packed_formats.form_name(form)
     for split in SPLITS:
         manifest, beton = folder / f"{split}.manifest.json", folder / f"{split}.beton"
         if not manifest.exists():
@@ -62,13 +66,13 @@ def packed_faults(form: specs.FormSpec) -> Iterator[Fault]:
 
 def run_faults(run: runs.Run) -> Iterator[Fault]:
     """The run's folder, where one of its files was made from another specification, changed since, or is missing."""
-    folder = results.RUNS / run.name
+    folder = run_files.RUNS / run.name
     if not folder.is_dir():
         return
     why = next((why for name in ("run.json", "weights.json") if (why := _wrong_key(run, folder / name))), "")
     if not why:
         weights = files.read_json(folder / "weights.json")
-        absent = [name for name in results.RUN_FILES if not (folder / name).exists()]
+        absent = [name for name in run_files.RUN_FILES if not (folder / name).exists()]
         if absent:
             why = f"{', '.join(absent)} missing"
         elif files.file_sha256(folder / "weights.safetensors") != weights["weights_sha256"]:
@@ -81,9 +85,9 @@ def run_faults(run: runs.Run) -> Iterator[Fault]:
 
 def prediction_faults(run: runs.Run, protocols: tuple[str, ...]) -> Iterator[Fault]:
     """Predictions that the run's weights did not make on the packed test split, or that are damaged."""
-    weights = results.RUNS / run.name / "weights.json"
+    weights = run_files.RUNS / run.name / "weights.json"
     for protocol in protocols:
-        path = kept.prediction_file(run.name, protocol)
+        path = prediction_file.prediction_file(run.name, protocol)
         if not path.exists():
             continue
         if not weights.exists():
@@ -96,7 +100,7 @@ def prediction_faults(run: runs.Run, protocols: tuple[str, ...]) -> Iterator[Fau
             yield path, str(error)
 
 
-def cost_faults(plan: asked.Plan) -> Iterator[Fault]:
+def cost_faults(plan: profiling.Plan) -> Iterator[Fault]:
     """Costs that were measured of something else, or in int8 with other weights."""
     for name, spec in plan.forms.items():
         path = Path(name)
@@ -104,18 +108,18 @@ def cost_faults(plan: asked.Plan) -> Iterator[Fault]:
         if path.exists() and (why or info.get("spec") != json.loads(specs.specification(spec))):
             yield path, why or "measured of something else"
     for run, name in plan.quantized.items():
-        path, weights = Path(name), results.RUNS / run / "weights.json"
+        path, weights = Path(name), run_files.RUNS / run / "weights.json"
         info, why = _read(path)
         used = files.read_json(weights)["weights_sha256"] if weights.exists() else None
         if path.exists() and (why or info.get("weights_sha256") != used):
             yield path, why or "measured with other weights than the run's"
 
 
-def inspection_faults(params: config.Params) -> Iterator[Fault]:
+def inspection_faults(params: Params) -> Iterator[Fault]:
     """What looked into networks with other weights than the run's, or among other pictures than is asked for."""
-    flow = pipeline.Pipeline(params)
+    flow = wiring.Pipeline(params)
     for run in flow.inspected:
-        folder, weights = results.INSPECTED / run, results.RUNS / run / "weights.json"
+        folder, weights = run_files.INSPECTED / run, run_files.RUNS / run / "weights.json"
         if not folder.is_dir():
             continue
         info, why = _read(folder / "inspect.json")
@@ -128,15 +132,15 @@ def inspection_faults(params: config.Params) -> Iterator[Fault]:
             yield folder, why or f"{differing[0]} differs from what is asked for or here"
 
 
-def summary_faults(params: config.Params, named: list[runs.Run]) -> Iterator[Fault]:
+def summary_faults(params: Params, named: list[runs.Run]) -> Iterator[Fault]:
     """Scores and what is made from them, where they are not of the runs and protocols that params.yaml names."""
-    scores = results.RUNS.parent / "scores.csv"
+    scores = run_files.RUNS.parent / "scores.csv"
     if not scores.exists():
         return
     with scores.open(newline="") as file:
         scored = [(row["run"], row["protocol"]) for row in csv.DictReader(file)]
     expected = [(run.name, protocol) for run in named for protocol in params.protocols]
-    for ensemble in members.find(params, {run.name: run for run in named}):
+    for ensemble in ensembles.find(params, {run.name: run for run in named}):
         expected += [(f"{ENSEMBLE}{ensemble.name}", "+".join(protocols)) for protocols in ensemble.protocols]
     if scored != expected:
         made = [scores.parent / name for name in SUMMARIES]
@@ -146,14 +150,14 @@ def summary_faults(params: config.Params, named: list[runs.Run]) -> Iterator[Fau
 def discard(path: Path, why: str) -> int:
     """Removes `path`, says why, and counts 1."""
     remove(path)
-    _stage.say(f"removed {path}: {why}")
+    cli.say(f"removed {path}: {why}")
     return 1
 
 
 def _wrong_key(run: runs.Run, path: Path) -> str:
     info, why = _read(path)
     try:
-        results.check_key(run.name, info, path)
+        run_files.check_key(run.name, info, path)
     except ValueError:
         return why or f"{path.name} was made from another specification"
     return why
@@ -169,16 +173,16 @@ def _read(path: Path) -> tuple[files.Info, str]:
 
 def _other_data(run: runs.Run, split: str, sha256: str) -> bool:
     """The split that is packed here holds other bytes; False where none is."""
-    here = results.split_sha256(run.spec.form.model_dump(), split)
+    here = run_files.split_sha256(run.spec.form.model_dump(), split)
     return here is not None and here != sha256
 
 
 def arguments() -> argparse.ArgumentParser:
     """The stage's arguments."""
-    parser = _stage.parser(__doc__)
+    parser = cli.parser(__doc__)
     parser.add_argument("--book", type=Path, default=Path("params.yaml"), help="the experiment book (params.yaml)")
     return parser
 
 
 if __name__ == "__main__":
-    _stage.run(main, arguments())
+    cli.run(main, arguments())

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ilsvrc import tracking
+from ilsvrc.tracking import mlflow_runs
 
 BEST = "best"
 POINTER = "pointer.json"
@@ -42,7 +42,7 @@ class Model(NamedTuple):
     protocol: str
 
 
-@tracking.never_stops_training
+@mlflow_runs.never_stops_training
 def register(
     models: Iterable[Model], loader: str, packages: Sequence[str], highest_is_best: bool, is_there: Callable[..., bool]
 ) -> None:
@@ -55,8 +55,8 @@ def register(
         highest_is_best: of the measure.
         is_there: whether the weights of a version's `folder` are still those of its `weights_sha256`.
     """
-    client, experiment = tracking.connect()
-    known = [model for model in models if tracking.knows(client, model.run_id)]
+    client, experiment = mlflow_runs.connect()
+    known = [model for model in models if mlflow_runs.knows(client, model.run_id)]
     for model in known:
         tags = {**model.tags, "value": repr(model.value)}
         version = _version_of(client, model)

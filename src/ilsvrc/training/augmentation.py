@@ -5,10 +5,10 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from ilsvrc.training.augmentation_rng import Draws
 from ilsvrc.training.colour_jitter import ColourJitter, Lighting
-from ilsvrc.training.erasing import Erasing
-from ilsvrc.training.keyed_draws import Draws
 from ilsvrc.training.rand_augment import RandAugment
+from ilsvrc.training.random_erasing import Erasing
 
 IMAGES_AT_ONCE = {"cpu": 16}  # what a processor's caches hold takes half the time that a whole batch does
 MOST_AT_ONCE = 256  # bounds a GPU's memory

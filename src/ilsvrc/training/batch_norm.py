@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ilsvrc.training.distributed import LONGEST_WAIT, World
+from ilsvrc.runtime.distributed import LONGEST_WAIT, World
 
 Group = int | Literal["batch"] | None  # images that share statistics
 BATCH: Literal["batch"] = "batch"

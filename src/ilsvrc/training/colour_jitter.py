@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ilsvrc.training.keyed_draws import Draw, Draws, on
+from ilsvrc.training.augmentation_rng import Draw, Draws, on
 
 RED, GREEN, BLUE = 0.299, 0.587, 0.114  # parts of grey: ITU-R BT.601
 WHITE = 255.0

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from ilsvrc.layers import Classifier, LocallyConnected2d
+from ilsvrc.models.common.layers import Classifier, LocallyConnected2d
 
 
 def initialize(network: Classifier, kind: str, seed: int) -> None:

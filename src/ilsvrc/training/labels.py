@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ilsvrc import multilabel
+from ilsvrc.evaluation import multilabel_metrics
 
 Measured = dict[str, float | None]
 
@@ -122,7 +122,7 @@ class ClassSets:
     def __init__(
         self, label_sets: Sequence[Sequence[int]], num_classes: int, device: torch.device | str = "cpu"
     ) -> None:
-        self.table = torch.from_numpy(multilabel.members(label_sets, num_classes)).to(device)
+        self.table = torch.from_numpy(multilabel_metrics.members(label_sets, num_classes)).to(device)
 
     def targets(self, labels: Tensor) -> Tensor:
         """1 for the classes of each image, 0 for the others: float32 `[N, K]`."""
@@ -168,8 +168,8 @@ class ClassSets:
 
     def watch(self, logits: Tensor, targets: Tensor) -> Tensor:
         """The loss, and F2 at `multilabel.THRESHOLD`."""
-        said, true = logits.sigmoid() > multilabel.THRESHOLD, targets > 0.5
-        f2 = multilabel.f_beta((said & true).sum(dim=1), said.sum(dim=1), true.sum(dim=1)).sum()
+        said, true = logits.sigmoid() > multilabel_metrics.THRESHOLD, targets > 0.5
+        f2 = multilabel_metrics.f_beta((said & true).sum(dim=1), said.sum(dim=1), true.sum(dim=1)).sum()
         return torch.stack([self.loss(logits, targets), f2])
 
     def measured(self, means: Sequence[float], num_classes: int) -> Measured:

@@ -14,17 +14,17 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from ilsvrc.layers import Classifier
-from ilsvrc.training import draws, history, optimizer
-from ilsvrc.training.ahead import ahead
-from ilsvrc.training.best import BestEpoch
-from ilsvrc.training.checks import HELP, Checks, Listener
-from ilsvrc.training.compiling import Compiled
-from ilsvrc.training.distributed import World
+from ilsvrc.models.common.layers import Classifier
+from ilsvrc.runtime.distributed import World
+from ilsvrc.runtime.precision import Autocast, LossScale
+from ilsvrc.training import dropout, history, optimizer
+from ilsvrc.training.best_checkpoint import BestEpoch
+from ilsvrc.training.health_checks import HELP, Checks, Listener
 from ilsvrc.training.history import Row
-from ilsvrc.training.objective import Objective
-from ilsvrc.training.precision import Autocast, LossScale
+from ilsvrc.training.loss import Objective
+from ilsvrc.training.prefetch import ahead
 from ilsvrc.training.schedule import Schedule
+from ilsvrc.training.torch_compile import Compiled
 from ilsvrc.training.validation import evaluate
 
 
@@ -203,7 +203,7 @@ def _forward_backward(training: Training, share: tuple[Any, ...], step: int, par
     world, mine = training.world, len(labels)
     rows = training.rows_of_parts(mine)[part]
     first = world.rows(training.batch_size).start
-    draws.seed(training.seed, step, slice(first + rows.start, first + rows.stop), training.batch_size)
+    dropout.seed(training.seed, step, slice(first + rows.start, first + rows.stop), training.batch_size)
     last = part == training.parts - 1
     alone: Any = nullcontext if last or world.size == 1 else training.distributed.no_sync
     with alone():

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ilsvrc.training import warping
+from ilsvrc.training import affine
+from ilsvrc.training.augmentation_rng import Draw, Draws
 from ilsvrc.training.colour_jitter import Operation, where
-from ilsvrc.training.keyed_draws import Draw, Draws
 
 LAYERS, PROBABILITY, DEVIATION, LARGEST = 2, 0.5, 0.5, 10.0
 GREY = (19595, 38470, 7471)  # Pillow's, in units of 2 ** -16
@@ -50,7 +50,7 @@ def operations_of(fill: Tensor) -> dict[str, tuple[Amount, Operation]]:
         "auto_contrast": (_signed(0), auto_contrast),
         "equalize": (_signed(0), equalize),
         "invert": (_signed(0), invert),
-        "rotate": (_signed(30), partial(warping.rotate, fill=fill)),  # degrees
+        "rotate": (_signed(30), partial(affine.rotate, fill=fill)),  # degrees
         "posterize": (_bits, posterize),
         "solarize": (lambda level, sign: 256 - np.floor(level * 256), solarize),  # from where it inverts
         "solarize_add": (lambda level, sign: np.floor(level * 110), solarize_add),
@@ -58,10 +58,10 @@ def operations_of(fill: Tensor) -> dict[str, tuple[Amount, Operation]]:
         "contrast": (_factor, contrast),
         "brightness": (_factor, brightness),
         "sharpness": (_factor, sharpness),
-        "shear_x": (_signed(0.3), partial(warping.shear_x, fill=fill)),
-        "shear_y": (_signed(0.3), partial(warping.shear_y, fill=fill)),
-        "translate_x": (_signed(0.45), partial(warping.translate_x, fill=fill)),
-        "translate_y": (_signed(0.45), partial(warping.translate_y, fill=fill)),
+        "shear_x": (_signed(0.3), partial(affine.shear_x, fill=fill)),
+        "shear_y": (_signed(0.3), partial(affine.shear_y, fill=fill)),
+        "translate_x": (_signed(0.45), partial(affine.translate_x, fill=fill)),
+        "translate_y": (_signed(0.45), partial(affine.translate_y, fill=fill)),
     }
 
 

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from ilsvrc.training.distributed import World
-from ilsvrc.training.objective import Objective, widened
-from ilsvrc.training.precision import Autocast
+from ilsvrc.runtime.distributed import World
+from ilsvrc.runtime.precision import Autocast
+from ilsvrc.training.loss import Objective, widened
 
 
 @torch.no_grad()

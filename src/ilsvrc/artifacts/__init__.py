@@ -1,0 +1,1 @@
+"""Files that stages leave each other: manifests, weights, runs, and where they lie."""

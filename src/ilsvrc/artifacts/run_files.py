@@ -1,0 +1,71 @@
+"""The files under results/: where they lie, how predictions are stored, and whether each is what its name says.
+
+A run's folder ends with the key of its specification, and every file repeats the specification that it was made
+from, so that a file that was moved, pulled or left behind under other parameters is found out. Never imports torch.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ilsvrc.config import packed_formats, specs
+from ilsvrc.runtime.files import Info, read_json
+
+RUNS = Path("results/runs")
+COSTS = Path("results/costs")
+INSPECTED = Path("results/inspect")
+PACKED = Path("data/packed")
+RUN_FILES = ("weights.safetensors", "weights.json", "history.csv", "run.json")
+
+
+def canonical(spec: Mapping[str, Any]) -> str:
+    """The JSON that a specification's key is the hash of."""
+    return json.dumps(spec, sort_keys=True, separators=(",", ":"))
+
+
+def run_key(run: str) -> str:
+    """The end of a run's name: its specification's key."""
+    return run.rsplit("-", 1)[-1]
+
+
+def check_key(run: str, info: Mapping[str, Any], path: Path) -> None:
+    """Stops where `info` (run.json or weights.json) was made from another specification than the run's name says.
+
+    Raises:
+        ValueError: names the run, the file and both keys.
+    """
+    made_from = hashlib.sha256(canonical(info.get("spec", {})).encode()).hexdigest()[:8]
+    for found, what in ((made_from, "specification"), (info.get("key"), "key")):
+        if found != run_key(run):
+            raise ValueError(
+                f"{run}: {path} holds the {what} of another run ({found}, not {run_key(run)}); "
+                "remove the run's folder and run snakemake again"
+            )
+
+
+def split_sha256(form: Mapping[str, Any], split: str) -> str | None:
+    """Content hash of a packed split, None where it is not on this machine."""
+    path = PACKED / form["data"] / packed_formats.form_name(specs.FormSpec(**form)) / f"{split}.manifest.json"
+    return str(read_json(path)["content_sha256"]) if path.exists() else None
+
+
+def label_sets_sha256(manifest: Mapping[str, Any]) -> str | None:
+    """Hash of what the packed labels stand for where they number sets of classes; None where they number classes."""
+    sets = manifest.get("label_sets")
+    return None if sets is None else hashlib.sha256(json.dumps([manifest["classes"], sets]).encode()).hexdigest()
+
+
+def of_sets(manifest: Mapping[str, Any]) -> Info:
+    """What is kept beside the packed bytes' hash, which number sets of classes and do not say what they are.
+
+    In weights.json it says that a picture may have several classes, with a sigmoid for each. Else empty.
+    """
+    sets = label_sets_sha256(manifest)
+    return {"label_sets_sha256": sets} if sets else {}
+
+
+def folders(root: Path) -> list[str]:
+    """Names of the runs under `root`: `<label>/<architecture>/<recipe>/seed=<n>-<key8>`."""
+    return sorted(str(path.relative_to(root)) for path in root.glob("*/*/*/seed=*-*") if path.is_dir())

@@ -1,0 +1,87 @@
+"""What is to be measured: a network at a size, once, whatever the number of its runs. Never imports torch."""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from ilsvrc.config import runs, specs
+from ilsvrc.config.schema import Section
+
+QUANTIZED = "int8"
+
+
+class Step(Section):
+    """What of a recipe settles how much memory a step of training takes."""
+
+    batch_size: int
+    optimizer: str = "sgd"
+    momentum: float = 0.9
+    averaging: str = "none"
+    dropout: float | None = None
+    drop_path: float | None = None
+    batch_norm_group: int | None = None
+    precision: str = "auto"
+
+
+class CostSpec(Section):
+    """What a measurement depends on, beside the machine and the number of classes; never on seed or weights.
+
+    Where the network was not trained here there is no step, and the weights may say the size (`crop_px` None).
+    """
+
+    architecture: str
+    crop_px: int | None
+    precisions: tuple[str, ...]  # of the tests
+    step: Step | None
+
+
+class Plan(NamedTuple):
+    """The files of costs: a network's at a size -> what is measured; each run's; and the runs' that are in int8.
+
+    `weights` holds the weights.json that say a network's size, where it was not trained here.
+    """
+
+    forms: dict[str, CostSpec]
+    of_runs: dict[str, str]
+    quantized: dict[str, str]
+    weights: dict[str, str]
+
+    @property
+    def files(self) -> list[str]:
+        """All of them."""
+        return [*self.forms, *self.quantized.values()]
+
+
+def plan(all_runs: Iterable[runs.Run], precisions: Sequence[str], label: str) -> Plan:
+    """What is measured of `all_runs` in `precisions` (none: nothing), each network at a size once.
+
+    Its first run, a sweep's first point with the first seed, says of which recipe's step the memory is, and gives the
+    weights for int8.
+    """
+    first: dict[tuple[str, int | str | None], runs.Run] = {}
+    found = Plan({}, {}, {}, {})
+    for run in all_runs if precisions else ():
+        chosen = first.setdefault((run.spec.architecture, run.spec.crop_px if run.is_trained_here else run.name), run)
+        spec = cost_spec(chosen, precisions)
+        form = f"{spec.crop_px}px-{specs.key8(spec)}"
+        if not run.is_trained_here:
+            form = f"{run.recipe_name}-{specs.key8(run.spec)}"
+        found.of_runs[run.name] = f"results/costs/{label}/{spec.architecture},{form}.json"
+        found.forms[found.of_runs[run.name]] = spec
+        if not run.is_trained_here:
+            found.weights[found.of_runs[run.name]] = f"results/runs/{run.name}/weights.json"
+        if chosen is run and QUANTIZED in precisions:
+            found.quantized[run.name] = f"results/costs/{run.name}/{QUANTIZED}.json"
+    return found
+
+
+def cost_spec(run: runs.Run, precisions: Iterable[str]) -> CostSpec:
+    """What is measured of a run's network; int8, which needs its weights, is measured apart."""
+    step = None
+    if isinstance(run.spec, specs.TrainSpec):
+        step = Step(**{name: getattr(run.spec.recipe, name) for name in Step.model_fields})
+    return CostSpec(
+        architecture=run.spec.architecture,
+        crop_px=run.spec.crop_px,
+        precisions=tuple(name for name in precisions if name != QUANTIZED),
+        step=step,
+    )

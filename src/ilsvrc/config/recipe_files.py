@@ -1,0 +1,70 @@
+"""Recipes by name: the files of `recipes/`, for an architecture and a data set. Never imports torch."""
+
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from functools import cache
+from typing import Any
+
+from ilsvrc.config import registry
+from ilsvrc.config.recipe import Recipe
+from ilsvrc.config.schema import parse, read_yaml
+
+PAPER = "paper"  # the recipe that stands for each architecture's own
+
+
+def check_name(name: str) -> str:
+    """`name` where there is such a recipe.
+
+    Raises:
+        ValueError: there is none; lists them.
+    """
+    if name == PAPER:
+        return name
+    try:
+        return registry.check("recipes", name)
+    except ValueError as error:
+        raise ValueError(f"{error}; or {PAPER}, each architecture's own") from None
+
+
+def resolve_recipe(name: str, architecture: str, changes: Mapping[str, Any], dataset: str = "") -> Recipe:
+    """Recipe file's lines, then its lines for the data set and for the architecture, then `changes`.
+
+    `paper` is the recipe of the architecture's paper. Lines for architectures stand under names or patterns.
+
+    Raises:
+        ValueError: a key is unknown or a value is not allowed.
+    """
+    file = recipe_of_paper(architecture) if name == PAPER else check_name(name)
+    book = dict(_book(file))
+    book.pop("paper_of", None)
+    values: dict[str, Any] = book.pop("datasets", {}).get(dataset, {})
+    for pattern, lines in book.pop("architectures", {}).items():
+        values = values | (lines if fnmatchcase(architecture, pattern) else {})
+    for later in (values, dict(changes)):
+        book = {key: value for key, value in book.items() if _in_the_other_unit(key) not in later} | later
+    return parse(Recipe, book, where=f"recipe {name} for {architecture}")
+
+
+def _in_the_other_unit(key: str) -> str:
+    """The key of the same length in iterations, or in epochs: a later one replaces the earlier."""
+    return key.replace("iterations", "epochs") if "iterations" in key else key.replace("epochs", "iterations")
+
+
+def recipe_of_paper(architecture: str) -> str:
+    """The recipe whose `paper_of` names the architecture.
+
+    Raises:
+        ValueError: none does.
+    """
+    for file in registry.names("recipes"):
+        if any(fnmatchcase(architecture, pattern) for pattern in _book(file).get("paper_of", ())):
+            return file
+    raise ValueError(
+        f"recipe: {PAPER} has none for {architecture}; name one of {', '.join(registry.names('recipes'))} in "
+        "params.yaml"
+    )
+
+
+@cache
+def _book(name: str) -> dict[str, Any]:
+    return read_yaml(registry.PACKAGE / registry.FOLDERS["recipes"] / f"{name}.yaml")

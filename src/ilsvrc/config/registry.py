@@ -1,0 +1,189 @@
+"""Names in params.yaml -> modules: a new file in a plug-in folder is a new name, with no list to edit.
+
+Architectures are the public functions of `models/*.py` that take `num_classes`. A function under `layers.named`
+stands for the names of its template instead:
+`@named("wrn_{depth}_{widening}_cifar", depth=range(10, 5000, 6), widening=range(1, 100))`. All of it is read from the
+source, so that a dry run never imports torch.
+"""
+
+import ast
+import importlib
+import itertools
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cache, partial
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+PACKAGE = Path(__file__).parents[1]
+FOLDERS = {
+    "models": "models",
+    "datasets": "datasets",
+    "protocols": "evaluation/protocols",
+    "recipes": "config/recipes",
+}
+SHOWN_IN_FULL = 16  # names in an error
+
+
+@dataclass(frozen=True)
+class Builder:
+    """A function of `models/*.py`, the values of its name's fields, and its defaults."""
+
+    file: str
+    function: str
+    fields: tuple[tuple[str, Any], ...]
+    defaults: tuple[tuple[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class Family:
+    """A function of `models/*.py` and the names that it builds."""
+
+    file: str
+    function: str
+    template: str
+    choices: tuple[tuple[str, Sequence[Any]], ...]
+    listed: tuple[str, ...]
+    defaults: tuple[tuple[str, Any], ...]
+
+    def names(self) -> Iterable[str]:
+        """The names to list: all, or those that the family lists of a great many."""
+        if self.listed:
+            return self.listed
+        keys = [key for key, _ in self.choices]
+        points = itertools.product(*(values for _, values in self.choices))
+        return [self.template.format(**dict(zip(keys, point, strict=True))) for point in points]
+
+    def match(self, name: str) -> Builder | None:
+        """The builder of `name`, or None where it is not of this family."""
+        pattern = re.sub(r"\\{(\w+)\\}", r"(?P<\1>\\w+?)", re.escape(self.template))
+        found = re.fullmatch(pattern, name)
+        if found is None:
+            return None
+        fields = []
+        for key, values in self.choices:
+            value = next((v for v in values if str(v) == found[key]), None)
+            if value is None:
+                return None
+            fields.append((key, value))
+        return Builder(self.file, self.function, tuple(fields), self.defaults)
+
+
+@cache
+def names(kind: str) -> tuple[str, ...]:
+    """Names that `kind` offers: the files of `datasets`, `protocols` and `recipes`, the builders of `models`."""
+    if kind == "models":
+        return tuple(sorted({name for family in _families() for name in family.names()}))
+    suffix = ".yaml" if kind == "recipes" else ".py"
+    return tuple(sorted(p.stem for p in (PACKAGE / FOLDERS[kind]).glob(f"*{suffix}") if not p.stem.startswith("_")))
+
+
+def has(kind: str, name: str) -> bool:
+    """`kind` offers `name`."""
+    return name in names(kind) or (kind == "models" and _builder(name) is not None)
+
+
+def check(kind: str, name: str) -> str:
+    """Returns `name` unchanged.
+
+    Raises:
+        ValueError: `kind` has no such name; the message lists the nearest that it has, and its folder.
+    """
+    if not has(kind, name):
+        raise ValueError(f"{kind} has no {name!r}; {_nearest(kind, name)}")
+    return name
+
+
+def load(kind: str, name: str) -> ModuleType:
+    """The module of a data set or a protocol."""
+    return importlib.import_module(f"ilsvrc.{FOLDERS[kind].replace('/', '.')}.{check(kind, name)}")
+
+
+def architecture(name: str) -> Callable[..., Any]:
+    """The builder of an architecture: `(num_classes, input_px, **options) -> layers.Classifier`.
+
+    `<library>.<model>` is a network of torchvision's or timm's.
+    """
+    library, _, model = name.partition(".")
+    if model:
+        return partial(importlib.import_module("ilsvrc.models.pretrained.libraries").build, library, model)
+    found = _builder(check("models", name))
+    assert found
+    function: Callable[..., Any] = getattr(importlib.import_module(f"ilsvrc.models.{found.file}"), found.function)
+    return partial(function, **dict(found.fields)) if found.fields else function
+
+
+def input_px(name: str) -> int:
+    """The side of the square that an architecture's paper trains on: its builder's default."""
+    found = _builder(check("models", name))
+    assert found
+    side: int = dict(found.defaults)["input_px"]
+    return side
+
+
+def _nearest(kind: str, name: str) -> str:
+    known = names(kind)
+    if len(known) <= SHOWN_IN_FULL:
+        return f"there are: {', '.join(known)}"
+    near = get_close_matches(name, known, n=5, cutoff=0.4)
+    listed = f"nearest: {', '.join(near)}; " if near else ""
+    how = "`python -m ilsvrc.stages.describe` lists all, " if kind == "models" else ""
+    return f"{listed}{how}they stand in {_shown(PACKAGE / FOLDERS[kind])}"
+
+
+def _shown(folder: Path) -> str:
+    here = Path.cwd()
+    return str(folder.relative_to(here)) if folder.is_relative_to(here) else str(folder)
+
+
+@cache
+def _builder(name: str) -> Builder | None:
+    return next((found for family in _families() if (found := family.match(name))), None)
+
+
+@cache
+def _families() -> tuple[Family, ...]:
+    """The builders in `models/*.py`, read without importing torch."""
+    return tuple(
+        _family(path.stem, node)
+        for path in sorted((PACKAGE / "models").glob("[!_]*.py"))
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.FunctionDef) and _is_builder(node)
+    )
+
+
+def _is_builder(node: ast.FunctionDef) -> bool:
+    arguments = node.args.args + node.args.kwonlyargs
+    return not node.name.startswith("_") and any(argument.arg == "num_classes" for argument in arguments)
+
+
+def _family(file: str, node: ast.FunctionDef) -> Family:
+    template, choices, listed = node.name, {}, ()
+    for decorator in node.decorator_list:
+        if isinstance(decorator, ast.Call) and isinstance(decorator.func, ast.Name) and decorator.func.id == "named":
+            template = ast.literal_eval(decorator.args[0])
+            choices = {str(k.arg): _values(k.value) for k in decorator.keywords}
+            listed = tuple(choices.pop("listed", ()))
+    return Family(file, node.name, template, tuple(choices.items()), listed, tuple(_defaults(node.args)))
+
+
+def _values(node: ast.expr) -> Sequence[Any]:
+    """A tuple's literals, or a range."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "range":
+        return range(*map(ast.literal_eval, node.args))
+    values: Sequence[Any] = ast.literal_eval(node)
+    return values
+
+
+def _defaults(arguments: ast.arguments) -> Iterable[tuple[str, Any]]:
+    """Arguments whose default is a literal."""
+    named = arguments.args[len(arguments.args) - len(arguments.defaults) :]
+    for argument, default in [
+        *zip(named, arguments.defaults, strict=True),
+        *zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True),
+    ]:
+        if isinstance(default, ast.Constant):
+            yield argument.arg, default.value

@@ -1,0 +1,1 @@
+"""Readers of archives, folders and tables that data sets share."""

@@ -1,0 +1,37 @@
+"""Imagenette: ten classes of ImageNet that are easily told apart, 70/30 train and validation, in full size.
+
+Jeremy Howard, fast.ai (2019).
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ilsvrc.datasets import _fastai
+from ilsvrc.datasets._card import Card, Sample
+
+REMOTE = _fastai.remote("imagenette2", "2c774ecb40005b35d7937d50f5d42336", 1557161267)
+CARD = Card(
+    title="Imagenette (version 2, full size)",
+    licence=_fastai.LICENCE,
+    address="https://github.com/fastai/imagenette",
+    papers="none of the landmark papers; fast.ai's leaderboard",
+    classes=10,
+    counts={"train": 9469, "val": 3925},
+    archives=("imagenette2.tar",),
+)
+
+
+def fingerprint(options: Mapping[str, Any]) -> str:
+    """Nothing of the user's is read."""
+    return ""
+
+
+def acquire(raw: Path, options: Mapping[str, Any]) -> None:
+    """Fetches the archive and leaves it as a plain tar in `raw`."""
+    _fastai.acquire(REMOTE, raw)
+
+
+def samples(raw: Path, options: Mapping[str, Any]) -> Iterator[Sample]:
+    """Every picture by split, class (its wnid) and name."""
+    yield from _fastai.samples(REMOTE, raw)

@@ -1,0 +1,1 @@
+"""Evaluation: predictions by test protocols, metrics, scores and ensembles."""

@@ -1,0 +1,132 @@
+"""Averages of kept predictions: no forward pass, and of each file no more than a block of rows in memory."""
+
+import zipfile
+from collections.abc import Generator, Sequence
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ilsvrc.evaluation import float16, metrics, prediction_file, predictions
+from ilsvrc.evaluation.predictions import Prediction
+
+SHOWN = 3  # differences in an error
+SMALLEST = np.float32(2.0**-24)  # float16's smallest number above 0
+
+
+def combine(paths: Sequence[Path], average: str = "probabilities") -> Prediction:
+    """What the mean of the predictions at `paths` says of each image; its own probabilities are not kept.
+
+    Where a picture may have several classes they are, and the geometric mean is of each class's two outcomes.
+
+    `average` is `probabilities`, or `log_probabilities`: the geometric mean, where what float16 cannot hold (below
+    6e-8) counts as its smallest number. The label's log probability is of the members' own, kept before rounding.
+
+    Raises:
+        ValueError: the members are of other images, labels or classes; the message says which differ.
+    """
+    first, *others = heads = [predictions.read_prediction(path, probabilities=False) for path in paths]
+    for path, other in zip(paths[1:], others, strict=True):
+        check_same(first, paths[0], other, path)
+    spec = {"classes": first.spec.get("classes"), "average": average, "members": [head.spec for head in heads]}
+    if first.labels.ndim == 2:
+        return predictions.keep(_mean_of_sets(paths, average), first.labels, first.images, spec)
+    likelihoods = np.stack([head.log_probabilities for head in heads]).astype(np.float64)
+    mean = _geometric if average == "log_probabilities" else _arithmetic
+    parts, start = [], 0
+    with ExitStack() as opened:
+        members = [opened.enter_context(closing(probability_blocks(path))) for path in paths]
+        for blocks in zip(*members, strict=True):
+            rows = slice(start, start := start + len(blocks[0]))
+            averaged, own = mean(blocks, likelihoods[:, rows])
+            parts.append(metrics.judge(averaged, first.labels[rows])._replace(log_probabilities=own))
+    judged = metrics.Judgement(*map(np.concatenate, zip(*parts, strict=True)))
+    return Prediction(first.labels, first.images, *judged, num_classes=first.num_classes, spec=spec)
+
+
+def probability_blocks(path: Path) -> Generator[NDArray[np.float32], None, None]:
+    """The probabilities of a kept prediction as float32 `[n, K]`, one block of rows after the other.
+
+    Raises:
+        kept.DamagedError: the file is cut short or its bytes changed.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open("probabilities.npy") as member:
+            np.lib.format.read_magic(member)
+            (num_images, num_classes), _, dtype = np.lib.format.read_array_header_1_0(member)
+            for rows in metrics.blocks(num_images, num_classes):
+                size = len(range(num_images)[rows]) * num_classes * dtype.itemsize
+                block = np.frombuffer(member.read(size), dtype).reshape(-1, num_classes)
+                yield float16.to_single(block) if dtype == np.float16 else block
+    except OSError:
+        raise
+    except Exception as error:
+        raise prediction_file.DamagedError(path, f"is no complete prediction ({error})") from error
+
+
+def check_same(first: Prediction, its_path: Path, other: Prediction, path: Path) -> None:
+    """Stops where two predictions are not of the same images, labels and classes, each in the same order.
+
+    Raises:
+        ValueError: names both files, what differs and the first places where it does.
+    """
+    classes = [np.array(each.spec.get("classes", [])) for each in (first, other)]
+    compared = {
+        "classes": (classes[0], classes[1]),
+        "images": (first.images, other.images),
+        "labels": (first.labels, other.labels),
+    }
+    for what, (ours, theirs) in compared.items():
+        if not np.array_equal(ours, theirs):
+            raise ValueError(
+                f"{its_path} and {path} cannot be averaged: their {what} differ{_difference(ours, theirs)}; an "
+                "ensemble needs the same test images and the same order of classes"
+            )
+    if first.num_classes != other.num_classes:
+        raise ValueError(f"{its_path} is of {first.num_classes} classes, {path} of {other.num_classes}")
+
+
+def _difference(ours: np.ndarray, theirs: np.ndarray) -> str:
+    """` (17 of them, number 3: cat and dog ...)`, or how many there are of each."""
+    if len(ours) != len(theirs):
+        return f" in number ({len(ours)} and {len(theirs)})"
+    places = np.flatnonzero((ours != theirs).reshape(len(ours), -1).any(axis=1))
+    shown = "; ".join(f"number {at}: {ours[at]} and {theirs[at]}" for at in places[:SHOWN])
+    return f" ({len(places)} of {len(ours)}; {shown}{' ...' if len(places) > SHOWN else ''})"
+
+
+def _mean_of_sets(paths: Sequence[Path], average: str) -> NDArray[np.float32]:
+    """Mean probabilities `[N, K]` of classes that a picture may have several of."""
+    members = [np.concatenate(list(probability_blocks(path))) for path in paths]
+    if average != "log_probabilities":
+        return np.mean(members, axis=0, dtype=np.float32)
+    there, absent = (
+        np.exp(np.mean([np.log(np.maximum(p, SMALLEST)) for p in each], axis=0))
+        for each in (members, [1 - member for member in members])
+    )
+    mean: NDArray[np.float32] = (there / (there + absent)).astype(np.float32)
+    return mean
+
+
+Averaged = tuple[NDArray[np.float32], NDArray[np.float32]]
+
+
+def _arithmetic(blocks: Sequence[NDArray[np.float32]], likelihoods: NDArray[np.float64]) -> Averaged:
+    """Mean probabilities `[n, K]` of `blocks` of the same, and the label's log probability `[n]` of their `[M, n]`."""
+    total = blocks[0].copy()
+    for block in blocks[1:]:
+        total += block
+    own = np.log(np.exp(likelihoods).mean(axis=0))
+    return total / np.float32(len(blocks)), own.astype(np.float32)
+
+
+def _geometric(blocks: Sequence[NDArray[np.float32]], likelihoods: NDArray[np.float64]) -> Averaged:
+    """The same of the mean log probabilities, scaled to sum to 1."""
+    total = np.zeros_like(blocks[0])
+    for block in blocks:
+        total += np.log(np.maximum(block, SMALLEST))
+    unscaled = np.exp(total / np.float32(len(blocks)))
+    sums = unscaled.sum(axis=1, keepdims=True)
+    own = likelihoods.mean(axis=0) - np.log(sums[:, 0].astype(np.float64))
+    return unscaled / sums, own.astype(np.float32)

@@ -1,0 +1,1 @@
+"""Layers and properties that architectures share."""

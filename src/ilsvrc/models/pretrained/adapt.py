@@ -1,0 +1,125 @@
+"""Weights that were not trained here, fitted to a network and to the classes of the data.
+
+A network of a thousand outputs tells the ten classes of Imagenette apart once the other outputs are taken away: what
+is left are the rows of its classifier that belong to the data's classes, in their order.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ilsvrc.models.common.layers import Classifier
+from ilsvrc.models.pretrained import libraries
+
+SHOWN = 5  # names in an error
+AUXILIARY = ("aux", "Aux")  # how libraries' names of heads begin that only training sees
+
+Build = Callable[[int], Classifier]
+
+
+class Places(NamedTuple):
+    """Which of the weights' outputs are the data's classes, in their order, and how that is known."""
+
+    outputs: list[int]
+    how: str
+
+
+def places(classes: Sequence[str], num_outputs: int, named: Sequence[str] | None, is_librarys: bool) -> Places:
+    """Finds the data's `classes` among the weights' outputs.
+
+    `named` are the weights' classes where they come with them. Else outputs of a known number are ImageNet's synsets,
+    where the data's classes are synsets too; else they are taken for the data's classes in the order of their names.
+
+    Raises:
+        ValueError: the classes differ; names some that do.
+    """
+    known = named or libraries.synsets(num_outputs)
+    if known and set(classes) <= set(known):
+        what = "by name" if named else "by ImageNet's synsets" if is_librarys else "assumed: ImageNet's, by synset"
+        of = "" if len(classes) == num_outputs else f"{len(classes)} of the weights' {num_outputs} classes, "
+        place = {name: i for i, name in enumerate(known)}
+        return Places([place[name] for name in classes], f"{of}{what}")
+    if named:
+        strange = [name for name in classes if name not in set(named)]
+        raise ValueError(
+            f"the data's classes are not the weights': {', '.join(strange[:SHOWN])} (of {len(strange)} that the "
+            f"weights do not know; they know {', '.join(named[:SHOWN])} ...)"
+        )
+    if len(classes) != num_outputs:
+        shown = ", ".join(classes[:SHOWN])
+        raise ValueError(
+            f"the weights tell {num_outputs} classes apart and the data has {len(classes)} ({shown} ...), which are "
+            "not ImageNet's synsets, such as n01440764; take weights for these classes"
+        )
+    return Places(list(range(num_outputs)), "assumed: the data's, sorted by name")
+
+
+def outputs_of(build: Build) -> dict[str, int]:
+    """Names of the weights whose shape depends on the number of classes -> the dimension that does."""
+    with torch.device("meta"):
+        few, more = (build(count).state_dict() for count in (2, 3))
+    differing = {
+        name: (value.shape, more[name].shape) for name, value in few.items() if value.shape != more[name].shape
+    }
+    return {
+        name: next(i for i, (a, b) in enumerate(zip(*both, strict=True)) if a != b) for name, both in differing.items()
+    }
+
+
+def num_outputs(weights: Mapping[str, Tensor], classifier: Mapping[str, int]) -> int:
+    """How many classes the weights tell apart.
+
+    Raises:
+        ValueError: they have no such classifier.
+    """
+    found = {
+        weights[name].shape[dim] for name, dim in classifier.items() if name in weights and weights[name].dim() > dim
+    }
+    if len(found) != 1:
+        raise ValueError(f"the weights have no classifier {', '.join(classifier)}: are they of this architecture?")
+    return int(found.pop())
+
+
+def fitted(
+    weights: Mapping[str, Tensor], build: Build, classifier: Mapping[str, int], outputs: Sequence[int]
+) -> dict[str, Tensor]:
+    """All that the network has, by its names, in float32; heads that only training sees are zero where there are none.
+
+    Raises:
+        ValueError: names or shapes are not the network's; says which.
+    """
+    with torch.device("meta"):
+        network = build(len(outputs))
+    rows = torch.tensor(outputs)
+    own, given = network.state_dict(), dict(weights)
+    for name, dim in classifier.items():
+        if name in given and given[name].dim() > dim:
+            given[name] = given[name].index_select(dim, rows)
+    optional = _auxiliary_names(network) | {name for name in own if name.endswith("num_batches_tracked")}
+    missing = [name for name in own if name not in given and name not in optional]
+    strange = [name for name in given if name not in own and not name.startswith(AUXILIARY)]
+    if missing or strange:
+        said = {"misses": missing, "has besides": strange}
+        told = "; ".join(f"{what} {len(names)}: {', '.join(names[:SHOWN])}" for what, names in said.items() if names)
+        raise ValueError(f"the weights are not of this architecture: of its {len(own)} the file {told}")
+    for name, value in own.items():
+        if name in given and given[name].shape != value.shape:
+            raise ValueError(
+                f"{name} is {list(given[name].shape)} in the file and {list(value.shape)} in the network; other sizes "
+                "of pictures (crop_px), or another network?"
+            )
+    return {
+        name: _plain(given[name]) if name in given else torch.zeros(v.shape, dtype=v.dtype) for name, v in own.items()
+    }
+
+
+def _auxiliary_names(network: Classifier) -> set[str]:
+    heads = {id(module) for head in network.auxiliary_heads() for module in head.modules()}
+    inside = tuple(f"{name}." for name, module in network.named_modules() if id(module) in heads)
+    return {name for name in network.state_dict() if name.startswith(inside)}
+
+
+def _plain(value: Tensor) -> Tensor:
+    return (value.float() if value.is_floating_point() else value).contiguous().clone()

@@ -1,0 +1,80 @@
+"""Which pictures there are and where each one's bytes lie: a million of them in a hundred megabytes."""
+
+import csv
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from ilsvrc.datasets._card import Sample
+
+COLUMNS = ("split", "label_name", "name", "file", "offset", "size", "kind")
+
+
+class Index(Sequence[Sample]):
+    """Pictures as columns; each becomes a `Sample` when it is asked for."""
+
+    def __init__(self, samples: Iterable[Sample] = ()) -> None:
+        self._text, self._ends = bytearray(), array("q", [0])  # name, last part of the file's path, kind
+        self._offsets, self._sizes = array("q"), array("q")
+        self._shared = array("l")  # place in `_values` of the columns that many pictures share
+        self._values: list[tuple[str, str, str]] = []  # split, class, folder of the file
+        self._places: dict[tuple[str, str, str], int] = {}
+        for sample in samples:
+            self.add(sample)
+
+    def add(self, sample: Sample) -> None:
+        """One more picture, at the end."""
+        folder, slash, file = sample.file.rpartition("/")
+        self._text += "\0".join((sample.name, file, sample.kind)).encode(errors="surrogateescape")
+        self._ends.append(len(self._text))
+        self._offsets.append(sample.offset)
+        self._sizes.append(sample.size)
+        shared = (sample.split, sample.label_name, folder + slash)
+        if shared not in self._places:
+            self._places[shared] = len(self._values)
+            self._values.append(shared)
+        self._shared.append(self._places[shared])
+
+    def __len__(self) -> int:
+        return len(self._offsets)
+
+    def __getitem__(self, place: int) -> Sample:  # type: ignore[override]
+        if not -len(self) <= place < len(self):
+            raise IndexError(place)
+        place %= len(self)
+        split, label_name, folder = self._values[self._shared[place]]
+        text = self._text[self._ends[place] : self._ends[place + 1]].decode(errors="surrogateescape")
+        name, file, kind = text.split("\0")
+        return Sample(split, label_name, name, folder + file, self._offsets[place], self._sizes[place], kind)
+
+
+def write(path: Path, samples: Iterable[Sample]) -> None:
+    """A CSV of the samples, under its final name when it is whole."""
+    unfinished = path.with_name(f"{path.name}.tmp")
+    with unfinished.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(COLUMNS)
+        rows.writerows([getattr(sample, column) for column in COLUMNS] for sample in samples)
+    unfinished.replace(path)
+
+
+def read(path: Path, split: str) -> Index:
+    """The pictures of `split` in a CSV.
+
+    Raises:
+        ValueError: it has none.
+    """
+    with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+        found = Index(_samples(csv.reader(file), split))
+    if not found:
+        raise ValueError(f"{path} lists no pictures of the split {split!r}")
+    return found
+
+
+def _samples(rows: Iterator[list[str]], split: str) -> Iterator[Sample]:
+    at = {column: place for place, column in enumerate(next(rows))}
+    for row in rows:
+        if row[at["split"]] == split:
+            _, label_name, name, file = (row[at[column]] for column in COLUMNS[:4])
+            kind = row[at["kind"]] if "kind" in at else ""
+            yield Sample(split, label_name, name, file, int(row[at["offset"]]), int(row[at["size"]]), kind)

@@ -1,0 +1,66 @@
+"""Where a picture's bytes lie -> the encoded picture or its pixels, as `card.Sample.kind` says."""
+
+import errno
+import os
+import zlib
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from ilsvrc.datasets._card import Sample
+
+
+def own_bytes(sample: Sample, raw: Path) -> bytes:
+    """The sample's bytes as they lie in its file.
+
+    Raises:
+        OSError: the file is shorter than acquire found it, or cannot be read.
+    """
+    with (raw / sample.file).open("rb") as file:
+        return bytes_in(file, sample)
+
+
+def bytes_in(file: IO[bytes], sample: Sample) -> bytes:
+    """`own_bytes` from the sample's file, opened."""
+    content = os.pread(file.fileno(), sample.size, sample.offset)
+    if len(content) != sample.size:
+        raise OSError(
+            errno.EIO, f"{sample.name} has {len(content)} of {sample.size} bytes: run acquire again", file.name
+        )
+    is_whole_file = Path(sample.file).name == Path(sample.name).name and not sample.kind
+    if is_whole_file and os.fstat(file.fileno()).st_size != sample.size:
+        raise OSError(errno.EIO, f"{sample.name} is longer than it was when it was found: run acquire again", file.name)
+    return content
+
+
+def picture(sample: Sample, content: bytes) -> bytes | np.ndarray:
+    """An encoded picture, or RGB pixels uint8 `[height, width, 3]`.
+
+    Raises:
+        ValueError: a deflated picture is damaged.
+    """
+    kind, _, form = sample.kind.partition(":")
+    if kind == "deflated":
+        return _inflated(content, int(form))
+    if kind == "planes":
+        return np.ascontiguousarray(_shaped(content, form).transpose(1, 2, 0))  # H x W x C
+    if kind == "rows":
+        return np.repeat(_shaped(content, form)[:, :, None], 3, axis=2)  # H x W x 3
+    assert not kind, f"no such kind of picture: {sample.kind}"
+    return content
+
+
+def _inflated(content: bytes, size: int) -> bytes:
+    """What a zip's member is when it is not squeezed."""
+    try:
+        inflated = zlib.decompressobj(-zlib.MAX_WBITS).decompress(content, size + 1)
+    except zlib.error as error:
+        raise ValueError(f"damaged in the zip archive ({error})") from None
+    if len(inflated) != size:
+        raise ValueError(f"damaged in the zip archive (it should have {size} bytes)")
+    return inflated
+
+
+def _shaped(content: bytes, form: str) -> np.ndarray:
+    return np.frombuffer(content, np.uint8).reshape([int(side) for side in form.split("x")])

@@ -1,0 +1,1 @@
+"""The pipeline as a whole: what the Snakefile wires, verification and pruning."""

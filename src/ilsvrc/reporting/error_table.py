@@ -1,0 +1,61 @@
+"""The published tables: every measured error with its interval and its paper's figure, and means over seeds."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from ilsvrc.evaluation import headline_metric, metrics
+
+
+class Published(NamedTuple):
+    """What a paper reports for an architecture, and whether data set, split and protocol are the ones measured here.
+
+    Errors in percent, None where the paper gives none. `why` says what differs where it is not comparable.
+    """
+
+    top1_error_percent: float | None
+    top5_error_percent: float | None
+    citation: str
+    comparable: bool
+    why: str = ""
+
+
+def read_scores(path: Path) -> pd.DataFrame:
+    """scores.csv; an ensemble has no seed, which leaves the others whole numbers."""
+    scores = pd.read_csv(path, keep_default_na=False, na_values=[""])
+    seeds = [None if pd.isna(seed) else int(seed) for seed in scores["seed"]]
+    return scores.assign(seed=pd.Series(seeds, dtype=object, index=scores.index))
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """A table behind the errors: names of classes stay text, whatever they look like."""
+    columns = pd.read_csv(path, nrows=0).columns
+    names = {name: str for name in columns if name.startswith(("class", "label", "guess", "image"))}
+    return pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=names)
+
+
+def errors(scores: pd.DataFrame, published: Callable[[Mapping[str, Any]], Published | None]) -> pd.DataFrame:
+    """`scores` with the 95 % intervals behind their errors and the papers' figures as the last columns."""
+    table = scores.copy()
+    for top in ("top1", "top5"):
+        pairs = zip(scores[f"{top}_error_percent"], scores["num_images"], strict=True)
+        intervals = [metrics.wilson_interval_percent(error, n) for error, n in pairs]
+        after = table.columns.get_loc(f"{top}_error_percent") + 1
+        table.insert(after, f"{top}_low_percent", [round(i.low, 4) for i in intervals])
+        table.insert(after + 1, f"{top}_high_percent", [round(i.high, 4) for i in intervals])
+    found = [published(row) for row in scores.to_dict("records")]
+    for name in Published._fields:
+        table[f"paper_{name}"] = [getattr(paper, name) if paper else None for paper in found]
+    return table
+
+
+def over_seeds(scores: pd.DataFrame, swept: Sequence[str]) -> pd.DataFrame:
+    """Mean and standard deviation (of a sample, n - 1) over seeds, a row where a run has two seeds or more."""
+    same = ["dataset", "architecture", "recipe", *swept, "protocol"]
+    by, columns = headline_metric.of(scores.columns), {"seeds": ("seed", "count")}
+    for stem, column in ((by.stem, by.column), (by.second_stem, by.second)):
+        columns |= {f"{stem}_mean_percent": (column, "mean"), f"{stem}_deviation_percent": (column, "std")}
+    table = scores.groupby(same, sort=False, dropna=False).agg(**columns).reset_index()
+    return table[table["seeds"] > 1].reset_index(drop=True)

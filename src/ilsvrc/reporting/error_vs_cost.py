@@ -1,0 +1,195 @@
+"""Costs: their table, and error against each of them with the front marked."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from ilsvrc.evaluation import headline_metric
+from ilsvrc.evaluation.pareto import front
+from ilsvrc.reporting import figures
+from ilsvrc.reporting.figures import Style
+from ilsvrc.runtime.files import Info
+
+COLUMNS = (
+    "network", "run", "architecture", "crop_px", "num_classes", "precision", "device", "threads",
+    "parameters", "multiply_adds", "activations",
+    "training_batch", "training_precision", "training_bytes", "training_extended_from",
+    "weight_bytes", "test_bytes", "best_batch_test_bytes",
+    "latency_ms", "latency_p95_ms", "latency_p99_ms", "latency_passes",
+    "best_batch", "images_per_second", "ms_an_image", "joules_an_image", "best_batch_joules_an_image", "energy",
+    "top1_error_percent", "float32_top1_error_percent", "num_images", "int8_layers", "layers", "why_not", "hardware",
+)  # fmt: skip
+OF_SETS = ("f2_percent", "float32_f2_percent")  # in the place of errors, where a picture may have several classes
+# What error is drawn against -> its axis; those of the network alone are the same in every precision.
+OF_THE_NETWORK = {
+    "parameters": "parameters",
+    "multiply_adds": "multiply-adds an image",
+    "activations": "activations an image",
+    "training_bytes": "memory of a training step, bytes",
+}
+OF_A_PRECISION = {
+    "test_bytes": "memory of a test at batch 1, bytes",
+    "latency_ms": "latency at batch 1, ms",
+    "ms_an_image": "time an image at the best batch, ms",
+    "best_batch_joules_an_image": "energy an image at the best batch, J",
+}
+COSTS = OF_THE_NETWORK | OF_A_PRECISION
+MARKERS = {"float32": "o", "bfloat16": "s", "int8": "^"}
+
+
+def rows(network: str, measured: Info) -> list[dict[str, Any]]:
+    """A row of costs.csv for each precision of a file of costs, called `network`; int8's file names a run."""
+    step = measured.get("training", {})
+    shared = {key: measured[key] for key in COLUMNS if key in measured} | {"network": network}
+    shared |= {
+        "training_batch": step.get("batch_size"),
+        "training_precision": step.get("precision"),
+        "training_bytes": step.get("peak_bytes"),
+        "training_extended_from": " ".join(map(str, step.get("extended_from") or [])) or None,
+    }
+    return [shared | _tested(tested) for tested in measured["tests"] or [{"precision": None}]]
+
+
+def table(rows_: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """costs.csv: what is of the network alone stands in its int8 row too."""
+    given = list(rows_)
+    of_sets = OF_SETS if any(row.get(OF_SETS[0]) is not None for row in given) else ()
+    found = pd.DataFrame(given, columns=[*COLUMNS, *of_sets])
+    of_network = found.groupby("network", sort=False)[list(OF_THE_NETWORK)].transform("first")
+    return found.assign(**{name: found[name].fillna(of_network[name]) for name in OF_THE_NETWORK})
+
+
+def points(costs: pd.DataFrame, scores: pd.DataFrame, networks: Mapping[str, str], protocol: str) -> pd.DataFrame:
+    """A row a run and precision: its error (or F2), its costs, and whether it is on the front of each cost.
+
+    The error is the run's by `protocol`, whatever the precision that it was predicted in; int8's is its own, of the
+    run that was quantised.
+
+    Args:
+        costs: `table`.
+        scores: scores.csv.
+        networks: run -> the name of its network in `costs`.
+        protocol: whose errors are taken, one of `scores`.
+    """
+    by = headline_metric.of(scores.columns).column
+    errors = scores.loc[scores["protocol"] == protocol, ["run", "architecture", by]]
+    errors = errors.assign(network=errors["run"].map(networks)).dropna(subset="network")
+    costs = costs[costs["why_not"].isna()]
+    own = costs["precision"] == "int8"
+    numbers = ["network", "precision", *COSTS]
+    found = pd.concat(
+        [
+            errors.merge(costs.loc[~own, numbers], on="network"),
+            costs[own & costs["run"].isin(errors["run"])].reindex(columns=["run", "architecture", by, *numbers]),
+        ]
+    )
+    order = {run: place for place, run in enumerate(errors["run"])}
+    found = found.sort_values("run", key=lambda runs: runs.map(order), kind="stable").reset_index(drop=True)
+    found[list(COSTS)] = found[list(COSTS)].astype(float)
+    return found.assign(**{f"on_front_{name}": on_front(found, name) for name in COSTS})
+
+
+def on_front(found: pd.DataFrame, cost: str) -> np.ndarray:
+    """Which rows of `points` nothing beats in error and `cost` at once, bool `[N]`."""
+    by = headline_metric.of(found.columns)
+    errors = 100 - found[by.column] if by.highest_is_best else found[by.column]
+    return front(errors.where(_drawn(found, cost)), found[cost])
+
+
+def error_against(
+    found: pd.DataFrame, drawn: Sequence[Style], columns: Mapping[str, str] | None = None, legend: bool = True
+) -> str:
+    """Top-1 error, or F2, against costs as SVG, a panel each, in two columns where there are more; those measured.
+
+    What is on the front is filled and joined by a line; a run has its colour, a precision its marker.
+
+    Args:
+        found: `points`.
+        drawn: how each run looks, in the order in which runs appear in `found`.
+        columns: columns of `found` -> titles; None: all of `COSTS`.
+        legend: whether colours and markers are explained beside the panels.
+    """
+    given = {name: title for name, title in (columns or COSTS).items() if found[name].notna().any()}
+    across = min(2, len(given)) or 1
+    down = -(-len(given) // across)
+    with matplotlib.rc_context(figures.STYLE):
+        figure = Figure(figsize=(5.6 * across + 2.2 * legend, 3.2 * max(1, down)), layout="constrained")
+        for place, (name, title) in enumerate(given.items(), start=1):
+            axes = figure.add_subplot(down, across, place, xlabel=f"{title} (log scale)")
+            axes.set_title(f"{headline_metric.of(found.columns).title}, %")
+            _draw(axes, found, name, drawn)
+        if legend:
+            handles = [_mark("o", style.name, style.colour) for style in drawn]
+            handles += [_mark(MARKERS[name], name) for name in MARKERS if (found["precision"] == name).any()]
+            figure.legend(handles=handles, loc="outside right upper", frameon=False, fontsize=8)
+        return figures.as_svg(figure)
+
+
+def _tested(tested: Info) -> dict[str, Any]:
+    """A precision's part of a row."""
+    if "why_not" in tested or tested["precision"] is None:
+        return {key: tested.get(key) for key in ("precision", "why_not")}
+    latency, rate = tested["latency"], tested["images_per_second"]
+    return {
+        **{key: value for key, value in tested.items() if key in (*COLUMNS, *OF_SETS)},
+        "test_bytes": tested["peak_bytes"],
+        "best_batch_test_bytes": tested["best_batch_peak_bytes"],
+        "latency_ms": latency["median_ms"],
+        "latency_p95_ms": latency["p95_ms"],
+        "latency_p99_ms": latency["p99_ms"],
+        "latency_passes": latency["passes"],
+        "ms_an_image": 1e3 / rate,
+        "top1_error_percent": tested.get("int8_top1_error_percent"),
+        "f2_percent": tested.get("int8_f2_percent"),
+    }
+
+
+def _drawn(found: pd.DataFrame, cost: str) -> np.ndarray:
+    """Rows that a cost's panel shows: a run once, where the cost is of the network alone."""
+    if cost in OF_A_PRECISION:
+        return np.ones(len(found), dtype=bool)
+    floats = found["precision"] != "int8"
+    return (floats & ~found[floats].duplicated("run").reindex(found.index, fill_value=True)).to_numpy()
+
+
+def _draw(axes: Axes, found: pd.DataFrame, cost: str, drawn: Sequence[Style]) -> None:
+    places = {run: place for place, run in enumerate(found["run"].unique())}
+    shown = found[_drawn(found, cost) & found[cost].notna()]
+    best = shown[shown[f"on_front_{cost}"]].sort_values(cost)
+    by = headline_metric.of(found.columns).column
+    axes.plot(best[cost], best[by], color=figures.MUTED, linewidth=1, drawstyle="steps-post")
+    for step, row in enumerate(shown.to_dict("records")):
+        place, filled = places[row["run"]], row[f"on_front_{cost}"]
+        marker = MARKERS[row["precision"]] if cost in OF_A_PRECISION else "o"
+        look = {"color": drawn[place].colour, "markerfacecolor": drawn[place].colour if filled else "none"}
+        axes.plot(
+            row[cost], row[by], marker, markersize=7, markeredgewidth=1.6, clip_on=False,
+            gid=f"run-{place}-{cost}-{step}", **look,
+        )  # fmt: skip
+    low, high = shown[cost].min(), shown[cost].max()
+    axes.set(xscale="log", xlim=(low / 1.4, high * 2.5), ylim=(0, 1.12 * (found[by].max() or 1)))
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=8))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: figures.short(x)))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    _label(axes, best, cost, [drawn[places[run]].name for run in best["run"]])
+
+
+def _label(axes: Axes, best: pd.DataFrame, cost: str, names: Sequence[str]) -> None:
+    """Names of the front's points, each once, above the point to the right."""
+    labelled: set[str] = set()
+    for name, x, y in zip(names, best[cost], best[headline_metric.of(best.columns).column], strict=True):
+        if name not in labelled:
+            look = {"fontsize": 8.5, "color": figures.INK, "textcoords": "offset points"}
+            axes.annotate(name, (x, y), xytext=(5, 6), **look)
+        labelled.add(name)
+
+
+def _mark(marker: str, name: str, colour: str = figures.MUTED) -> Line2D:
+    return Line2D([], [], marker=marker, linestyle="none", color=colour, markerfacecolor="none", label=name)

@@ -1,0 +1,100 @@
+"""What papers say of the networks that a report is about, and how their trainings differ from the papers'."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ilsvrc.config import registry
+from ilsvrc.config.recipe import Recipe
+from ilsvrc.config.recipe_files import PAPER, recipe_of_paper, resolve_recipe
+from ilsvrc.datasets._card import Card
+from ilsvrc.evaluation import headline_metric
+from ilsvrc.reporting import error_table, published_results
+
+OF_THE_SIZE = {"revision", "crop_px", "short_side_px"}  # follow from the crop, or change nothing
+FOREIGN = "weights not trained here"
+LENGTHS = ("epochs", "iterations")
+
+
+def data_card(label: str) -> Card | None:
+    """The card of the data set of that name; None for a person's own pictures."""
+    return registry.load("datasets", label).CARD if label in registry.names("datasets") else None
+
+
+def training_differs(info: Mapping[str, Any]) -> str:
+    """How a run's training is not its paper's, of run.json; empty where it is."""
+    if info.get("source"):
+        return FOREIGN
+    name, architecture, spec = info["recipe_name"], info["architecture"], info["spec"]
+    recipe = Recipe(**spec["recipe"])
+    try:
+        papers = resolve_recipe(PAPER, architecture, {}, spec["form"]["data"])
+    except ValueError:
+        return f"recipe {name}, none of its paper"
+    ours, theirs = (each.model_dump(exclude=OF_THE_SIZE) for each in (recipe, papers))
+    other = [key for key in ours if ours[key] != theirs[key]]
+    if not other:
+        return ""
+    if name in (PAPER, recipe_of_paper(architecture)):
+        return f"the paper's recipe but for {', '.join(key.replace('_', ' ') for key in other)}"
+    length = f", {_length(ours)} for its {_length(theirs)}" if set(LENGTHS) & set(other) else ""
+    return f"recipe {name}, not the paper's{length}"
+
+
+def trainings_differ(infos: Mapping[str, Mapping[str, Any]], ensembles: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """`training_differs` by run, and of ensembles what differs in their members."""
+    found = {run: training_differs(info) for run, info in infos.items()}
+    for ensemble in ensembles:
+        differs = dict.fromkeys(filter(None, (found.get(run, "") for run in ensemble["members"])))
+        found[f"ensemble/{ensemble['name']}"] = "; ".join(differs)
+    return found
+
+
+def published(row: Mapping[str, Any], training: str = "") -> error_table.Published | None:
+    """What a paper reports of such networks: under the same conditions, else the nearest and what differs.
+
+    `training` is what `training_differs` says of the row's run.
+    """
+    if headline_metric.of(row) is not headline_metric.TOP1:
+        return None
+    card = data_card(row["dataset"])
+    papers_data = card.papers_data if card else None
+    networks, protocol = row["networks"], row["protocol"]
+    found = published_results.published_error(networks, papers_data, protocol) or nearest(
+        networks, papers_data, protocol
+    )
+    if not found:
+        return None
+    differs = {
+        "other data": found.dataset != papers_data,
+        "other test protocol": found.protocol != protocol,
+        "another number of networks": found.networks != published_results.networks(networks),
+        training: bool(training),
+    }
+    why = ", ".join(what for what, so in differs.items() if so)
+    return error_table.Published(
+        found.top1_error_percent, found.top5_error_percent, citation(found), comparable=not why, why=why
+    )
+
+
+def nearest(networks: str, papers_data: str | None, protocol: str) -> published_results.Result | None:
+    """The row that shares most with what was measured: the networks before the data before the protocol.
+
+    What is one network is never held against an ensemble.
+    """
+    asked = published_results.networks(networks)
+    rows = [row for row in published_results.published_of(networks) if row.kind == "error" and row.networks]
+    rows = rows if asked.total() > 1 else [row for row in rows if row.networks == asked]
+    likeness = [(row.networks == asked, row.dataset == papers_data, row.protocol == protocol) for row in rows]
+    return rows[likeness.index(max(likeness))] if rows else None
+
+
+def citation(found: published_results.Result) -> str:
+    """Who reports it, where, on what and how; and a warning where nobody looked it up."""
+    where = f"{found.paper}, {found.source.split(';')[0].split(' (')[0]}"
+    how = f"{found.title}, {found.dataset}, {found.protocol.replace('_', ' ')}"
+    return f"{where}: {how}{' (from memory, not looked up)' if found.confidence == 'from memory' else ''}"
+
+
+def _length(recipe: Mapping[str, Any]) -> str:
+    unit = next(unit for unit in LENGTHS if recipe[unit])
+    return f"{recipe[unit]:,} {unit}"

@@ -1,0 +1,1 @@
+"""Runtime: files, downloads, hardware, processes, progress and random numbers."""

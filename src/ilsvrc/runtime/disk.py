@@ -1,0 +1,67 @@
+"""Writing many bytes: how far it is, who else writes there, and one clear sentence where the disk is full."""
+
+import errno
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ilsvrc.runtime.progress import Bar
+
+CHUNK_BYTES = 1 << 20
+
+
+def byte_bar(title: str, total: int | None) -> "AbstractContextManager[Bar]":
+    """A progress bar that counts bytes; a dry run, which imports this module, never loads what draws it."""
+    from ilsvrc.runtime.progress import bar
+
+    return bar(title, total, unit="B")
+
+
+@contextmanager
+def enough_disk(path: Path) -> Iterator[None]:
+    """Says in one sentence that the disk of `path` is full."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT) and "make room" not in str(error):
+            raise OSError(error.errno, "the disk is full: make room and run again", str(path)) from None
+        raise
+
+
+def check_space(path: Path, needed: int) -> None:
+    """Refuses to begin what cannot fit beside `path`.
+
+    Raises:
+        OSError: fewer than `needed` bytes are free.
+    """
+    free = shutil.disk_usage(path.parent).free
+    if needed > free:
+        message = f"{needed / 1e9:.2f} GB are needed and {free / 1e9:.2f} GB are free: make room and run again"
+        raise OSError(errno.ENOSPC, message, str(path))
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Waits until no other process of this machine is `alone` in the folder.
+
+    The lock is on the folder itself: it leaves no file, and goes with its process however that ends.
+    """
+    import fcntl
+
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        sys.stderr.write(f"another process writes to {folder}: waiting for it\n")
+        fcntl.flock(handle, fcntl.LOCK_EX)
+    except OSError:  # a file system that has no locks
+        pass
+    try:
+        yield
+    finally:
+        os.close(handle)

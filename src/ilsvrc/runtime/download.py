@@ -1,0 +1,194 @@
+"""Files from their owners' servers: resumed, checked, from the next mirror where one fails.
+
+A file stands under its final name only once its checksum holds; what is half there waits beside it as `<name>.part`.
+
+`ILSVRC_MIRRORS` in the environment names folders or addresses (separated by blanks) that hold files of the same names;
+they are asked first.
+"""
+
+import hashlib
+import json
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from ilsvrc.runtime.disk import CHUNK_BYTES, alone, byte_bar, check_space, enough_disk
+from ilsvrc.runtime.http import UselessError, download
+
+DOWNLOADS = Path("data/downloads")
+MIRRORS = "ILSVRC_MIRRORS"
+ALGORITHMS = {
+    "md5": "MD5",
+    "sha256": "SHA-256",
+    "sha256_start": "start of the SHA-256",
+    "md5_of_first_mib": "MD5 of the first 1048576 bytes",
+}
+
+
+@dataclass(frozen=True)
+class Remote:
+    """A file that its owners publish: its name, where it is, and how to tell that it is whole.
+
+    `checksum` is such as `md5:0a1b...`, with a key of `ALGORITHMS`; `size` in bytes. Empty and None where nobody
+    states them.
+    """
+
+    name: str
+    checksum: str
+    size: int | None
+    addresses: tuple[str, ...] = ()
+
+    def described(self) -> str:
+        """What to compare a file with, in words."""
+        algorithm, _, digest = self.checksum.partition(":")
+        parts = [f"{self.size} bytes" if self.size else "", f"{ALGORITHMS[algorithm]} {digest}" if algorithm else ""]
+        return ", ".join(filter(None, parts))
+
+
+def fetch(remote: Remote, data_set: str) -> Path:
+    """The file in `data/downloads/<data_set>`, fetched where it is not there, by one process at a time.
+
+    Raises:
+        OSError: no address gave it, or the disk is full; the message says what to do.
+    """
+    folder = DOWNLOADS / data_set
+    folder.mkdir(parents=True, exist_ok=True)
+    with alone(folder):
+        return _fetch(remote, folder)
+
+
+def _fetch(remote: Remote, folder: Path) -> Path:
+    final, reasons = folder / remote.name, []
+    if final.exists():
+        wrong = mismatch(final, remote, folder)
+        if wrong is None:
+            return final
+        aside = final.with_name(f"{final.name}.wrong")
+        final.replace(aside)
+        reasons.append(f"{final}: {wrong}; it is now {aside.name}")
+        sys.stderr.write(f"{reasons[0]}\n")
+    for address in _addresses(remote):
+        try:
+            _fetch_from(address, remote, final)
+            _mark(final, remote, folder)
+            return final
+        except UselessError as error:
+            reasons.append(f"{address}: {error}")
+    raise OSError(_what_to_do(remote, final, reasons))
+
+
+def mismatch(path: Path, remote: Remote, markers: Path) -> str | None:
+    """Why `path` is not the file that it should be, None where it is.
+
+    A file that held is not read again while its place, size and time stay; `markers` is the folder that remembers it.
+    """
+    marker = _marker(path, markers)
+    if marker.exists() and marker.read_text() == _state(path, remote):
+        return None
+    wrong = _wrong(path, remote)
+    if wrong is None:
+        _mark(path, remote, markers)
+    return wrong
+
+
+def digest(path: Path, algorithm: str) -> str:
+    """The hexadecimal checksum of a file."""
+    if algorithm == "md5_of_first_mib":
+        with path.open("rb") as file:
+            return hashlib.md5(file.read(1 << 20), usedforsecurity=False).hexdigest()
+    sum_ = hashlib.new(algorithm.removesuffix("_start"), usedforsecurity=False)
+    with path.open("rb") as file, byte_bar(f"check {path.name}", path.stat().st_size) as progress:
+        while chunk := file.read(CHUNK_BYTES):
+            sum_.update(chunk)
+            progress.update(len(chunk))
+    return sum_.hexdigest()
+
+
+def _wrong(path: Path, remote: Remote) -> str | None:
+    size = path.stat().st_size
+    if remote.size not in (None, size):
+        return f"it has {size} bytes and should have {remote.size}"
+    if not remote.checksum:
+        return None
+    algorithm, expected = remote.checksum.split(":")
+    found = digest(path, algorithm)
+    found = found[: len(expected)] if algorithm.endswith("_start") else found
+    return None if found == expected else f"its {ALGORITHMS[algorithm]} is {found} and should be {expected}"
+
+
+def _addresses(remote: Remote) -> list[str]:
+    own = [f"{place.rstrip('/')}/{remote.name}" for place in os.environ.get(MIRRORS, "").split()]
+    return [*own, *remote.addresses]
+
+
+def _fetch_from(address: str, remote: Remote, final: Path) -> None:
+    """Fetches, checks, and moves to the final name; halves of different files cost one start anew.
+
+    No ETag is compared: mirrors have different ones for the same file, and the checksum of the whole tells more.
+    """
+    part = final.with_name(f"{final.name}.part")
+    for last in (False, True):
+        with enough_disk(part):
+            if address.startswith(("http://", "https://")):
+                resumed = download(address, part, remote.name, remote.size)
+            else:
+                resumed = _copy(address, part, remote)
+        wrong = _wrong(part, remote)
+        if wrong is None:
+            _settle(part)
+            part.replace(final)
+            return
+        part.unlink()
+        if last or not resumed:
+            raise UselessError(f"{wrong}; removed")
+
+
+def _settle(path: Path) -> None:
+    """Waits until the bytes are on the disk: what is under a final name is not read again."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _copy(address: str, part: Path, remote: Remote) -> bool:
+    """From a file of this machine: a path, or `file://`. Never resumed; a half stays while the file is not right."""
+    source = Path(unquote(urlsplit(address).path) if address.startswith("file:") else address)
+    try:
+        size = source.stat().st_size
+        if remote.size not in (None, size):
+            raise UselessError(f"it has {size} bytes and should have {remote.size}")
+        check_space(part, size)
+        with source.open("rb") as given, part.open("wb") as file, byte_bar(f"copy {remote.name}", size) as progress:
+            while chunk := given.read(CHUNK_BYTES):
+                file.write(chunk)
+                progress.update(len(chunk))
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError) as error:
+        raise UselessError(f"{error.strerror.lower()}") from None
+    return False
+
+
+def _what_to_do(remote: Remote, final: Path, reasons: list[str]) -> str:
+    tried = "".join(f"\n  {reason}" for reason in reasons) or "\n  no address is known"
+    described = f" ({remote.described()})" if remote.described() else ""
+    return (
+        f"{remote.name} cannot be fetched:{tried}\n"
+        f"run again where there is a network, or put the file{described} at {final} yourself,"
+        f" or name a folder or an address that holds it in the environment variable {MIRRORS}"
+    )
+
+
+def _marker(path: Path, markers: Path) -> Path:
+    return markers / f"{path.name}.checked"
+
+
+def _state(path: Path, remote: Remote) -> str:
+    status = path.stat()
+    where = str(path.resolve())
+    state = {"checksum": remote.checksum, "path": where, "size": status.st_size, "mtime_ns": status.st_mtime_ns}
+    return f"{json.dumps(state)}\n"
+
+
+def _mark(path: Path, remote: Remote, markers: Path) -> None:
+    markers.mkdir(parents=True, exist_ok=True)
+    _marker(path, markers).write_text(_state(path, remote))

@@ -1,0 +1,226 @@
+"""What a recipe says, as objects that train."""
+
+import argparse
+import inspect
+from collections.abc import Callable
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ilsvrc.config import registry, specs
+from ilsvrc.config.recipe import Recipe
+from ilsvrc.evaluation import load_network
+from ilsvrc.loading import batches
+from ilsvrc.models.common.layers import Classifier
+from ilsvrc.models.common.normalization import Normalization
+from ilsvrc.runtime import files, precision
+from ilsvrc.runtime.distributed import World
+from ilsvrc.training import batch_norm, data, dropout, initialization, optimizer, parameter_groups, transfer
+from ilsvrc.training.best_checkpoint import BestEpoch
+from ilsvrc.training.inputs import Given
+from ilsvrc.training.labels import Classes, ClassSets, Labels
+from ilsvrc.training.loop import Training
+from ilsvrc.training.loss import Distillation, Objective, Teacher
+from ilsvrc.training.max_norm import renormalize_filters
+from ilsvrc.training.prefetch import ahead
+from ilsvrc.training.schedule import Schedule, in_steps
+from ilsvrc.training.weight_averaging import WeightAverage
+from ilsvrc.training.whitening import of, windows_of
+
+STEPS = ("momentum", "weight_decay", "decay", "nesterov", "rate_in_momentum", "square_momentum", "epsilon")
+
+
+def prepare(
+    spec: specs.TrainSpec, manifest: files.Info, steps_an_epoch: int, world: World, number_format: str,
+    given: Given | None = None,
+) -> Training:  # fmt: skip
+    """The network with its first weights, its objective, optimizer and schedule, and what goes with them."""
+    recipe, dtype, given = spec.recipe, precision.weights_dtype(number_format), given or Given()
+    check_sizes(spec)
+    network, own, frozen = first_network(spec, manifest, world, dtype, given)
+    normalization, beside = normalized(spec, manifest, world, dtype, given)
+    labels = labels_of(manifest, world)
+    distillation = distillation_of(recipe, given.teacher, world, dtype, labels)
+    return Training(
+        network=network,
+        objective=Objective(network, normalization, recipe.label_smoothing, distillation, labels),
+        optimizer=optimizer.make_optimizer(
+            network, recipe.optimizer, **own._asdict(), **{name: getattr(recipe, name) for name in STEPS}
+        ),
+        schedule=schedule_of(recipe, steps_an_epoch),
+        batch_size=recipe.batch_size,
+        seed=spec.seed,
+        world=world,
+        autocast=precision.autocast(number_format, world.device),
+        clip_norm=recipe.clip_norm,
+        clip_adaptive=recipe.clip_adaptive,
+        scale=precision.LossScale() if number_format == "float16" else None,
+        parts=given.accumulate,
+        look=data.augmentation_of(recipe, manifest),
+        beside=beside,
+        mix=data.mixing_of(recipe, len(manifest["classes"]), spec.seed, world),
+        constrain=partial(renormalize_filters, largest_rms=recipe.largest_filter_rms)
+        if recipe.largest_filter_rms else None,
+        averages=averages_of(network, recipe, steps_an_epoch, world),
+        best=BestEpoch(network) if recipe.report_epoch == "best" else None,
+        frozen=frozen,
+        name_of=given.name_of,
+        not_compiled=given.not_compiled,
+    )  # fmt: skip
+
+
+def normalized(
+    spec: specs.TrainSpec, manifest: files.Info, world: World, dtype: torch.dtype, given: Given
+) -> tuple[Normalization, data.Beside | None]:
+    """What the network sees of pixels, on the device; and what that takes with each batch."""
+    if spec.recipe.normalization == "gcn_zca":
+        whitening = of(spec, manifest, given, world)
+        return whitening.to(world.device, dtype), windows_of(spec, manifest)
+    normalization = data.normalization_of(spec, manifest, given.mean_image).to(world.device, dtype)
+    return normalization, data.means_of(spec, manifest, normalization)
+
+
+def first_network(
+    spec: specs.TrainSpec, manifest: files.Info, world: World, dtype: torch.dtype, given: Given
+) -> tuple[Classifier, parameter_groups.Own, list[torch.nn.Module]]:
+    """The network as it starts, on its device; what parts of it have of their own, and what of it does not move."""
+    recipe = spec.recipe
+    network = build(spec, len(manifest["classes"]))
+    initialization.initialize(network, recipe.initialization, spec.seed)
+    if recipe.zero_last_gamma:
+        initialization.zero_last_gammas(network)
+    classifier = transfer.classifier_names(partial(build, spec)) if given.start else set()
+    taken: list[str] = []
+    if given.start:
+        taken = transfer.take_over(network, transfer.read_weights(given.start), recipe.start_layers, classifier)
+    network = place(network, world, dtype)
+    own = parameter_groups.own_settings(network, recipe.bias_rate, recipe.layer_rates, recipe.layer_decays)
+    own = own.times(transfer.rates(network, taken, recipe.trunk_rate))
+    batch_norm.group_statistics(network, recipe.batch_norm_group, recipe.batch_size, world, given.accumulate)
+    dropout.share(network)
+    frozen = transfer.freeze(network, classifier, recipe.trained_layers)
+    return network, own, frozen
+
+
+def place(network: Classifier, world: World, dtype: torch.dtype) -> Classifier:
+    """`network` on this process's device, or spread over its devices."""
+    network = network.to(world.device, dtype).to(memory_format=torch.channels_last)
+    if world.more_devices:
+        network.spread(world.device, *world.more_devices)
+    return network
+
+
+def build(spec: specs.TrainSpec, num_classes: int) -> Classifier:
+    """The network, with the recipe's dropout and drop-path where it sets them; 0 is what a network without has."""
+    builder: Callable[..., Classifier] = registry.architecture(spec.architecture)
+    offered = inspect.signature(builder).parameters
+    asked = {name: getattr(spec.recipe, name) for name in ("dropout", "drop_path")}
+    for name, rate in asked.items():
+        if rate and name not in offered:
+            raise ValueError(f"{spec.architecture} has no {name}; take {name} out of training: in params.yaml")
+    options = {name: rate for name, rate in asked.items() if rate is not None and name in offered}
+    return builder(num_classes=num_classes, input_px=spec.crop_px, **options)
+
+
+def check_sizes(spec: specs.TrainSpec) -> None:
+    """Refuses crops that grow before a network that cannot take the smaller ones.
+
+    Raises:
+        ValueError: names the recipe's key.
+    """
+    for side in sorted({spec.recipe.crop_px_in(epoch, spec.crop_px) for epoch in range(spec.recipe.epochs or 1)}):
+        if side == spec.crop_px:
+            continue
+        try:
+            with torch.device("meta"), torch.no_grad():
+                build(spec, 2).eval().outputs(torch.empty(2, 3, side, side))
+        except (ValueError, RuntimeError) as error:
+            raise ValueError(
+                f"grows_px: {spec.architecture} for crops of {spec.crop_px} px cannot take crops of {side} px "
+                f"({str(error).split(';')[0]}); set grows_px: null by training: {{...}} in params.yaml"
+            ) from None
+
+
+def labels_of(manifest: files.Info, world: World) -> Labels:
+    """What the packed labels stand for."""
+    if "label_sets" not in manifest:
+        return Classes()
+    return ClassSets(manifest["label_sets"], len(manifest["classes"]), world.device)
+
+
+def distillation_of(
+    recipe: Recipe, teacher: Path | None, world: World, dtype: torch.dtype, labels: Labels
+) -> Distillation | None:
+    """The teacher's part of the loss."""
+    if recipe.teacher is None:
+        return None
+    assert teacher, "a run with a teacher is given its weights"
+    info = files.read_json(teacher.with_name("weights.json"))
+    network, normalization = load_network.trained(info, teacher)
+    taught_by = Teacher(network.to(world.device, dtype), normalization.to(world.device, dtype))
+    return Distillation(taught_by, recipe.distillation, recipe.temperature, recipe.distillation_weight, labels)
+
+
+def recompute_statistics(recipe: Recipe, training: Training, batches_: Any) -> None:
+    """Batch norms' statistics of training images in the place of running ones, where the recipe asks for them."""
+    if recipe.batch_norm_recomputed_over is None:
+        return
+
+    epoch = 0 if recipe.grows_px is None else training.schedule.epochs - 1  # crops as they are tested
+
+    def forward(batch: batches.Batch) -> None:
+        batch = next(ahead(iter([batch]), training.world.device))
+        images = batch.images if training.look is None else training.look(batch, training.seed, epoch)
+        beside = None if training.beside is None else training.beside(batch, epoch)
+        for rows in training.rows_of_parts(len(images)):
+            with training.autocast():
+                own = None if beside is None else beside[rows]
+                training.network(training.objective.normalization(images[rows], own))
+
+    with training.swapped(), closing(batches_.epoch(epoch)) as given:
+        batch_norm.recompute(
+            training.network, forward, given, recipe.batch_norm_recomputed_over, recipe.batch_size, training.world,
+            training.frozen,
+        )  # fmt: skip
+        if training.averages is not None:
+            training.averages.keep_statistics()
+
+
+def averages_of(network: Classifier, recipe: Recipe, steps_an_epoch: int, world: World) -> WeightAverage | None:
+    """The weights that are tested in the place of the last ones."""
+    if recipe.averaging == "none":
+        return None
+    from_step = recipe.averaging_from_epoch * steps_an_epoch
+    return WeightAverage(network, recipe.averaging, recipe.averaging_decay, from_step, world)
+
+
+def schedule_of(recipe: Recipe, steps_an_epoch: int) -> Schedule:
+    """The recipe's learning rates, in steps."""
+    steps = partial(in_steps, steps_an_epoch=steps_an_epoch)
+    scale = recipe.batch_size / (recipe.reference_batch_size or recipe.batch_size)  # Goyal et al. 2017, section 2.1
+    milestones = [steps(epoch, None) for epoch in recipe.step_epochs] + list(recipe.step_iterations)
+    return Schedule(
+        kind=recipe.schedule,
+        rate=recipe.learning_rate * scale,
+        total_steps=steps(recipe.epochs, recipe.iterations),
+        steps_an_epoch=steps_an_epoch,
+        warmup_steps=steps(recipe.warmup_epochs, recipe.warmup_iterations),
+        warmup_rate=recipe.warmup_rate and recipe.warmup_rate * scale,
+        warmup_from=recipe.warmup_from and recipe.warmup_from * scale,
+        lowest_rate=recipe.lowest_rate * scale,
+        milestones=milestones,
+        decay_steps=max(1, steps(recipe.decay_epochs, recipe.decay_iterations)),
+        factor=recipe.decay_factor,
+        power=recipe.power,
+        patience=recipe.plateau_epochs,
+        most_falls=recipe.most_falls,
+    )
+
+
+def number_format(given: argparse.Namespace, spec: specs.TrainSpec, world: World) -> str:
+    """The precision that the recipe says, else what the machine's owner asked for."""
+    asked = given.precision if spec.recipe.precision == "auto" else spec.recipe.precision
+    return precision.choose(asked, world.device)

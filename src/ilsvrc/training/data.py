@@ -1,0 +1,163 @@
+"""What a recipe says of pictures: which are shown and watched, how they are cut, changed, mixed and normalised."""
+
+import argparse
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ilsvrc.config import specs
+from ilsvrc.config.recipe import Recipe
+from ilsvrc.evaluation import multilabel_metrics
+from ilsvrc.loading import batches, mean_image_windows, random_crops
+from ilsvrc.loading.views import View, square_px
+from ilsvrc.models.common.normalization import Normalization, central
+from ilsvrc.packing import beton
+from ilsvrc.runtime import counter_rng, files
+from ilsvrc.runtime.distributed import World
+from ilsvrc.training import validation
+from ilsvrc.training.augmentation import Augmentation
+from ilsvrc.training.mixup_cutmix import Mixing
+
+COLOURS = ("lighting", "lighting_unit", "brightness", "contrast", "saturation", "hue", "rand_augment", "erasing")
+LOOK = (
+    "crop", "flip", "short_side_px", "area", "aspect", "aspect_draw", "swap_aspect", "padding_px", "padding",
+    "interpolation",
+)  # fmt: skip
+Beside = Callable[[batches.Batch, int], Tensor | None]  # of a batch and an epoch
+
+
+@contextmanager
+def opened(
+    given: argparse.Namespace, spec: specs.TrainSpec, manifest: files.Info, world: World
+) -> Iterator[tuple[Any, Any]]:
+    """Batches to train on, and to watch: training images that the recipe holds out, else the test split.
+
+    What is watched on the test split chooses nothing, unless the recipe says `monitor: test`.
+    """
+    recipe = spec.recipe
+    share: dict[str, Any] = {"rank": world.rank, "world_size": world.size, "workers": given.threads}
+    chosen = apart = None
+    if recipe.validation_fraction:
+        labels = beton.open_packed(given.train).labels
+        chosen, apart = held_out(labels, manifest, recipe.validation_fraction, spec.seed)
+    training = batches.open_training(
+        given.loader, given.train, look=loaded(spec, manifest), batch_size=recipe.batch_size, seed=spec.seed,
+        subset=chosen, order=recipe.order, repeats=recipe.repeats,
+        side_in=partial(recipe.crop_px_in, crop_px=spec.crop_px) if recipe.grows_px else None, **share,
+    )  # fmt: skip
+    watched = given.val if apart is None else given.train
+    center = [View(short_side_px(spec), spec.crop_px)]
+    a_pass = max(1, recipe.batch_size // (world.size * max(1, given.accumulate)))  # what fits memory in training
+    testing = batches.open_testing(given.loader, watched, views=center, batch_size=a_pass, subset=apart, **share)
+    with closing(training), closing(testing):
+        yield training, testing
+
+
+def held_out(
+    labels: np.ndarray, manifest: Mapping[str, Any], fraction: float, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Places to train on and to watch, a share of each class."""
+    if "label_sets" not in manifest:
+        return validation.held_out(labels, fraction, seed)
+    members = multilabel_metrics.members(manifest["label_sets"], len(manifest["classes"]))
+    return validation.held_out_of_sets(labels, members, fraction, seed)
+
+
+def look_of(spec: specs.TrainSpec, manifest: Mapping[str, Any]) -> random_crops.Look:
+    """What training shows of a picture; what lies outside of it is 0 after normalisation."""
+    zero = {"unit": [128] * 3, "none": [0] * 3}.get(spec.recipe.normalization, [round(m) for m in manifest["mean"]])
+    chosen = {name: getattr(spec.recipe, name) for name in LOOK}
+    return random_crops.Look(crop_px=spec.crop_px, fill=(zero[0], zero[1], zero[2]), **chosen)
+
+
+def loaded(spec: specs.TrainSpec, manifest: Mapping[str, Any]) -> random_crops.Look:
+    """What the loader cuts out: what training shows, or the whole picture, which is whitened before it is cut."""
+    look = look_of(spec, manifest)
+    if spec.recipe.normalization != "gcn_zca":
+        return look
+    return replace(look, crop="patch", short_side_px=(spec.crop_px, spec.crop_px), flip=False)
+
+
+def short_side_px(spec: specs.TrainSpec) -> int:
+    """The size that pictures have before the central crop that is watched: the usual one, or the nearest in training.
+
+    The whole of small pictures; VGG's Q = S for one S, and 256 of ResNet's 256 to 480.
+    """
+    recipe, usual = spec.recipe, square_px(spec.crop_px)
+    if recipe.crop == "padding":
+        return spec.crop_px
+    if recipe.short_side_px is None or recipe.crop == "area_aspect":
+        return usual
+    low, high = recipe.short_side_px
+    return min(max(usual, low), high)
+
+
+def normalization_of(spec: specs.TrainSpec, manifest: Mapping[str, Any], mean_image: Path | None) -> Normalization:
+    """What the network sees of pixels; the mean image at the size of what is cropped."""
+    image = None
+    if spec.recipe.normalization == "mean_image":
+        if mean_image is None or not mean_image.exists():
+            raise ValueError(f"normalization: mean_image wants {mean_image}, which is not there; run snakemake again")
+        image = mean_image_windows.scaled(torch.from_numpy(np.load(mean_image)), short_side_px(spec))
+    return Normalization(manifest["mean"], manifest["std"], spec.recipe.normalization, image)
+
+
+def means_of(spec: specs.TrainSpec, manifest: files.Info, normalization: Normalization) -> Beside | None:
+    """Windows of the mean image that lie under a batch's crops; None: its central one, for all.
+
+    Where crops leave the central square or change its scale there is nothing under them (He et al. 2015 subtract one
+    mean image of the crop's size from all); while crops grow, the mean image grows with them.
+    """
+    image, look = normalization.mean_image, look_of(spec, manifest)
+    if image is None or (spec.recipe.crop not in mean_image_windows.ALIGNED and spec.recipe.grows_px is None):
+        return None
+
+    @cache
+    def under_all(side: int) -> Tensor:
+        return central(mean_image_windows.scaled(image, round(len(image) * side / spec.crop_px)), side, side)
+
+    def means(batch: batches.Batch, epoch: int) -> Tensor | None:
+        side = batch.images.shape[1]
+        if look.crop not in mean_image_windows.ALIGNED:
+            return under_all(side).expand(len(batch.labels), -1, -1, -1)
+        return None if batch.windows is None else mean_image_windows.mean_windows(image, batch.windows, look.at(side))
+
+    return means
+
+
+def augmentation_of(recipe: Recipe, manifest: Mapping[str, Any]) -> Callable[[Any, int, int], Tensor] | None:
+    """What changes the pictures of a batch on the device."""
+    statistics = [manifest[name] for name in ("mean", "std", "eigenvalues", "eigenvectors")]
+    made = Augmentation(*statistics, **{name: getattr(recipe, name) for name in COLOURS})
+    return None if made.changes_nothing else lambda batch, seed, epoch: made(batch.images, seed, epoch, names(batch))
+
+
+def names(batch: batches.Batch) -> Tensor:
+    """What draws know each image by: each showing of an image in an epoch by a number of its own."""
+    if batch.copies is None:
+        return batch.indices
+    return torch.from_numpy(counter_rng.joined(batch.indices.numpy(), batch.copies.numpy()))
+
+
+def mixing_of(recipe: Recipe, num_classes: int, seed: int, world: World) -> Callable[..., tuple[Tensor, Tensor]] | None:
+    """Mixup or CutMix, of neighbours two and two: the same at any number of processes.
+
+    Raises:
+        ValueError: a process's share of a batch would cut a pair.
+    """
+    if not recipe.mixup and not recipe.cutmix:
+        return None
+    if world.size > 1 and recipe.batch_size % (2 * world.size):
+        raise ValueError(
+            f"mixup and cutmix mix two and two: batch_size = {recipe.batch_size} is not a multiple of twice the "
+            f"{world.size} processes; set it by training: {{batch_size: ...}} in params.yaml, or processes (profile)"
+        )
+    mixing = Mixing(recipe.mixup, recipe.cutmix, 2 if recipe.batch_size % 2 == 0 else None)
+    return lambda images, labels, epoch, step: mixing(images, labels, num_classes, seed, epoch, step)

@@ -1,0 +1,128 @@
+"""What training minimises: the losses of a network's heads, and what a teacher says."""
+
+import torch
+from torch import Tensor, nn
+
+from ilsvrc.models.common.layers import Classifier
+from ilsvrc.training.labels import Classes, Labels
+
+DISTILLATIONS = ("soft", "hard")
+
+
+class Teacher(nn.Module):
+    """A frozen network, always in evaluation mode, that sees the pictures under its own normalisation."""
+
+    def __init__(self, network: Classifier, normalization: nn.Module) -> None:
+        super().__init__()
+        self.network = network.requires_grad_(False)
+        self.normalization = normalization
+        self.eval()
+
+    def train(self, mode: bool = True) -> "Teacher":
+        """Stays in evaluation mode, whatever the objective around it is put in."""
+        return super().train(False)
+
+    @torch.no_grad()
+    def forward(self, images: Tensor) -> Tensor:
+        """`[N, H, W, 3]`, 0 to 255, to logits `[N, K]`."""
+        return widened(self.network(self.normalization(images)))
+
+
+class Distillation(nn.Module):
+    """What of the loss is the teacher's part, and how it is measured.
+
+    - "soft": T^2 times the Kullback-Leibler divergence of softmax(z / T) from the teacher's softmax(r / T) (Hinton et
+      al. 2015). Its gradient is the cross entropy's, which He et al. 2018, section 5.2, writes in its place; it is 0
+      where both agree.
+    - "hard": the cross entropy with the teacher's best class, not smoothed (Touvron et al. 2021; Graham et al. 2021).
+
+    Where labels are sets of classes both are of sigmoids in the place of softmax, class by class (`labels.ClassSets`).
+
+    Labels have the other part: (1 - weight) l(labels) + weight l(teacher). The sum of He et al. 2018, l(labels) +
+    T^2 l(teacher), is twice that at 0.5.
+    """
+
+    def __init__(
+        self,
+        teacher: Teacher,
+        kind: str = "soft",
+        temperature: float = 1.0,
+        weight: float = 0.5,
+        labels: Labels | None = None,
+    ) -> None:
+        super().__init__()
+        if kind not in DISTILLATIONS:
+            raise ValueError(
+                f"distillation = {kind!r}; it can be {' or '.join(DISTILLATIONS)} (training: in params.yaml)"
+            )
+        self.teacher, self.kind, self.temperature, self.weight = teacher, kind, temperature, weight
+        self.labels = labels or Classes()
+
+    def forward(self, logits: Tensor, images: Tensor) -> Tensor:
+        """The sum over images of what the teacher's logits and the network's `[N, K]` differ by."""
+        taught = self.teacher(images).to(logits.dtype)
+        if self.kind == "hard":
+            return self.labels.loss(logits, self.labels.decided(taught))
+        return self.temperature**2 * self.labels.taught(logits, taught, self.temperature)
+
+
+class Objective(nn.Module):
+    """The loss of `labels` with label smoothing, summed over images and, by their weights, over heads.
+
+    A module around the network, so that the wrapper that distributes it sees one forward pass. `labels` says what
+    packed labels stand for: cross entropy where they are classes, binary ones where they are sets of classes.
+
+    With a `distillation` the teacher has its part of the loss, on the main head; a network whose `heads` gives two
+    logits, as LeViT's does, learns the labels with the first and the teacher with the second.
+    """
+
+    def __init__(
+        self,
+        network: Classifier,
+        normalization: nn.Module,
+        label_smoothing: float = 0.0,
+        distillation: Distillation | None = None,
+        labels: Labels | None = None,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.normalization = normalization
+        self.label_smoothing = label_smoothing
+        self.distillation = distillation
+        self.labels = labels or Classes()
+
+    def forward(self, images: Tensor, targets: Tensor, means: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """The sum of the images' losses, and the logits `[N, K]` that are their class scores.
+
+        Args:
+            images: `[N, H, W, 3]`, uint8 or floats from 0 to 255.
+            targets: as `labels` gives them, or mixed.
+            means: what the normalisation takes with each picture: of "mean_image" what it subtracts, where it is not
+                the central window.
+        """
+        seen = self.normalization(images) if means is None else self.normalization(images, means)
+        if self.distillation is None:
+            heads = [(weight, widened(logits)) for weight, logits in self.network.outputs(seen)]
+            return self._of_labels(heads, targets), heads[0][1]
+        heads, taught, scores = distilled_heads(self.network, seen)
+        part = self.distillation.weight
+        of_teacher = self.distillation(taught, images)
+        return (1 - part) * self._of_labels(heads, targets) + part * of_teacher, scores
+
+    def _of_labels(self, heads: list[tuple[float, Tensor]], targets: Tensor) -> Tensor:
+        losses = [weight * self.labels.loss(logits, targets, self.label_smoothing) for weight, logits in heads]
+        return torch.stack(losses).sum()
+
+
+def distilled_heads(network: Classifier, seen: Tensor) -> tuple[list[tuple[float, Tensor]], Tensor, Tensor]:
+    """Who learns what: the labels' heads with their weights, the teacher's logits and the class scores `[N, K]`."""
+    if callable(getattr(type(network), "heads", None)):
+        of_labels, of_teacher = (widened(logits) for logits in network.heads(seen))  # type: ignore[operator]
+        return [(1.0, of_labels)], of_teacher, (of_labels + of_teacher) / 2
+    heads = [(weight, widened(logits)) for weight, logits in network.outputs(seen)]
+    return heads, heads[0][1], heads[0][1]
+
+
+def widened(logits: Tensor) -> Tensor:
+    """`logits` in float32 at least: sums of exponentials stay out of the lower precisions."""
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))

@@ -1,0 +1,97 @@
+"""What a finished training leaves: its weights, its history, and what they were made from and with."""
+
+import argparse
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import safetensors.torch
+import torch
+
+from ilsvrc.artifacts import run_files
+from ilsvrc.config import specs
+from ilsvrc.evaluation import load_network
+from ilsvrc.models.common import flops
+from ilsvrc.runtime import files, hardware
+from ilsvrc.training import build, history
+from ilsvrc.training.history import Row
+from ilsvrc.training.loop import Progress, Training
+
+
+def write(
+    given: argparse.Namespace,
+    spec: specs.TrainSpec,
+    manifest: files.Info,
+    training: Training,
+    so_far: Progress,
+    machine: dict[str, Any],
+    num_images: int,
+) -> None:
+    """Writes the run's files, each whole or not at all."""
+    state = weights_of(training)
+    given.weights.parent.mkdir(parents=True, exist_ok=True)
+    beside = given.weights.with_suffix(".part")
+    safetensors.torch.save_file({name: value.cpu().contiguous() for name, value in state.items()}, beside)
+    beside.replace(given.weights)
+    made_from = {"key": run_files.run_key(given.run), "spec": json.loads(given.spec)}
+    weights = {
+        **made_from,
+        "weights_sha256": files.file_sha256(given.weights),
+        "manifest_sha256": manifest["content_sha256"],
+        "crop_px": spec.crop_px,
+        **{name: manifest[name] for name in ("mean", "std", "classes")},
+        "num_classes": len(manifest["classes"]),
+        **run_files.of_sets(manifest),
+    }
+    about = {**made_from, **describe(given, spec, so_far.history, machine), "num_images": num_images}
+    about["reported_epoch"] = reported(training, so_far.history)["epoch"]
+    about |= cost(spec, len(manifest["classes"]))
+    files.write_text(given.history, history.as_csv(so_far.history))
+    files.write_text(given.weights_info, json.dumps(weights, indent=1) + "\n")
+    files.write_text(given.run_info, json.dumps(about, indent=1) + "\n")
+
+
+def weights_of(training: Training) -> dict[str, torch.Tensor]:
+    """What is tested, by name, in float32; beside it what the normalisation keeps, such as a mean image."""
+    with training.swapped():
+        own = {name: value.detach().clone() for name, value in training.network.state_dict().items()}
+    own |= {load_network.NORMALIZATION + name: value for name, value in training.objective.normalization.kept().items()}
+    return {name: value.float() if value.is_floating_point() else value for name, value in own.items()}
+
+
+def describe(given: argparse.Namespace, spec: specs.TrainSpec, rows: list[Row], machine: dict[str, Any]) -> files.Info:
+    """What run.json holds beside the specification: names, times, machine, versions, commit."""
+    label, architecture, recipe, _ = given.run.split("/")
+    return {
+        "run": given.run,
+        "dataset": label,
+        "architecture": architecture,
+        "recipe_name": recipe.split(",")[0],
+        "seed": spec.seed,
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "epochs": len(rows),
+        "train_seconds": sum(row["seconds"] for row in rows),
+        "images_per_second": mean_rate(rows),
+        **machine,
+        "hardware": hardware.describe(given.gpus),
+        "versions": hardware.versions(),
+        **hardware.commit(),
+    }
+
+
+def reported(training: Training, rows: list[Row]) -> Row:
+    """The row of the epoch whose weights are written."""
+    return rows[training.best.epoch - 1 if training.best is not None else -1]
+
+
+def cost(spec: specs.TrainSpec, num_classes: int) -> dict[str, int]:
+    """Parameters and multiply-adds of the network at test time, at the size that it was trained at."""
+    with torch.device("meta"):
+        found = flops.count(build.build(spec, num_classes), spec.crop_px)
+    return {"parameters": found.parameters, "multiply_adds": found.multiply_adds}
+
+
+def mean_rate(rows: list[Row]) -> float:
+    """Images a second over all epochs."""
+    images = sum(row["seconds"] * row["images_per_second"] for row in rows)
+    return float(images / sum(row["seconds"] for row in rows))

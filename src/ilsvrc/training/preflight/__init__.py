@@ -1,0 +1,1 @@
+"""Preflight checks of a recipe, before hours of training are spent."""

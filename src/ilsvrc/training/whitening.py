@@ -1,0 +1,112 @@
+"""Whitening of a training's pictures: fitted once to the packed training split, and kept beside the checkpoint."""
+
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import safetensors.torch
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from ilsvrc.config import specs
+from ilsvrc.loading import batches, random_crops
+from ilsvrc.loading.views import View
+from ilsvrc.models.common.zca_whitening import MOST_PX, Moments, Whitening, fitted, moments
+from ilsvrc.runtime import cli, files
+from ilsvrc.runtime.distributed import World
+from ilsvrc.training import data
+from ilsvrc.training.inputs import Given
+
+NAME = "whitening.safetensors"
+PICTURES_AT_ONCE = 1000
+
+
+def of(spec: specs.TrainSpec, manifest: files.Info, given: Given, world: World) -> Whitening:
+    """What `normalization: gcn_zca` sees of pixels, the same in every process.
+
+    Fitted to all training pictures, held out or not as the other statistics are. Where an earlier attempt left its own,
+    the main process has it, so that a resume has the same bits.
+
+    Raises:
+        ValueError: the recipe does not show whole small pictures.
+    """
+    check(spec)
+    path: Path | None = given.work and given.work / NAME
+    made_of = {"manifest_sha256": manifest["content_sha256"], "crop_px": str(spec.crop_px)}
+    own = _read(path, made_of) if path is not None and world.is_main else None
+    if not world.everyones(own is not None)[0]:
+        sums = over_all(share(spec.crop_px, given, world), world)
+        if world.is_main:
+            own = fitted(sums)
+            _write(path, own, made_of)
+    size = 3 * spec.crop_px**2
+    own = own or (torch.zeros(size), torch.zeros(size, size))  # to which the main process's are added
+    mean, matrix = (world.sum(part.to(world.device)) for part in own)
+    return Whitening(mean, matrix, spec.recipe.padding == "reflect")
+
+
+def check(spec: specs.TrainSpec) -> None:
+    """Whole pictures, small enough for a matrix of all their values.
+
+    Raises:
+        ValueError: they are not.
+    """
+    where = "by training: {...} in params.yaml, or another normalization"
+    if spec.crop_px > MOST_PX:
+        raise ValueError(
+            f"normalization: gcn_zca whitens pictures of {MOST_PX} px at most, not {spec.crop_px}; set crop_px {where}"
+        )
+    if spec.recipe.grows_px is not None:
+        raise ValueError(f"normalization: gcn_zca whitens pictures of one size; set grows_px: null {where}")
+    if spec.recipe.crop not in ("patch", "center", "padding") or data.short_side_px(spec) != spec.crop_px:
+        raise ValueError(
+            f"normalization: gcn_zca whitens whole pictures; set crop: padding, or crop: patch and short_side_px: "
+            f"[{spec.crop_px}, {spec.crop_px}] {where}"
+        )
+
+
+def share(side_px: int, given: Given, world: World) -> Moments:
+    """Of this process's share of the pictures, their central squares at `side_px`."""
+    cli.log(f"whitening: fitting to the pictures of {given.packed}")
+    opened = batches.open_testing(
+        given.loader, given.packed, views=[View(side_px, side_px)], batch_size=PICTURES_AT_ONCE,
+        rank=world.rank, world_size=world.size, workers=given.threads,
+    )  # fmt: skip
+    with closing(opened):
+        return moments((batch.images[:, 0] for batch in opened), side_px)
+
+
+def over_all(sums: Moments, world: World) -> Moments:
+    """Those of every process added up."""
+    return Moments(*(world.sum(part.to(world.device)).cpu() for part in sums))
+
+
+def windows_of(spec: specs.TrainSpec, manifest: files.Info) -> data.Beside:
+    """Where the recipe's crops lie in whitened pictures: of a batch and an epoch int64 `[N, 5]`, None for noise."""
+    look = data.look_of(spec, manifest)
+
+    def windows(batch: batches.Batch, epoch: int) -> Tensor | None:
+        if batch.windows is None:
+            return None
+        sides = np.full(len(batch.labels), look.crop_px)
+        regions = random_crops.training(look, spec.seed, epoch, data.names(batch).numpy(), sides, sides)
+        return torch.from_numpy(regions.windows[:, 0])
+
+    return windows
+
+
+def _read(path: Path, made_of: dict[str, str]) -> tuple[Tensor, Tensor] | None:
+    try:
+        with safe_open(path, "pt") as file:
+            return (file.get_tensor("mean"), file.get_tensor("matrix")) if file.metadata() == made_of else None
+    except (OSError, SafetensorError):  # not there, or damaged
+        return None
+
+
+def _write(path: Path | None, own: tuple[Tensor, Tensor], made_of: dict[str, str]) -> None:
+    if path is None:
+        return
+    unfinished = path.with_suffix(".part")
+    safetensors.torch.save_file(dict(zip(("mean", "matrix"), own, strict=True)), unfinished, metadata=made_of)
+    unfinished.replace(path)

@@ -1,0 +1,106 @@
+"""params.yaml: what it may hold, and what a person reads when it holds something else."""
+
+import pytest
+
+from ilsvrc.config.params import Params
+from ilsvrc.config.recipe import Recipe
+from ilsvrc.config.recipe_files import resolve_recipe
+from ilsvrc.config.schema import parse
+
+BOOK = {
+    "dataset": "digits",
+    "architectures": ["alexnet", "resnet18"],
+    "recipe": "quick",
+    "protocols": ["single_crop"],
+}
+
+
+def message(**changes) -> str:
+    with pytest.raises(ValueError) as error:
+        parse(Params, {**BOOK, **changes}, where="params.yaml")
+    return str(error.value)
+
+
+def test_unknown_key_is_named_with_the_keys_there_are():
+    assert "params.yaml: architecture is not a key; did you mean architectures?" in message(architecture=["alexnet"])
+
+
+def test_unknown_key_of_a_section_is_named_with_its_place():
+    text = message(data={"short_side": 256})
+    assert "data.short_side is not a key; did you mean short_side_px?" in text
+
+
+def test_unknown_names_list_the_valid_ones():
+    assert "models has no 'alexnett'; nearest: alexnet" in message(architectures=["alexnett"])
+    assert "protocols has no 'centre'; there are: flip, googlenet_144_crop, " in message(protocols=["centre"])
+    assert "datasets has no 'imagnet'; there are: cifar10, cifar100, digits" in message(dataset="imagnet")
+    assert "recipes has no 'resnett'; nearest: resnet" in message(recipe="resnett")
+    assert "or paper, each architecture's own" in message(recipe="paperr")
+
+
+def test_unknown_recipe_key_is_named_in_training_and_in_sweep():
+    assert "not 'learning_rat'; did you mean learning_rate?" in message(training={"learning_rat": 1})
+    assert "not 'epoch'; did you mean epochs?" in message(sweep={"epoch": [1]})
+
+
+def test_wrong_values_name_key_value_and_what_is_allowed():
+    text = message(training={"optimizer": "adam"})
+    assert "optimizer = 'adam': input should be 'sgd', 'rmsprop' or 'adamw'" in text
+    assert "learning_rate = -1" in message(training={"learning_rate": -1})
+
+
+def test_every_value_of_a_sweep_is_checked_not_only_the_first():
+    assert "learning_rate = -1" in message(sweep={"learning_rate": [0.1, -1]})
+
+
+def test_missing_key_is_named():
+    with pytest.raises(ValueError, match=r"params\.yaml: dataset is missing"):
+        parse(Params, {key: value for key, value in BOOK.items() if key != "dataset"}, where="params.yaml")
+
+
+def test_a_key_cannot_be_fixed_and_swept():
+    assert "in training or in sweep, not in both" in message(training={"epochs": 1}, sweep={"epochs": [1, 2]})
+
+
+def test_data_sets_of_the_users_need_a_path_and_others_take_none():
+    assert "dataset: folder needs data.path: a folder, a tar or zip archive, or a CSV" in message(dataset="folder")
+    assert "dataset: imagenet needs data.path: a folder with ILSVRC2012_img_train.tar" in message(dataset="imagenet")
+    assert "dataset: digits takes no data.path; pictures of your own are dataset: folder" in message(
+        data={"path": "pictures"}
+    )
+
+
+def test_plateau_needs_a_validation_fraction():
+    assert "set validation_fraction above 0" in message(training={"schedule": "plateau"})
+
+
+def test_names_may_not_stand_twice():
+    assert "twice" in message(architectures=["alexnet", "alexnet"])
+    assert "twice" in message(seeds=[1, 1])
+
+
+def test_an_empty_line_means_the_default():
+    assert parse(Params, {**BOOK, "sweep": None, "data": None}, where="params.yaml") == Params(**BOOK)
+
+
+def test_numbers_that_yaml_reads_as_text_are_numbers():
+    recipe = resolve_recipe("quick", "alexnet", {"learning_rate": "1e-4"})
+    assert recipe.learning_rate == 0.0001
+
+
+def test_recipe_takes_the_architectures_own_lines_and_then_the_changes():
+    plain = resolve_recipe("quick", "alexnet", {})
+    own = resolve_recipe("quick", "googlenet", {})
+    assert (plain.optimizer, own.optimizer) == ("sgd", "adamw")
+    assert resolve_recipe("quick", "googlenet", {"optimizer": "sgd"}).optimizer == "sgd"
+
+
+def test_recipe_refuses_steps_without_a_step_schedule():
+    with pytest.raises(ValueError, match="go together"):
+        parse(Recipe, {"epochs": 2, "batch_size": 4, "learning_rate": 1, "step_epochs": [1]}, where="recipe")
+
+
+def test_a_quasi_random_order_needs_a_shuffled_file():
+    quasi = {"training": {"order": "quasi_random"}}
+    assert "packed with data: {order: shuffled}" in message(**quasi)
+    parse(Params, {**BOOK, **quasi, "data": {"order": "shuffled"}}, where="params.yaml")

@@ -1,0 +1,87 @@
+"""What a network costs: the stage on a small network, and the table of what it leaves."""
+
+import json
+from pathlib import Path
+
+import fake_results
+import pandas as pd
+import pytest
+import torch
+
+from ilsvrc.config import specs
+from ilsvrc.config.profiling import CostSpec, Step
+from ilsvrc.profiling import inference, network, training_memory
+from ilsvrc.stages import cost, cost_table
+
+PRECISIONS = ("float32", "bfloat16")
+
+
+@pytest.fixture(autouse=True)
+def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measured in a moment, on one thread, without bfloat16."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(inference, "LATENCY_SECONDS", 0.05)
+    monkeypatch.setattr(inference, "WARM_UP_SECONDS", 0.01)
+    monkeypatch.setattr(inference, "SEARCH_SECONDS", 0.05)
+    monkeypatch.setattr(training_memory, "STEP_SECONDS", 1e-9)
+    monkeypatch.setattr(network.precision, "has_bfloat16", lambda device: False)
+    monkeypatch.setattr(torch, "set_num_threads", lambda number: None)
+    Path("source.json").write_text(json.dumps({"classes": list("0123456789")}))
+
+
+def measured(**changes):
+    step = Step(**{"batch_size": 16, **changes.pop("step", {})})
+    spec = CostSpec(
+        **{"architecture": "resnet20_cifar", "crop_px": 32, "precisions": PRECISIONS, "step": step} | changes
+    )
+    words = ["--spec", specs.specification(spec), "--source", "source.json", "--output", "costs/it.json"]
+    cost.main(cost.arguments().parse_args(words))
+    return json.loads(Path("costs/it.json").read_text())
+
+
+def test_a_network_is_counted_and_measured_and_the_machine_named(capsys):
+    found = measured()
+    assert (found["parameters"], found["multiply_adds"]) == (269722, 40551040)
+    assert found["num_classes"] == 10
+    floats, brains = found["tests"]
+    assert floats["latency"]["median_ms"] > 0
+    assert floats["weight_bytes"] == 4 * (269722 + 2 * 688) + 8 * 19  # parameters; of norms means, variances, counts
+    assert floats["peak_bytes"] > floats["weight_bytes"]
+    assert brains == {"precision": "bfloat16", "why_not": "this cpu has no bfloat16 arithmetic: it would be emulated"}
+    assert found["training"]["precision"] == "float32"
+    assert found["training"]["peak_bytes"] > 3 * floats["weight_bytes"]
+    assert found["training"]["extended_from"] == [2, 4]
+    assert "cores of" in found["hardware"]
+    assert found["spec"]["architecture"] == "resnet20_cifar"
+    assert "measured resnet20_cifar at 32 px: float32 " in capsys.readouterr().err
+
+
+def test_adam_holds_one_state_more_than_momentum():
+    sgd = measured(precisions=())["training"]["peak_bytes"]
+    adam = measured(precisions=(), step={"optimizer": "adamw"})["training"]["peak_bytes"]
+    assert adam - sgd == pytest.approx(4 * 269722, rel=0.01)
+
+
+def test_what_cannot_be_trained_here_is_told_and_stops_nothing():
+    found = measured(precisions=(), step={"precision": "float16"})
+    assert "float16 wants a GPU" in found["training"]["why_not"]
+    assert found["tests"] == []
+
+
+def test_the_table_joins_costs_and_errors(capsys):
+    run = fake_results.run("resnet20_cifar")
+    file = Path("results/costs/digits/resnet20_cifar,32px-0a1b2c3d.json")
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps(measured()))
+    row = {"run": run.name, "architecture": "resnet20_cifar", "recipe": "quick", "seed": 0, "top1_error_percent": 7.0}
+    pd.DataFrame([{**row, "protocol": name} for name in ("ten_crop", "single_crop")]).to_csv("scores.csv")
+    spec = {"runs": {run.name: str(file)}, "int8": {}, "protocols": ["ten_crop", "single_crop"]}
+    at = {name: f"results/{name}.out" for name in ("table", "points", "figure")}
+    words = [f"--{name}={path}" for name, path in at.items()]
+    cost_table.main(cost_table.arguments().parse_args(["--spec", json.dumps(spec), "--scores", "scores.csv", *words]))
+    table, points = pd.read_csv(at["table"]), pd.read_csv(at["points"])
+    assert table["precision"].tolist() == list(PRECISIONS)
+    assert points[["precision", "protocol", "top1_error_percent"]].values.tolist() == [["float32", "single_crop", 7.0]]
+    assert points["on_front_latency_ms"].tolist() == [True]
+    assert Path(at["figure"]).read_text().startswith("<?xml")
+    assert "costs of 1 networks" in capsys.readouterr().err

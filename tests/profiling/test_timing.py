@@ -1,0 +1,47 @@
+"""Percentiles, how long is measured, and the best batch, by hand."""
+
+import pytest
+
+from ilsvrc.profiling import timing
+
+
+def test_percentiles_of_a_hundred_passes_are_passes_themselves():
+    found = timing.latency([milliseconds / 1e3 for milliseconds in range(100, 0, -1)])
+    assert found == (pytest.approx(50.0), pytest.approx(95.0), pytest.approx(99.0), 100)
+
+
+@pytest.mark.parametrize(
+    ("each", "given", "passes"),
+    [
+        (0.25, 4.0, 16),  # as many as fill the time
+        (1.0, 4.0, 10),  # the least
+        (16.0, 4.0, 3),  # a slow network: no more than ten times the seconds that are given
+        (512.0, 4.0, 1),
+    ],
+)
+def test_passes_fill_the_time_that_is_given(each, given, passes):
+    now = [0.0]
+
+    def run():
+        now[0] += each
+
+    assert timing.passes(run, given, clock=lambda: now[0]) == [each] * passes
+
+
+def search(rates):
+    """The best batch where a batch passes so many pictures a second, and those that were tried."""
+    best, tried = timing.best_batch(lambda size: size / rates[size] if size in rates else None, 1 / rates[1])
+    assert {size: round(rate) for size, rate in tried.items()} == {size: rates[size] for size in tried}
+    return best, list(tried)
+
+
+def test_batches_double_while_they_gain():
+    assert search({1: 100, 2: 150, 4: 200, 8: 205, 16: 205, 32: 400}) == (4, [1, 2, 4, 8, 16])
+
+
+def test_one_doubling_may_fail_to_gain():
+    assert search({1: 100, 2: 90, 4: 200, 8: 190, 16: 195}) == (4, [1, 2, 4, 8, 16])
+
+
+def test_the_search_ends_where_memory_or_time_do():
+    assert search({1: 100, 2: 150, 4: 200}) == (4, [1, 2, 4])

@@ -1,0 +1,64 @@
+"""`python -m ilsvrc.stages.describe`."""
+
+import json
+
+import pytest
+
+from ilsvrc.config import registry
+from ilsvrc.stages import describe
+
+
+def printed(capsys, *options):
+    describe.main(describe.arguments().parse_args(options))
+    return capsys.readouterr().out
+
+
+def test_one_network_is_one_line_of_json(capsys):
+    [line] = printed(capsys, "googlenet").splitlines()
+    found = json.loads(line)
+    published = found.pop("results")
+    assert (found.pop("published_parameters"), found.pop("published_multiply_adds")) == ("6.8M", "1.502G")
+    assert "Table 1" in found.pop("source") + found.pop("deviation")
+    assert found == {
+        "name": "googlenet",
+        "paper": "Szegedy et al. 2014",
+        "year": 2014,
+        "input_px": 224,
+        "parameters": 6_998_552,
+        "parameters_with_auxiliary_heads": 13_378_280,
+        "multiply_adds": 1_582_671_872,
+        "activations": 3_227_160,
+    }
+    assert published[0]["protocol"] == "single_crop"
+    assert published[0]["top5_error_percent"] == 10.07
+
+
+def test_no_name_describes_every_network(capsys, monkeypatch):
+    monkeypatch.setattr(registry, "names", lambda kind: ("alexnet", "resnet18"))  # of which there are many
+    assert [json.loads(line)["name"] for line in printed(capsys).splitlines()] == ["alexnet", "resnet18"]
+
+
+def test_one_table_holds_counts_beside_the_published(capsys):
+    lines = printed(capsys, "resnet18", "googlenet", "--table").splitlines()
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
+    assert cells[2][:5] == ["resnet18", "He et al. 2015", "224", "11,515,688", "1,794,805,760"]
+    assert cells[2][5:7] == ["", "1.8G"]
+    assert {len(row) for row in cells} == {9}
+
+
+def test_layers_are_a_table_with_totals(capsys):
+    lines = printed(capsys, "alexnet", "--layers").rstrip().splitlines()
+    assert lines[0] == "alexnet, one picture of 227 x 227 px, at test"
+    assert lines[1].split() == ["layer", "kind", "output", "parameters", "multiply-adds", "activations"]
+    assert lines[2].split() == ["conv1", "Conv2d", "96", "x", "55", "x", "55", "34,944", "105,415,200", "290,400"]
+    assert lines[-1].split() == ["total", "60,965,224", "724,406,816", "659,272"]
+    assert len({len(line) for line in lines[1:]}) == 1
+
+
+def test_the_table_tells_of_auxiliary_heads(capsys):
+    assert "6,379,728 parameters of auxiliary heads" in printed(capsys, "googlenet", "--layers")
+
+
+def test_an_unknown_name_is_answered_with_those_there_are():
+    with pytest.raises(ValueError, match="models has no 'alexnett'; nearest: alexnet"):
+        describe.main(describe.arguments().parse_args(["alexnett"]))

@@ -1,0 +1,145 @@
+"""Every recipe trains: two real steps of a network that it is for, on a few digits."""
+
+import argparse
+import json
+import math
+import re
+from fnmatch import fnmatchcase
+from functools import cache
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors.torch
+import small_training
+import torch
+
+from ilsvrc.config import registry, specs
+from ilsvrc.config.recipe import Recipe
+from ilsvrc.config.recipe_files import resolve_recipe
+from ilsvrc.config.schema import read_yaml
+from ilsvrc.loading import batches
+from ilsvrc.loading.views import View
+from ilsvrc.models.common import reference_counts
+from ilsvrc.runtime import files
+from ilsvrc.runtime.distributed import World
+from ilsvrc.training import build, data, inputs, loop
+
+RECIPES = registry.names("recipes")
+PARAMETERS = {name: int(row["parameters"]) for name, row in reference_counts.architectures().items()}
+NOBODYS = {"vgg_384": "vgg_c", "vgg_jittered": "vgg_c", "bn_inception_x5": "bn_inception",
+           "bn_inception_x30": "bn_inception", "quick": "resnet18", "fast": "resnet18"}  # fmt: skip
+SLOW = {"stochastic_depth", "preact_resnet", "fb_resnet_torch", "wrn_50_2", "resnext_cifar", "fractalnet"}
+TEACHER = "shufflenet_g1_0_25x"
+EACH = [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in RECIPES]
+STEPS = 2
+
+
+def smallest_network(recipe: str) -> str:
+    """The network with the fewest parameters of those that the recipe is for."""
+    patterns = read_yaml(registry.PACKAGE / "recipes" / f"{recipe}.yaml").get("paper_of", ())
+    own = [name for name in PARAMETERS if any(fnmatchcase(name, pattern) for pattern in patterns)]
+    return min(own, key=PARAMETERS.__getitem__) if own else NOBODYS.get(recipe, "resnet50_b")
+
+
+@cache
+def smallest_px(architecture: str) -> int:
+    """The least side that the network takes, as its refusal of a smaller one says."""
+    with torch.device("meta"), pytest.raises(ValueError, match="px or more, not 3") as error:
+        registry.architecture(architecture)(num_classes=10, input_px=3)
+    found = re.search(r"of (\d+) px or more", str(error.value))
+    assert found
+    return int(found.group(1))
+
+
+def specification(recipe_name: str) -> specs.TrainSpec:
+    """A run of the recipe that differs in sizes only: of batches, groups and pictures, and of the teacher."""
+    architecture = smallest_network(recipe_name)
+    whole = resolve_recipe(recipe_name, architecture, {})
+    crop_px = max(16, smallest_px(architecture))  # padding by 4 px may leave nothing of smaller pictures
+    size = 12 if whole.repeats == 3 else 8
+    changes: dict[str, Any] = {"batch_size": size, "precision": "float32"}
+    if whole.batch_norm_group:
+        changes["batch_norm_group"] = 4 if whole.batch_norm_group < whole.batch_size else size
+    if whole.short_side_px:
+        scale = crop_px / (whole.crop_px or registry.input_px(architecture))
+        changes["short_side_px"] = [max(crop_px, round(side * scale)) for side in whole.short_side_px]
+    if whole.teacher:
+        changes["teacher"] = TEACHER
+    recipe = resolve_recipe(recipe_name, architecture, changes)
+    return specs.TrainSpec(
+        form=small_training.form(), architecture=architecture, crop_px=crop_px, recipe=recipe, seed=0
+    )
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Packed digits, with their mean image."""
+    folder = small_training.pack_digits(tmp_path_factory.mktemp("digits"), small_training.form())
+    shown = batches.open_testing("pillow", folder / "train.beton", views=[View(36, 36)], batch_size=96)
+    np.save(folder / "train.mean_image.npy", next(iter(shown)).images[:, 0].float().mean(dim=0).numpy())
+    return folder
+
+
+def weights_of(architecture: str, crop_px: int, digits: Path) -> Path:
+    """Untrained weights of a network as a run leaves them."""
+    recipe = Recipe(batch_size=8, epochs=1, learning_rate=0.1)
+    spec = specs.TrainSpec(
+        form=small_training.form(), architecture=architecture, crop_px=crop_px, recipe=recipe, seed=0
+    )
+    folder = digits / architecture
+    folder.mkdir(exist_ok=True)
+    path = folder / "weights.safetensors"
+    torch.manual_seed(0)
+    safetensors.torch.save_file(build.build(spec, 10).state_dict(), path)
+    info = {"spec": spec.model_dump(), "weights_sha256": files.file_sha256(path), "num_classes": 10,
+            "crop_px": crop_px, "mean": [100.0] * 3, "std": [60.0] * 3}  # fmt: skip
+    (folder / "weights.json").write_text(json.dumps(info))
+    return path
+
+
+def arguments(digits: Path, spec: specs.TrainSpec) -> argparse.Namespace:
+    start, teacher = spec.recipe.start_from, spec.recipe.teacher
+    return argparse.Namespace(
+        loader="pillow", threads=1, accumulate=1, work=None, train=digits / "train.beton", val=digits / "val.beton",
+        start=[weights_of(start, spec.crop_px, digits)] if start else [],
+        teacher=[weights_of(teacher, smallest_px(teacher), digits)] if teacher else [],
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("recipe_name", EACH)
+def test_two_steps_of_every_recipe_have_finite_losses_and_move_the_weights(recipe_name: str, digits: Path):
+    spec = specification(recipe_name)
+    given, manifest = arguments(digits, spec), files.read_json(digits / "train.manifest.json")
+    with data.opened(given, spec, manifest, World()) as (training_batches, watched):
+        beside = inputs.Given.by(given, spec.recipe)
+        training = build.prepare(spec, manifest, len(training_batches), World(), "float32", beside)
+        before = {name: p.detach().clone() for name, p in training.network.named_parameters()}
+        loop.in_training_mode(training)
+        steps = islice(enumerate(training_batches.epoch(0)), STEPS)
+        losses = [float(loop.train_step(training, batch, step)[0]) for step, batch in steps]
+        assert len(next(iter(watched)).labels) == min(spec.recipe.batch_size, watched.num_images)
+    assert len(losses) == STEPS
+    assert all(map(math.isfinite, losses))
+    after = dict(training.network.named_parameters())
+    assert all(bool(p.isfinite().all()) for p in after.values())
+    moved = [name for name, p in before.items() if not torch.equal(p, after[name])]
+    assert len(moved) > len(before) / 2
+
+
+def test_all_else_is_the_recipes_own():
+    sizes = {"batch_size", "batch_norm_group", "short_side_px", "precision", "teacher"}
+    for name in RECIPES:
+        spec, whole = specification(name), resolve_recipe(name, smallest_network(name), {}).model_dump()
+        assert {key for key, value in spec.recipe.model_dump().items() if value != whole[key]} <= sizes
+    assert set(NOBODYS) | SLOW <= set(RECIPES)
+
+
+def test_a_rate_that_a_network_has_not_is_refused_but_for_zero():
+    spec = small_training.run("bn_inception", dropout=0.0, drop_path=0.0).spec
+    with torch.device("meta"):
+        assert build.build(spec, 10)
+        with pytest.raises(ValueError, match="bn_inception has no dropout"):
+            build.build(small_training.run("bn_inception", dropout=0.1).spec, 10)
