@@ -15,7 +15,7 @@ import json, sys, time
 started = time.perf_counter()
 from pathlib import Path
 from ilsvrc.loading import batches
-from ilsvrc.views import View
+from ilsvrc.loading.views import View
 loader, beton, kind, workers = sys.argv[1], Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
 if loader == "ffcv":
     from ilsvrc.loading import ffcv_loader

@@ -366,7 +366,8 @@ WITHOUT = """
 import sys
 sys.modules["ffcv"] = None
 sys.modules["numba"] = None
-from ilsvrc.loading import batches, writer
+from ilsvrc.loading import batches
+from ilsvrc.packing import writer
 options = dict(crop="patch", crop_px=32, flip=True, batch_size=12, seed=0)
 opened = batches.open_training("pillow", sys.argv[1], **options)
 print(next(opened.epoch(0)).images.shape)
@@ -386,11 +387,11 @@ def test_without_ffcv_and_numba_pillow_reads_and_ffcv_says_what_to_do(jpeg_beton
 
 COMPILES = """
 import sys
-from ilsvrc.loading import batches, decode
+from ilsvrc.loading import batches, decode_crops
 opened = batches.open_training("ffcv", sys.argv[1], crop="patch", crop_px=32, flip=True, batch_size=12, seed=0)
 next(opened.epoch(0))
 opened.close()
-print(sum(decode.show_all.stats.cache_misses.values()), sum(decode.show_all.stats.cache_hits.values()))
+print(sum(decode_crops.show_all.stats.cache_misses.values()), sum(decode_crops.show_all.stats.cache_hits.values()))
 """
 
 

@@ -158,8 +158,8 @@ def test_the_two_resizes_agree(kind: int):
 
 WITHOUT = """
 import sys
-from ilsvrc.loading import native
-native.path, native.address = lambda: None, lambda name: None
+from ilsvrc.packing import c_extension
+c_extension.path, c_extension.address = lambda: None, lambda name: None
 from ilsvrc.loading.batches import open_training
 import torch
 opened = open_training("ffcv", sys.argv[1], crop="area_aspect", crop_px=32, flip=True, batch_size=12, seed=5, workers=2)

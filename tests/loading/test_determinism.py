@@ -12,7 +12,7 @@ JOB = """
 import sys
 import torch
 from ilsvrc.loading.batches import open_training
-from ilsvrc.loading.geometry import Look
+from ilsvrc.loading.random_crops import Look
 beton, result, workers, rank, world_size, start_step = *sys.argv[1:3], *map(int, sys.argv[3:])
 share = dict(rank=rank, world_size=world_size, workers=workers)
 options = {

@@ -60,5 +60,5 @@ def _smooth(seed: int) -> np.ndarray:
 def test_the_square_is_the_same_without_the_compiled_library(shape, monkeypatch):
     picture = np.random.default_rng(3).integers(0, 256, (*shape, 3), np.uint8)
     compiled = central_square(picture)
-    monkeypatch.setattr(mean_image.native, "function", lambda *_: None)
+    monkeypatch.setattr(mean_image.c_extension, "function", lambda *_: None)
     assert np.array_equal(compiled, central_square(picture))

@@ -76,7 +76,7 @@ def test_sums_are_the_same_without_the_compiled_library(shape: tuple[int, int], 
     if value is None:
         pixels[:] = np.random.default_rng(1).integers(0, 256, pixels.shape, np.uint8)
     compiled = pixel_statistics.sums(pixels)
-    monkeypatch.setattr(pixel_statistics.native, "function", lambda *_: None)
+    monkeypatch.setattr(pixel_statistics.c_extension, "function", lambda *_: None)
     assert compiled.tolist() == pixel_statistics.sums(pixels).tolist()
 
 

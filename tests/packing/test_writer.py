@@ -200,8 +200,8 @@ def test_an_old_file_stays_until_the_new_one_is_complete(tmp_path):
 PARENT = """
 import os, sys, time
 from pathlib import Path
-from ilsvrc.card import Sample
-from ilsvrc.loading import workers, writer
+from ilsvrc.datasets._card import Sample
+from ilsvrc.packing import workers, writer
 
 def slow(content, form, measured):
     Path(sys.argv[1], f"worker-{os.getpid()}").touch()

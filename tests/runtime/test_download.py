@@ -209,7 +209,7 @@ def test_an_answer_that_does_not_end_does_not_fill_the_disk(server):
 
 PROGRAM = """
 import sys
-from ilsvrc.data._fetch import Remote, fetch
+from ilsvrc.runtime.download import Remote, fetch
 fetch(Remote("it.tar", sys.argv[2], int(sys.argv[3]), (sys.argv[1],)), "set")
 """
 

@@ -68,7 +68,7 @@ def test_a_claim_waits_until_enough_are_free(tmp_path):
 
 def test_a_killed_process_gives_its_gpus_back(tmp_path):
     code = (
-        "import sys, time; from pathlib import Path; from ilsvrc import hardware\n"
+        "import sys, time; from pathlib import Path; from ilsvrc.runtime import hardware\n"
         f"with hardware.claimed_gpus(4, Path({str(tmp_path)!r})): print('mine', flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as holder:

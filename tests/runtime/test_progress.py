@@ -146,7 +146,7 @@ def test_a_process_that_does_not_speak_takes_no_row(screen, tmp_path):
 
 JOB = """
 import sys, time
-from ilsvrc.progress import bar
+from ilsvrc.runtime.progress import bar
 with bar(sys.argv[1], 30) as shown:
     for _ in range(30):
         time.sleep(0.03)
