@@ -112,7 +112,10 @@ def test_a_builder_gets_the_fields_of_its_name():
     assert build.keywords == {"layer": 4}
 
 
-@pytest.mark.parametrize(("kind", "file"), [("datasets", "mine.py"), ("protocols", "mine.py"), ("recipes", "mine.yaml")])
+KINDS = [("datasets", "mine.py"), ("protocols", "mine.py"), ("recipes", "mine.yaml")]
+
+
+@pytest.mark.parametrize(("kind", "file"), KINDS)
 def test_a_new_file_is_a_new_name(empty_package, kind, file):
     folder = empty_package / registry.FOLDERS[kind]
     (folder / file).touch()
@@ -122,6 +125,7 @@ def test_a_new_file_is_a_new_name(empty_package, kind, file):
 
 def test_names_are_found_without_importing_torch():
     code = (
-        "import sys; from ilsvrc.config import registry; registry.check('models', 'alexnet'); sys.exit('torch' in sys.modules)"
+        "import sys; from ilsvrc.config import registry\n"
+        "registry.check('models', 'alexnet'); sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

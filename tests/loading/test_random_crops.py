@@ -55,7 +55,9 @@ JITTER = {"short_side_px": (256, 480)}
     ],
 )
 def test_crops_are_those_counted_by_hand(monkeypatch, look, size, box, window):
-    monkeypatch.setattr(random_crops.counter_rng, "uniform", lambda seed, epoch, keys, draw: np.full(len(keys), DRAWN[draw]))
+    monkeypatch.setattr(
+        random_crops.counter_rng, "uniform", lambda seed, epoch, keys, draw: np.full(len(keys), DRAWN[draw])
+    )
     regions = training(widths=np.array(size[:1]), heights=np.array(size[1:]), indices=np.array([0]), **look)
     assert regions.boxes[0].tolist() == list(box)
     assert regions.windows[0, 0].tolist() == [*window, 1]
@@ -66,7 +68,9 @@ def test_a_random_filter_is_one_of_four(monkeypatch):
     filters = training("patch", interpolation="random").filters
     assert set(np.bincount(filters, minlength=4) // 100) <= {9, 10}
     assert filters.dtype == np.int64
-    monkeypatch.setattr(random_crops.counter_rng, "uniform", lambda seed, epoch, keys, draw: np.full(len(keys), DRAWN[draw]))
+    monkeypatch.setattr(
+        random_crops.counter_rng, "uniform", lambda seed, epoch, keys, draw: np.full(len(keys), DRAWN[draw])
+    )
     assert (training("patch", interpolation="random").filters == random_crops.CUBIC).all()
 
 

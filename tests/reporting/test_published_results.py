@@ -158,5 +158,5 @@ def test_a_networks_own_paper_comes_first():
 
 
 def test_the_tables_are_read_without_torch():
-    code = "import sys; from ilsvrc.reporting import published_results as p; p.results(); sys.exit('torch' in sys.modules)"
+    code = "import sys; from ilsvrc.reporting import published_results as p; p.results(); exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
