@@ -18,8 +18,8 @@ TABLES = ("per_class", "confusion", "confused_classes", "calibration", "hardest"
 @pytest.fixture(autouse=True)
 def in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(score.tracking, "open_ensemble", lambda *given: None)  # a database takes seconds
-    monkeypatch.setattr(score._registered.registry, "register", lambda *given: None)
+    monkeypatch.setattr(score.mlflow_runs, "open_ensemble", lambda *given: None)  # a database takes seconds
+    monkeypatch.setattr(score.register_models.registry, "register", lambda *given: None)
 
 
 def run_score(*members, partial: bool = False, **spec) -> list[dict[str, str]]:
@@ -181,7 +181,7 @@ def test_networks_are_counted_where_run_json_does_not_say() -> None:
 
 def test_each_protocol_is_logged_under_its_trainings_run(monkeypatch: pytest.MonkeyPatch) -> None:
     logged = []
-    monkeypatch.setattr(score.tracking, "log_protocol", lambda *given: logged.append(given))
+    monkeypatch.setattr(score.mlflow_runs, "log_protocol", lambda *given: logged.append(given))
     run = fake_results.run()
     fake_results.write_run(run, wrong={"single_crop": [0], "ten_crop": []})
     id_file = Path("work") / run_files.run_key(run.name) / "mlflow_run"
@@ -266,8 +266,8 @@ def test_partial_scores_leave_an_ensemble_out_whose_members_are_not_complete(cap
 
 def test_an_ensemble_is_logged_as_a_run_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     opened, logged = [], []
-    monkeypatch.setattr(score.tracking, "open_ensemble", lambda *given: opened.append(given) or "abc")
-    monkeypatch.setattr(score.tracking, "log_protocol", lambda *given: logged.append(given))
+    monkeypatch.setattr(score.mlflow_runs, "open_ensemble", lambda *given: opened.append(given) or "abc")
+    monkeypatch.setattr(score.mlflow_runs, "log_protocol", lambda *given: logged.append(given))
     members = two_seeds()
     run_score(*members, ensembles=[fake_results.ensemble("both", *members, together=True)])
     ((name, tags),) = opened

@@ -233,7 +233,7 @@ def test_classes_too_few_for_top_5_leave_a_dash(tmp_path: Path, monkeypatch: pyt
 
 def test_ensembles_stand_in_the_page_and_in_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(score.tracking, "open_ensemble", lambda *given: None)
+    monkeypatch.setattr(score.mlflow_runs, "open_ensemble", lambda *given: None)
     members = [fake_results.run("alexnet", seed) for seed in (0, 1)]
     for run in members:
         fake_results.write_run(run)
