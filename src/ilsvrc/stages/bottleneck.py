@@ -20,7 +20,7 @@ from ilsvrc.config import params, specs
 from ilsvrc.loading import batches
 from ilsvrc.packing import beton_layout, jpeg
 from ilsvrc.packing.beton import Packed, open_packed
-from ilsvrc.pipeline import wiring
+from ilsvrc.pipeline import first_runs, wiring
 from ilsvrc.runtime import cli, distributed, files, hardware
 from ilsvrc.runtime.distributed import World
 from ilsvrc.training import build, data, inputs, loop
@@ -42,8 +42,8 @@ class Rate(NamedTuple):
 def main(given: argparse.Namespace) -> None:
     """Measures, prints the table, and says what limits."""
     flow = wiring.Pipeline(params.load(given.params))
-    beton = setup.packed_train(flow)
-    specs = setup.first_runs(flow, given.architectures)
+    beton = first_runs.packed_train(flow)
+    specs = first_runs.first_runs(flow, given.architectures)
     opened, manifest = open_packed(beton), files.read_json(beton.with_suffix(".manifest.json"))
     shared = [disk(opened), *([decoding(opened, given.threads)] if is_jpeg(opened).any() else [])]
     print_rates(shared, head=True)

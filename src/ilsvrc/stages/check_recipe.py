@@ -19,7 +19,7 @@ from ilsvrc.config import params, specs
 from ilsvrc.loading import batches
 from ilsvrc.loading.views import View
 from ilsvrc.packing.beton import open_packed
-from ilsvrc.pipeline import wiring
+from ilsvrc.pipeline import first_runs, wiring
 from ilsvrc.runtime import cli, distributed, files, hardware
 from ilsvrc.runtime.distributed import World
 from ilsvrc.training import batch_norm, build, data, inputs
@@ -35,10 +35,10 @@ STILL = {"dropout": 0.0, "drop_path": 0.0, "label_smoothing": 0.0, "precision": 
 def main(given: argparse.Namespace) -> None:
     """Checks and prints; fails where a finding does."""
     flow = wiring.Pipeline(params.load(given.params))
-    beton = setup.packed_train(flow)
+    beton = first_runs.packed_train(flow)
     wrong = []
     with distributed.joined(given.gpus) as world:
-        for spec in setup.first_runs(flow, given.architectures):
+        for spec in first_runs.first_runs(flow, given.architectures):
             for check, fits, said in findings(beton, spec, world, given):
                 print(f"{spec.architecture:<23} {check:<14}{verdict(fits)}: {said}", flush=True)
                 wrong += [] if fits is not False else [f"{spec.architecture} ({check})"]

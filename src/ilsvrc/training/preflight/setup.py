@@ -3,37 +3,9 @@
 import os
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 
-from ilsvrc.config import registry, runs, specs
-from ilsvrc.config.params import Params
-from ilsvrc.pipeline import wiring
+from ilsvrc.config import specs
 from ilsvrc.stages.train import ENVIRONMENT
-
-
-def packed_train(flow: wiring.Pipeline) -> Path:
-    """The packed training images.
-
-    Raises:
-        ValueError: they are not there.
-    """
-    beton = Path(flow.packed) / "train.beton"
-    if not beton.exists():
-        raise ValueError(f"{beton} is not there; pack the pictures first: snakemake --cores all data")
-    return beton
-
-
-def first_runs(flow: wiring.Pipeline, architectures: list[str]) -> list[specs.TrainSpec]:
-    """The first run of each architecture that is asked for, else of each in params.yaml."""
-    by_name: dict[str, specs.TrainSpec] = {}
-    params = flow.params
-    if architectures:
-        names = tuple(registry.check("models", name) for name in architectures)
-        params = Params(**params.model_dump() | {"architectures": names})
-    for run in runs.expand(params):
-        if isinstance(run.spec, specs.TrainSpec):
-            by_name.setdefault(run.spec.architecture, run.spec)
-    return list(by_name.values())
 
 
 def alone(spec: specs.TrainSpec, batch_size: int) -> specs.TrainSpec:
