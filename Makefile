@@ -18,11 +18,12 @@ test: setup  ## Set up, then run the tests.
 test-all: setup  ## The tests, and those that are marked slow.
 	pytest $(BESIDE) -m ""
 
-check: setup  ## Linters, formats and types.
+check: setup  ## Linters, formats, import contracts and types.
 	ruff check .
 	ruff format --check .
 	snakefmt --check Snakefile workflow
 	snakemake --lint
+	lint-imports --no-logo --no-cache
 	mypy
 
 setup: $(VENV)/installed  ## What is missing: system packages for FFCV, .venv from requirements.lock, the package.
