@@ -10,7 +10,7 @@ from ilsvrc.config import registry
 from ilsvrc.config.params import Params, load
 from ilsvrc.config.recipe import Recipe
 from ilsvrc.config.recipe_files import resolve_recipe
-from ilsvrc.config.runs import expand, with_those_before
+from ilsvrc.config.runs import expand, with_dependencies
 from ilsvrc.config.schema import read_yaml
 from ilsvrc.models.common.reference_counts import architectures
 
@@ -196,7 +196,7 @@ def test_preset_loads_and_names_how_it_is_run(path):
 
 
 def test_vggs_preset_trains_a_once_and_before_the_networks_that_begin_with_it():
-    runs = with_those_before(expand(load(ROOT / "presets" / "vgg.yaml")))
+    runs = with_dependencies(expand(load(ROOT / "presets" / "vgg.yaml")))
     assert [run.spec.architecture for run in runs] == ["vgg_a", "vgg_a_lrn", "vgg_b", "vgg_c", "vgg_d", "vgg_e"]
     assert all(run.start is not None and run.start.name == runs[0].name for run in runs[2:])
 

@@ -118,8 +118,8 @@ def test_raw_pictures_are_decoded_whatever_is_asked_for():
 def test_test_images_can_have_a_form_of_their_own_that_changes_no_run():
     plain = Params(**BOOK | {"data": {"encoding": "jpeg", "short_side_px": 40}})
     apart = Params(**BOOK | {"data": {**plain.data.model_dump(), "test_form": {"short_side_px": "original"}}})
-    assert packed_formats.asked_for(plain) == [packed_formats.form_spec(plain)]
-    train, test = packed_formats.asked_for(apart)
+    assert packed_formats.requested_forms(plain) == [packed_formats.form_spec(plain)]
+    train, test = packed_formats.requested_forms(apart)
     assert (train.short_side_px, test.short_side_px) == (40, None)
     assert test.encoding == "jpeg"
     assert [run.name for run in runs.expand(apart)] == [run.name for run in runs.expand(plain)]
@@ -143,7 +143,7 @@ def test_packing_is_told_to_compare_only_where_that_is_asked_for():
 def test_a_teachers_run_goes_before_and_is_part_of_the_specification():
     book = Params(**BOOK | {"architectures": ["resnet18"], "training": {"teacher": "resnet34", "epochs": 2}})
     (run,) = runs.expand(book)
-    teacher, same = runs.with_those_before([run])
+    teacher, same = runs.with_dependencies([run])
     assert (same, teacher.spec) == (run, run.spec.teacher)
     assert (teacher.spec.architecture, teacher.spec.recipe.teacher, teacher.spec.recipe.epochs) == ("resnet34", None, 2)
     assert (

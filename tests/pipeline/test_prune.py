@@ -8,8 +8,7 @@ import pytest
 from ilsvrc.artifacts import run_files
 from ilsvrc.config import packed_formats, params, runs, specs
 from ilsvrc.evaluation import prediction_file, predictions
-from ilsvrc.pipeline import wiring
-from ilsvrc.stages import prune
+from ilsvrc.pipeline import prune, wiring
 
 BOOK = """
 dataset: digits
@@ -35,27 +34,28 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_costs_that_are_no_longer_asked_for_are_left_over(capsys: pytest.CaptureFixture) -> None:
+def test_costs_that_are_no_longer_asked_for_are_left_over() -> None:
     (asked,) = wiring.Pipeline(params.load()).costs.forms
     other = Path(asked).with_name("alexnet,80px-0a1b2c3d.json")
     other.parent.mkdir(parents=True)
     for path in (asked, other):
         Path(path).write_text("{}")
-    run_prune("--remove")
+    run_prune(remove=True)
     assert (Path(asked).exists(), other.exists()) == (True, False)
 
 
-def test_what_looked_into_networks_that_are_no_longer_named_is_left_over(capsys: pytest.CaptureFixture) -> None:
+def test_what_looked_into_networks_that_are_no_longer_named_is_left_over() -> None:
     (named,) = wiring.Pipeline(params.load()).inspected
     other = fake_results.run("alexnet").name
     for run in (named, other):
         (run_files.INSPECTED / run / "pictures").mkdir(parents=True)
-    run_prune("--remove")
+    run_prune(remove=True)
     assert ((run_files.INSPECTED / named).exists(), (run_files.INSPECTED / other).exists()) == (True, False)
 
 
-def run_prune(*given: str) -> None:
-    prune.main(prune.arguments().parse_args(given))
+def run_prune(remove: bool = False) -> list[str]:
+    """Runs it; the lines of its text."""
+    return prune.as_text(prune.prune(prune.PruneJob(remove=remove))).splitlines()
 
 
 def expected() -> list[Path]:
@@ -69,25 +69,24 @@ def expected() -> list[Path]:
     ]
 
 
-def test_left_overs_are_listed_with_their_sizes_and_stay(capsys: pytest.CaptureFixture) -> None:
-    run_prune()
-    lines = capsys.readouterr().err.splitlines()
+def test_left_overs_are_listed_with_their_sizes_and_stay() -> None:
+    lines = run_prune()
     assert sorted(line[11:] for line in lines[:-1]) == sorted(map(str, expected()))
     assert "   1.5 kB  data/packed/digits/original,jpeg-0a1b2c3d" in lines
     assert lines[-1].startswith("5 left over, ")
     assert all(path.exists() for path in expected())
 
 
-def test_remove_removes_left_overs_alone(capsys: pytest.CaptureFixture) -> None:
+def test_remove_removes_left_overs_alone() -> None:
     gone = expected()
-    run_prune("--remove")
+    run_prune(remove=True)
     assert not any(path.exists() for path in gone)
     named = runs.expand(params.load())[0].name
     assert predictions.missing(named, ["ten_crop"]) == []
     assert not (run_files.RUNS / "digits/alexnet").exists()  # no empty folders stay behind
     assert Path("work/rows/file").exists()
-    run_prune()
-    assert "nothing to prune" in capsys.readouterr().err
+    (line,) = run_prune()
+    assert line.startswith("nothing to prune")
 
 
 def test_removing_never_takes_the_first_folder_of_a_path() -> None:
@@ -95,3 +94,9 @@ def test_removing_never_takes_the_first_folder_of_a_path() -> None:
     path.mkdir(parents=True)
     prune.remove(path)
     assert list(Path("results2").iterdir()) == []
+
+
+def test_left_overs_are_listed_for_programs() -> None:
+    told = prune.as_json(prune.prune(prune.PruneJob()))
+    assert (told["params"], told["removed"]) == ("params.yaml", False)
+    assert {"path": "data/packed/digits/original,jpeg-0a1b2c3d", "bytes": 1500} in told["leftovers"]

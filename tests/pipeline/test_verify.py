@@ -10,8 +10,7 @@ import pytest
 from ilsvrc.artifacts import run_files
 from ilsvrc.config import packed_formats, params, runs, specs
 from ilsvrc.evaluation import prediction_file, predictions
-from ilsvrc.pipeline import wiring
-from ilsvrc.stages import verify
+from ilsvrc.pipeline import verify, wiring
 
 BOOK = """
 dataset: digits
@@ -48,34 +47,31 @@ def edit(path: Path, **changes: object) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
-def run_verify(capsys: pytest.CaptureFixture) -> list[str]:
-    """Runs it; the lines it says."""
-    verify.main(verify.arguments().parse_args([]))
-    return capsys.readouterr().err.splitlines()
+def run_verify() -> list[str]:
+    """Runs it; the lines of its text."""
+    return verify.as_text(verify.verify(verify.VerifyJob())).splitlines()
 
 
 def everything() -> set[Path]:
     return {path for path in Path().rglob("*") if path.is_file() and "work" not in path.parts}
 
 
-def test_what_is_as_it_should_be_stays(named: list, capsys: pytest.CaptureFixture) -> None:
+def test_what_is_as_it_should_be_stays(named: list) -> None:
     before = everything()
-    assert run_verify(capsys)[-1].startswith("verified: 2 of 2 runs of params.yaml are here")
+    assert run_verify()[-1].startswith("verified: 2 of 2 runs of params.yaml are here")
     assert everything() == before
 
 
-def test_runs_that_were_never_made_are_no_fault(named: list, capsys: pytest.CaptureFixture) -> None:
+def test_runs_that_were_never_made_are_no_fault(named: list) -> None:
     Path("params.yaml").write_text(BOOK.replace("[alexnet, ", "[vgg_a, alexnet, "))
-    assert run_verify(capsys)[-1].startswith("verified: 2 of 3 runs")
+    assert run_verify()[-1].startswith("verified: 2 of 3 runs")
 
 
 @pytest.mark.parametrize("file", ["weights.json", "run.json"])
-def test_a_run_of_another_specification_goes_with_its_predictions(
-    file: str, named: list, capsys: pytest.CaptureFixture
-) -> None:
+def test_a_run_of_another_specification_goes_with_its_predictions(file: str, named: list) -> None:
     folder = run_files.RUNS / named[0].name
     edit(folder / file, spec={"seed": 99})
-    lines = run_verify(capsys)
+    lines = run_verify()
     assert lines[0] == f"removed {folder}: {file} was made from another specification"
     assert not folder.exists()
     assert predictions.missing(named[0].name, ["single_crop", "ten_crop"])[-2:] == [
@@ -84,48 +80,48 @@ def test_a_run_of_another_specification_goes_with_its_predictions(
     assert predictions.missing(named[1].name, ["single_crop", "ten_crop"]) == []
 
 
-def test_weights_with_other_bytes_go(named: list, capsys: pytest.CaptureFixture) -> None:
+def test_weights_with_other_bytes_go(named: list) -> None:
     (run_files.RUNS / named[0].name / "weights.safetensors").write_bytes(b"other")
-    assert "the weights' bytes" in run_verify(capsys)[0]
+    assert "the weights' bytes" in run_verify()[0]
     assert not (run_files.RUNS / named[0].name).exists()
 
 
 @pytest.mark.parametrize("file", run_files.RUN_FILES)
-def test_a_run_with_a_missing_file_goes(file: str, named: list, capsys: pytest.CaptureFixture) -> None:
+def test_a_run_with_a_missing_file_goes(file: str, named: list) -> None:
     (run_files.RUNS / named[0].name / file).unlink()
-    assert f"{file}" in run_verify(capsys)[0]
+    assert f"{file}" in run_verify()[0]
     assert not (run_files.RUNS / named[0].name).exists()
 
 
-def test_a_run_trained_on_other_data_goes(named: list, capsys: pytest.CaptureFixture) -> None:
+def test_a_run_trained_on_other_data_goes(named: list) -> None:
     edit(run_files.RUNS / named[1].name / "weights.json", manifest_sha256="0" * 64)
-    assert "trained on other data" in run_verify(capsys)[0]
+    assert "trained on other data" in run_verify()[0]
     assert not (run_files.RUNS / named[1].name).exists()
 
 
-def test_damaged_packed_data_goes_with_its_small_files(named: list, capsys: pytest.CaptureFixture) -> None:
+def test_damaged_packed_data_goes_with_its_small_files(named: list) -> None:
     folder = run_files.PACKED / "digits" / packed_formats.form_name(named[0].spec.form)
     (folder / "train.beton").write_bytes(b"damaged")
-    run_verify(capsys)
+    run_verify()
     assert sorted(path.name for path in folder.iterdir()) == ["val.beton", "val.images.csv", "val.manifest.json"]
     assert (run_files.RUNS / named[0].name).exists()
 
 
-def test_a_prediction_by_other_weights_goes_alone(named: list, capsys: pytest.CaptureFixture) -> None:
+def test_a_prediction_by_other_weights_goes_alone(named: list) -> None:
     fake_results.write_prediction(named[0], "ten_crop", "0" * 64, fake_results.probabilities())
     before, gone = everything(), prediction_file.prediction_file(named[0].name, "ten_crop")
-    assert "weights_sha256" in run_verify(capsys)[0]
+    assert "weights_sha256" in run_verify()[0]
     assert everything() == before - {gone}
 
 
-def test_half_a_prediction_goes(named: list, capsys: pytest.CaptureFixture) -> None:
+def test_half_a_prediction_goes(named: list) -> None:
     path = prediction_file.prediction_file(named[0].name, "ten_crop")
     path.write_bytes(path.read_bytes()[:300])
-    assert "no complete prediction" in run_verify(capsys)[0]
+    assert "no complete prediction" in run_verify()[0]
     assert not path.exists()
 
 
-def test_costs_of_another_specification_or_of_other_weights_go(named: list, capsys: pytest.CaptureFixture) -> None:
+def test_costs_of_another_specification_or_of_other_weights_go(named: list) -> None:
     Path("params.yaml").write_text(f"{BOOK}costs: [float32, int8]\n")
     measured = wiring.Pipeline(params.load()).costs
     for path, spec in measured.forms.items():
@@ -135,11 +131,11 @@ def test_costs_of_another_specification_or_of_other_weights_go(named: list, caps
         weights = json.loads((run_files.RUNS / run / "weights.json").read_text())
         Path(path).parent.mkdir(parents=True)
         Path(path).write_text(json.dumps({"weights_sha256": weights["weights_sha256"]}))
-    assert run_verify(capsys)[0].startswith("verified: 2 of 2")
+    assert run_verify()[0].startswith("verified: 2 of 2")
     form, int8 = Path(next(iter(measured.forms))), Path(next(iter(measured.quantized.values())))
     edit(form, spec={"architecture": "other"})
     edit(int8, weights_sha256="0" * 64)
-    lines = run_verify(capsys)
+    lines = run_verify()
     assert lines[:2] == [
         f"removed {form}: measured of something else",
         f"removed {int8}: measured with other weights than the run's",
@@ -147,46 +143,52 @@ def test_costs_of_another_specification_or_of_other_weights_go(named: list, caps
     assert [Path(path).exists() for path in measured.files] == [False, True, False, True]
 
 
-def test_what_looked_into_networks_with_other_weights_goes_with_its_pictures(
-    named: list, capsys: pytest.CaptureFixture
-) -> None:
+def test_what_looked_into_networks_with_other_weights_goes_with_its_pictures(named: list) -> None:
     weights = json.loads((run_files.RUNS / named[0].name / "weights.json").read_text())
     folder = run_files.INSPECTED / named[0].name
     (folder / "pictures").mkdir(parents=True)
     found = {"weights_sha256": weights["weights_sha256"], "nearest_of": 2000}
     (folder / "inspect.json").write_text(json.dumps(found))
-    assert run_verify(capsys)[0].startswith("verified: 2 of 2")
+    assert run_verify()[0].startswith("verified: 2 of 2")
     edit(folder / "inspect.json", nearest_of=7)
-    assert run_verify(capsys)[0] == f"removed {folder}: nearest_of differs from what is asked for or here"
+    assert run_verify()[0] == f"removed {folder}: nearest_of differs from what is asked for or here"
     assert not folder.exists()
 
 
 @pytest.mark.parametrize("same", [True, False])
-def test_scores_of_other_runs_go_with_all_that_is_made_from_them(
-    same: bool, named: list, capsys: pytest.CaptureFixture
-) -> None:
+def test_scores_of_other_runs_go_with_all_that_is_made_from_them(same: bool, named: list) -> None:
     scored = [f"{run.name},{protocol}" for run in named for protocol in ("single_crop", "ten_crop")]
     Path("results/scores.csv").write_text("\n".join(["run,protocol", *(scored if same else scored[:-1]), ""]))
     Path("results/report.html").write_text("report")
     Path("results/tables").mkdir()
     Path("results/tables/errors.csv").write_text("table")
-    run_verify(capsys)
+    run_verify()
     made = [Path("results") / name for name in ("scores.csv", "report.html", "tables/errors.csv")]
     assert [path.exists() for path in made] == [same] * 3
 
 
-def test_scores_of_the_ensembles_that_params_yaml_names_stay(named: list, capsys: pytest.CaptureFixture) -> None:
+def test_scores_of_the_ensembles_that_params_yaml_names_stay(named: list) -> None:
     Path("params.yaml").write_text(BOOK + "ensembles: {both: ['*'], all: {members: ['*'], together: true}}\n")
     scored = [f"{run.name},{protocol}" for run in named for protocol in ("single_crop", "ten_crop")]
     scored += ["ensemble/both,single_crop", "ensemble/both,ten_crop", "ensemble/all,single_crop+ten_crop"]
     Path("results/scores.csv").write_text("\n".join(["run,protocol", *scored, ""]))
-    run_verify(capsys)
+    run_verify()
     assert Path("results/scores.csv").exists()
 
 
-def test_what_params_yaml_does_not_name_is_left_alone(named: list, capsys: pytest.CaptureFixture) -> None:
+def test_removed_files_are_listed_for_programs(named: list) -> None:
+    edit(run_files.RUNS / named[0].name / "run.json", spec={"seed": 99})
+    told = verify.as_json(verify.verify(verify.VerifyJob()))
+    assert (told["params"], told["present"], told["named"]) == ("params.yaml", 1, 2)
+    assert told["removed"][0] == {
+        "path": str(run_files.RUNS / named[0].name),
+        "why": "run.json was made from another specification",
+    }
+
+
+def test_what_params_yaml_does_not_name_is_left_alone(named: list) -> None:
     other = fake_results.run("googlenet")
     fake_results.write_run(other)
     edit(run_files.RUNS / other.name / "weights.json", spec={})
-    run_verify(capsys)
+    run_verify()
     assert (run_files.RUNS / other.name).exists()

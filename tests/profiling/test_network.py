@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from ilsvrc.config import specs
-from ilsvrc.config.profiling import CostSpec, Step
+from ilsvrc.config.cost_specs import CostSpec, Step
 from ilsvrc.profiling import inference, network, training_memory
 from ilsvrc.stages import cost, cost_table
 

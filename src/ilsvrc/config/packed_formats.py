@@ -44,7 +44,7 @@ def test_form_spec(params: Params) -> FormSpec:
     return _form(params, params.data.model_copy(update=changes))
 
 
-def asked_for(params: Params) -> list[FormSpec]:
+def requested_forms(params: Params) -> list[FormSpec]:
     """Every packed form that params.yaml asks for, the training images' first."""
     train, test = form_spec(params), test_form_spec(params)
     return [train] if train == test else [train, test]

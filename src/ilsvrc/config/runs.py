@@ -55,11 +55,11 @@ def expand(params: Params) -> list[Run]:
     return list({run.name: run for run in runs}.values())
 
 
-def with_those_before(runs: Iterable[Run]) -> list[Run]:
+def with_dependencies(runs: Iterable[Run]) -> list[Run]:
     """`runs`, and before each those whose weights it needs."""
     found: dict[str, Run] = {}
     for run in runs:
-        for one in (*with_those_before(filter(None, (run.start, run.teacher))), run):
+        for one in (*with_dependencies(filter(None, (run.start, run.teacher))), run):
             found.setdefault(one.name, one)
     return list(found.values())
 

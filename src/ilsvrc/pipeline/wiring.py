@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 
-from ilsvrc.config import packed_formats, profiling, registry, runs, specs
+from ilsvrc.config import cost_specs, packed_formats, registry, runs, specs
 from ilsvrc.config.ensembles import find
 from ilsvrc.config.params import Params
 from ilsvrc.config.schema import parse
@@ -29,7 +29,7 @@ class Pipeline:
         self.params = params
         self.runs = {run.name: run for run in runs.expand(params)}
         self.ensembles = find(params, self.runs)
-        needed = runs.with_those_before(self.runs.values())
+        needed = runs.with_dependencies(self.runs.values())
         self.trained = {run.name: run for run in needed if run.is_trained_here}
         self.imported = {run.name: run for run in needed if not run.is_trained_here}
         train, test = packed_formats.form_spec(params), packed_formats.test_form_spec(params)
@@ -38,9 +38,10 @@ class Pipeline:
         self.all_packed = f"data/packed/{train.data}"
         self.packed = f"{self.all_packed}/{packed_formats.form_name(train)}"
         self.packed_for_test = f"{self.all_packed}/{packed_formats.form_name(test)}"
+        self.forms = packed_formats.requested_forms(params)
         self.pack_specs = {
             packed_formats.form_name(form): specs.specification(packed_formats.pack_spec(params, form))
-            for form in packed_formats.asked_for(params)
+            for form in self.forms
         }
 
     @cached_property
@@ -75,9 +76,9 @@ class Pipeline:
         return json.dumps(spec | ({"ensembles": ensembles} if ensembles else {}))
 
     @cached_property
-    def costs(self) -> profiling.Plan:
+    def costs(self) -> cost_specs.Plan:
         """What is measured of what the networks cost."""
-        return profiling.plan(self.runs.values(), self.params.costs, self.label)
+        return cost_specs.plan(self.runs.values(), self.params.costs, self.label)
 
     @property
     def cost_table_spec(self) -> str:

@@ -9,7 +9,7 @@ import psutil
 import torch
 
 from ilsvrc.config import registry, specs
-from ilsvrc.config.profiling import CostSpec
+from ilsvrc.config.cost_specs import CostSpec
 from ilsvrc.config.recipe import Recipe
 from ilsvrc.models.common import flops
 from ilsvrc.models.common.layers import Classifier

@@ -34,6 +34,12 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     return arguments
 
 
+def add_params(parser: argparse.ArgumentParser) -> None:
+    """Adds `--params`, and `--book`, its name in earlier releases."""
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="configuration file (params.yaml)")
+    parser.add_argument("--book", dest="params", type=Path, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+
+
 def say(message: str) -> None:
     """One line to the person who watches, and to the log."""
     sys.stderr.write(f"{message}\n")

@@ -1,7 +1,7 @@
 """What is measured of an experiment book: each network at a size once."""
 
+from ilsvrc.config.cost_specs import CostSpec, Step
 from ilsvrc.config.params import Params
-from ilsvrc.config.profiling import CostSpec, Step
 from ilsvrc.pipeline import wiring
 
 

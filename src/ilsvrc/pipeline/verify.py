@@ -1,0 +1,230 @@
+"""Files that are not what params.yaml asks for are found by their contents, removed, and made again by Snakemake.
+
+Times do not travel with git or DVC, so that a clone cannot tell old from new by them. Contents can: every small file
+repeats the specification it was made from and the hash of the large one beside it.
+"""
+
+import csv
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ilsvrc.artifacts import run_files
+from ilsvrc.config import cost_specs, packed_formats, runs, specs
+from ilsvrc.config.params import load
+from ilsvrc.datasets._card import SPLITS
+from ilsvrc.evaluation import prediction_file, predictions
+from ilsvrc.evaluation.scores import ENSEMBLE
+from ilsvrc.pipeline import wiring
+from ilsvrc.pipeline.prune import remove
+from ilsvrc.runtime import files
+from ilsvrc.runtime.progress import track
+from ilsvrc.tracking import dvc
+
+SUMMARIES = ("scores.csv", "metrics.json", "curves.csv", "report.html", "tables", "figures")
+
+
+class Fault(NamedTuple):
+    """A file or folder that is not what params.yaml asks for, and the reason."""
+
+    path: Path
+    why: str
+
+
+@dataclass(frozen=True)
+class VerifyJob:
+    """A check of the results of the configuration file at `params`."""
+
+    params: Path = Path("params.yaml")
+
+
+@dataclass(frozen=True)
+class Verified:
+    """Files and folders that were removed, and the numbers of runs that are here and that are named."""
+
+    job: VerifyJob
+    removed: list[Fault]
+    num_present: int
+    num_named: int
+
+
+def verify(job: VerifyJob) -> Verified:
+    """Checks packed data, runs and predictions, in this order, since each is checked against those before it.
+
+    Raises:
+        ValueError: the configuration file is wrong.
+    """
+    flow = wiring.Pipeline(load(job.params))
+    removed = [fault for form in flow.forms for fault in _discard(packed_faults(form))]
+    for run in track(runs.with_dependencies(flow.runs.values()), "verify", unit="runs"):
+        removed += _discard(run_faults(run))
+        removed += _discard(prediction_faults(run, flow.params.protocols))
+    removed += _discard(cost_faults(flow.costs))
+    removed += _discard(inspection_faults(flow))
+    removed += _discard(summary_faults(flow))
+    dvc.mark(dvc.MARKER, recorded=True, reason="pulled as it was recorded elsewhere")
+    num_present = sum((run_files.RUNS / run).is_dir() for run in flow.runs)
+    return Verified(job, removed, num_present, len(flow.runs))
+
+
+def as_text(result: Verified) -> str:
+    """A line for each file or folder that was removed, and the sum."""
+    lines = [f"removed {path}: {why}" for path, why in result.removed]
+    removed = f"{len(lines)} removed, snakemake makes them again" if lines else "nothing removed"
+    present = f"{result.num_present} of {result.num_named} runs of {result.job.params} are here and as they should be"
+    return "\n".join([*lines, f"verified: {present}; {removed}"])
+
+
+def as_json(result: Verified) -> dict[str, Any]:
+    """The same for programs."""
+    removed = [{"path": str(path), "why": why} for path, why in result.removed]
+    return {"params": str(result.job.params), "present": result.num_present, "named": result.num_named} | {
+        "removed": removed
+    }
+
+
+def _discard(faults: Iterable[Fault]) -> list[Fault]:
+    """The faults, whose files are removed one by one: a later fault may depend on an earlier file."""
+    removed = []
+    for fault in faults:
+        remove(fault.path)
+        removed.append(fault)
+    return removed
+
+
+def packed_faults(form: specs.FormSpec) -> Iterator[Fault]:
+    """Files of the packed form that another specification made, or that changed since."""
+    folder = run_files.PACKED / form.data / packed_formats.form_name(form)
+    for split in SPLITS:
+        manifest, beton = folder / f"{split}.manifest.json", folder / f"{split}.beton"
+        why = _packed_fault(form, split, manifest, beton) if manifest.exists() else ""
+        if why:
+            beside = (folder / f"{split}.{name}" for name in ("images.csv", "mean_image.npy"))
+            yield from (Fault(path, why) for path in (manifest, beton, *beside) if path.exists())
+
+
+def _packed_fault(form: specs.FormSpec, split: str, manifest: Path, beton: Path) -> str:
+    """Fault of one packed split, empty where there is none."""
+    info, why = _read(manifest)
+    if why:
+        return why
+    if (info.get("spec"), info.get("split")) != (form.model_dump(mode="json", exclude_defaults=True), split):
+        return "made from another specification"
+    if beton.exists() and files.file_sha256(beton) != info["content_sha256"]:
+        return "the packed file's bytes are not those that the manifest describes"
+    return ""
+
+
+def run_faults(run: runs.Run) -> Iterator[Fault]:
+    """The run's folder, where one of its files was made from another specification, changed since, or is missing."""
+    folder = run_files.RUNS / run.name
+    why = _run_fault(run, folder) if folder.is_dir() else ""
+    if why:
+        yield Fault(folder, why)
+
+
+def _run_fault(run: runs.Run, folder: Path) -> str:
+    """Fault of a run's folder, empty where there is none."""
+    why = _wrong_key(run, folder / "run.json") or _wrong_key(run, folder / "weights.json")
+    if why:
+        return why
+    absent = [name for name in run_files.RUN_FILES if not (folder / name).exists()]
+    if absent:
+        return f"{', '.join(absent)} missing"
+    weights = files.read_json(folder / "weights.json")
+    if files.file_sha256(folder / "weights.safetensors") != weights["weights_sha256"]:
+        return "the weights' bytes are not those that weights.json describes"
+    if _other_data(run, "train" if run.is_trained_here else "val", weights["manifest_sha256"]):
+        return "trained on other data than is packed here"
+    return ""
+
+
+def prediction_faults(run: runs.Run, protocols: tuple[str, ...]) -> Iterator[Fault]:
+    """Predictions that the run's weights did not make on the packed test split, or that are damaged."""
+    weights = run_files.RUNS / run.name / "weights.json"
+    for protocol in protocols:
+        path = prediction_file.prediction_file(run.name, protocol)
+        if not path.exists():
+            continue
+        if not weights.exists():
+            yield Fault(path, "the run that made it is not here")
+            continue
+        try:
+            found = predictions.read_prediction(path)
+            predictions.check_prediction(run.name, protocol, found, files.read_json(weights))
+        except ValueError as error:
+            yield Fault(path, str(error))
+
+
+def cost_faults(plan: cost_specs.Plan) -> Iterator[Fault]:
+    """Costs that were measured of something else, or in int8 with other weights."""
+    for name, spec in plan.forms.items():
+        path = Path(name)
+        info, why = _read(path)
+        if path.exists() and (why or info.get("spec") != json.loads(specs.specification(spec))):
+            yield Fault(path, why or "measured of something else")
+    for run, name in plan.quantized.items():
+        path = Path(name)
+        info, why = _read(path)
+        if path.exists() and (why or info.get("weights_sha256") != _weights_sha256(run)):
+            yield Fault(path, why or "measured with other weights than the run's")
+
+
+def inspection_faults(flow: wiring.Pipeline) -> Iterator[Fault]:
+    """Inspections of networks with other weights than the run's, or among other images than params.yaml asks for."""
+    for run in flow.inspected:
+        folder = run_files.INSPECTED / run
+        if not folder.is_dir():
+            continue
+        info, why = _read(folder / "inspect.json")
+        expected = {"weights_sha256": _weights_sha256(run), "nearest_of": flow.nearest_of}
+        differing = [name for name, value in expected.items() if info.get(name) != value]
+        if why or differing:
+            yield Fault(folder, why or f"{differing[0]} differs from what is asked for or here")
+
+
+def summary_faults(flow: wiring.Pipeline) -> Iterator[Fault]:
+    """Scores and what is made from them, where they are not of the runs and protocols that params.yaml names."""
+    scores = run_files.RUNS.parent / "scores.csv"
+    if not scores.exists():
+        return
+    with scores.open(newline="") as file:
+        scored = [(row["run"], row["protocol"]) for row in csv.DictReader(file)]
+    expected = [(run, protocol) for run in flow.runs for protocol in flow.params.protocols]
+    for ensemble in flow.ensembles:
+        expected += [(f"{ENSEMBLE}{ensemble.name}", "+".join(protocols)) for protocols in ensemble.protocols]
+    if scored != expected:
+        made = [scores.parent / name for name in SUMMARIES]
+        yield from (Fault(path, "made of other runs than params.yaml names") for path in made if path.exists())
+
+
+def _weights_sha256(run: str) -> str | None:
+    """Hash of the run's weights, None where the run is not here."""
+    path = run_files.RUNS / run / "weights.json"
+    return str(files.read_json(path)["weights_sha256"]) if path.exists() else None
+
+
+def _wrong_key(run: runs.Run, path: Path) -> str:
+    """Fault of a file that repeats the run's specification, empty where there is none."""
+    info, why = _read(path)
+    try:
+        run_files.check_key(run.name, info, path)
+    except ValueError:
+        return why or f"{path.name} was made from another specification"
+    return why
+
+
+def _read(path: Path) -> tuple[files.Info, str]:
+    """Content of a small file, and its fault: empty where there is none."""
+    try:
+        return files.read_json(path), ""
+    except (ValueError, OSError):
+        return {}, f"{path.name} is damaged or missing"
+
+
+def _other_data(run: runs.Run, split: str, sha256: str) -> bool:
+    """True if the split that is packed here holds other bytes; False where none is."""
+    here = run_files.split_sha256(run.spec.form.model_dump(), split)
+    return here is not None and here != sha256
