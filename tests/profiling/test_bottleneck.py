@@ -1,4 +1,4 @@
-"""The stage that says what limits, on a few digits."""
+"""The bottleneck of a training, on a few digits."""
 
 import re
 from pathlib import Path
@@ -11,19 +11,22 @@ import yaml
 from ilsvrc.config import packed_formats, params
 from ilsvrc.packing.beton import Packed
 from ilsvrc.pipeline import wiring
-from ilsvrc.stages import bottleneck
-from ilsvrc.stages.bottleneck import Rate
+from ilsvrc.profiling import bottleneck, throughput
+from ilsvrc.profiling.throughput import Machine, Rate
+from ilsvrc.stages import bottleneck as stage
 
 BOOK = {
     "dataset": "digits", "architectures": ["alexnet", "resnet18"], "recipe": "quick", "seeds": [0, 1],
     "training": {"batch_size": 16}, "protocols": ["single_crop"],
 }  # fmt: skip
 
+PARTS = ("disk", "loader", "resnet18")
+
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(bottleneck, "SECONDS", 0.05)
+    monkeypatch.setattr(throughput, "SECONDS", 0.05)
     Path("params.yaml").write_text(yaml.safe_dump(BOOK))
     return tmp_path
 
@@ -35,8 +38,7 @@ def packed_digits() -> None:
 
 
 def run_bottleneck(*words: str) -> None:
-    given = bottleneck.arguments().parse_args(["--loader", "pillow", "--threads", "1", "--gpus", "0", *words])
-    bottleneck.main(given)
+    stage.main(stage.arguments().parse_args(["--loader", "pillow", "--threads", "1", "--gpus", "0", *words]))
 
 
 def test_each_part_of_each_architecture_has_a_rate_and_one_of_them_limits(folder: Path, capsys):
@@ -84,12 +86,13 @@ def test_the_slowest_part_decides(monkeypatch, rates: tuple[int, ...], in_memory
     monkeypatch.setattr(bottleneck, "fits_in_memory", lambda opened: in_memory)
     columns = np.zeros(1000, np.int64)
     opened = Packed(Path("train.beton"), columns, columns, columns, columns, columns, columns)
-    given = bottleneck.arguments().parse_args(["--loader", loader, "--threads", "1", "--gpus", "0"])
-    measured = [Rate(part, value, "") for part, value in zip(("disk", "loader", "resnet18"), rates, strict=True)]
-    assert re.search(expected, bottleneck.verdict(small_training.run().spec, opened, measured, given))
+    disk, loader_, network = (Rate(part, value, "") for part, value in zip(PARTS, rates, strict=True))
+    limit = bottleneck.find_limit("resnet18", opened, (disk, loader_, network), Machine(1, 0, loader))
+    assert re.search(expected, limit.advice)
+    assert bottleneck.as_json(bottleneck.Bottleneck((disk,), (limit,)))["limits"][0]["part"] == limit.part
 
 
 def test_the_first_steps_do_not_count(monkeypatch):
     clock = iter([0.0, 10.0, 20.0, 21.0, 22.0, 23.0, 24.0])
-    monkeypatch.setattr(bottleneck.time, "perf_counter", lambda: next(clock))
-    assert bottleneck.rate([5, 5, 7, 7], skip=2) == pytest.approx(14 / 3)
+    monkeypatch.setattr(throughput.time, "perf_counter", lambda: next(clock))
+    assert throughput.rate([5, 5, 7, 7], skip=2) == pytest.approx(14 / 3)

@@ -1,10 +1,14 @@
-"""`python -m ilsvrc.stages.describe`."""
+"""Descriptions of architectures, as the stage prints them and as a table."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
 from ilsvrc.config import registry
+from ilsvrc.reporting import describe_models
+from ilsvrc.reporting.describe_models import DescribeJob
 from ilsvrc.stages import describe
 
 
@@ -46,9 +50,23 @@ def test_one_table_holds_counts_beside_the_published(capsys):
     assert {len(row) for row in cells} == {9}
 
 
+def test_a_line_of_the_table_for_a_terminal_stands_under_its_heads():
+    head, line = describe_models.as_text(describe_models.describe(DescribeJob(("resnet18",))))
+    assert line.split() == ["resnet18", "He", "et", "al.", "2015", "224", "11,515,688", "1,794,805,760", "1.8G"]
+    assert line.index("He et al.") == head.index("paper")
+
+
+def test_names_are_listed_without_torch():
+    script = (
+        "import sys; from ilsvrc.reporting.describe_models import DescribeJob, names; "
+        "assert 'resnet18' in names(DescribeJob()); assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
 def test_layers_are_a_table_with_totals(capsys):
     lines = printed(capsys, "alexnet", "--layers").rstrip().splitlines()
-    assert lines[0] == "alexnet, one picture of 227 x 227 px, at test"
+    assert lines[0] == "alexnet, one image of 227 x 227 px, at test"
     assert lines[1].split() == ["layer", "kind", "output", "parameters", "multiply-adds", "activations"]
     assert lines[2].split() == ["conv1", "Conv2d", "96", "x", "55", "x", "55", "34,944", "105,415,200", "290,400"]
     assert lines[-1].split() == ["total", "60,965,224", "724,406,816", "659,272"]
