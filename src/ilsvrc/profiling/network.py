@@ -15,7 +15,7 @@ from ilsvrc.models.common import flops
 from ilsvrc.models.common.layers import Classifier
 from ilsvrc.profiling import energy, inference
 from ilsvrc.profiling.training_memory import peak
-from ilsvrc.runtime import cli, files, hardware, precision
+from ilsvrc.runtime import files, hardware, messages, precision
 from ilsvrc.runtime.distributed import World
 from ilsvrc.stages.predict import chosen_device
 from ilsvrc.training import build
@@ -45,7 +45,7 @@ def measure_network(given: argparse.Namespace) -> None:
             **machine(device, given.threads, counter),
         }
     files.write_text(given.output, json.dumps(found, indent=1) + "\n")
-    cli.say(f"measured {spec.architecture} at {spec.crop_px} px: {'; '.join(map(in_words, found['tests']))}")
+    messages.say(f"measured {spec.architecture} at {spec.crop_px} px: {'; '.join(map(in_words, found['tests']))}")
 
 
 def counts(spec: CostSpec, num_classes: int) -> dict[str, int]:

@@ -3,11 +3,12 @@
 import errno
 import os
 import shutil
-import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from ilsvrc.runtime.messages import say
 
 if TYPE_CHECKING:
     from ilsvrc.runtime.progress import Bar
@@ -57,7 +58,7 @@ def alone(folder: Path) -> Iterator[None]:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        sys.stderr.write(f"another process writes to {folder}: waiting for it\n")
+        say(f"another process writes to {folder}: waiting for it")
         fcntl.flock(handle, fcntl.LOCK_EX)
     except OSError:  # a file system that has no locks
         pass

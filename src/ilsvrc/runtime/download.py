@@ -9,13 +9,13 @@ they are asked first.
 import hashlib
 import json
 import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from ilsvrc.runtime.disk import CHUNK_BYTES, alone, byte_bar, check_space, enough_disk
 from ilsvrc.runtime.http import UselessError, download
+from ilsvrc.runtime.messages import say
 
 DOWNLOADS = Path("data/downloads")
 MIRRORS = "ILSVRC_MIRRORS"
@@ -68,7 +68,7 @@ def _fetch(remote: Remote, folder: Path) -> Path:
         aside = final.with_name(f"{final.name}.wrong")
         final.replace(aside)
         reasons.append(f"{final}: {wrong}; it is now {aside.name}")
-        sys.stderr.write(f"{reasons[0]}\n")
+        say(reasons[0])
     for address in _addresses(remote):
         try:
             _fetch_from(address, remote, final)

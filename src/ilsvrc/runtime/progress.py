@@ -12,6 +12,8 @@ from typing import IO, TypeVar
 
 from tqdm import tqdm
 
+from ilsvrc.runtime import messages
+
 Item = TypeVar("Item")
 MAX_BARS = 16
 SECONDS_BETWEEN_STROKES = 0.2
@@ -86,8 +88,7 @@ class Bar:
 
 
 def _line(bar: Bar) -> None:
-    sys.stderr.write(f"{bar.text(template=COUNTED if bar.total else UNCOUNTED)}\n")
-    sys.stderr.flush()
+    messages.say(bar.text(template=COUNTED if bar.total else UNCOUNTED))
 
 
 class _Row:

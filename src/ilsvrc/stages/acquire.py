@@ -13,7 +13,8 @@ from ilsvrc.config.specs import SourceSpec, parse_specification
 from ilsvrc.datasets._card import SPLITS, Card, Sample, parted
 from ilsvrc.packing import index
 from ilsvrc.runtime import files
-from ilsvrc.runtime.cli import parser, run, say
+from ilsvrc.runtime.entry_point import parser, run
+from ilsvrc.runtime.messages import say
 from ilsvrc.runtime.progress import track
 
 UNWRITABLE = frozenset("\r\0")

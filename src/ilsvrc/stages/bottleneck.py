@@ -12,7 +12,7 @@ from ilsvrc.pipeline import first_runs, wiring
 from ilsvrc.profiling import bottleneck
 from ilsvrc.profiling.bottleneck import BottleneckJob
 from ilsvrc.profiling.throughput import Machine
-from ilsvrc.runtime import cli, hardware
+from ilsvrc.runtime import entry_point, hardware
 from ilsvrc.training.preflight import setup
 
 
@@ -26,7 +26,7 @@ def main(args: argparse.Namespace) -> None:
 
 def arguments() -> argparse.ArgumentParser:
     """The stage's arguments."""
-    parser = cli.parser(__doc__)
+    parser = entry_point.parser(__doc__)
     parser.add_argument("architectures", nargs="*", help="those of params.yaml where none is named")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="of the loader, and on a CPU")
@@ -38,4 +38,4 @@ def arguments() -> argparse.ArgumentParser:
 
 if __name__ == "__main__":
     setup.with_trainings_memory()
-    cli.run(main, arguments())
+    entry_point.run(main, arguments())

@@ -20,7 +20,7 @@ from ilsvrc.loading import batches
 from ilsvrc.loading.views import View
 from ilsvrc.packing.beton import open_packed
 from ilsvrc.pipeline import first_runs, wiring
-from ilsvrc.runtime import cli, distributed, files, hardware
+from ilsvrc.runtime import distributed, entry_point, files, hardware
 from ilsvrc.runtime.distributed import World
 from ilsvrc.training import batch_norm, build, data, inputs
 from ilsvrc.training.prefetch import ahead
@@ -129,7 +129,7 @@ def of_all_classes(beton: Path) -> np.ndarray:
 
 def arguments() -> argparse.ArgumentParser:
     """The stage's arguments."""
-    parser = cli.parser(__doc__)
+    parser = entry_point.parser(__doc__)
     parser.add_argument("architectures", nargs="*", help="those of params.yaml where none is named")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     parser.add_argument("--seconds", type=float, default=30.0, help="for each architecture")
@@ -141,4 +141,4 @@ def arguments() -> argparse.ArgumentParser:
 
 if __name__ == "__main__":
     setup.with_trainings_memory()
-    cli.run(main, arguments())
+    entry_point.run(main, arguments())

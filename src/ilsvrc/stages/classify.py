@@ -23,7 +23,7 @@ from ilsvrc.evaluation.predictor import Predictor, average, plan
 from ilsvrc.loading import pillow_loader, view_batches, view_layout
 from ilsvrc.loading.views import View
 from ilsvrc.packing import beton_layout, encode
-from ilsvrc.runtime import cli, files
+from ilsvrc.runtime import entry_point, files
 
 NUM_GUESSES = 5
 
@@ -119,7 +119,7 @@ def as_json(run: str, protocol: str, found: Mapping[str, Sequence[tuple[str, flo
 
 def arguments() -> argparse.ArgumentParser:
     """The stage's arguments."""
-    parser = cli.parser(__doc__)
+    parser = entry_point.parser(__doc__)
     parser.add_argument("run", metavar="RUN", help="a run's folder, its name, or a part that no other run has")
     parser.add_argument("pictures", metavar="PICTURE", type=Path, nargs="+", help="a file in any format of Pillow's")
     parser.add_argument("--protocol", choices=registry.names("protocols"), default="single_crop", help="test protocol")
@@ -128,4 +128,4 @@ def arguments() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    cli.run(main, arguments())
+    entry_point.run(main, arguments())

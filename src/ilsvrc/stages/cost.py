@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from ilsvrc.runtime import cli
+from ilsvrc.runtime import entry_point
 from ilsvrc.stages.train import ENVIRONMENT
 from ilsvrc.training.preflight import setup
 
@@ -20,7 +20,7 @@ def main(given: argparse.Namespace) -> None:
 
 def arguments() -> argparse.ArgumentParser:
     """The stage's arguments."""
-    parser = cli.parser(__doc__)
+    parser = entry_point.parser(__doc__)
     parser.add_argument("--spec", required=True, help="costs.asked.CostSpec as JSON")
     parser.add_argument(
         "--source", type=Path, required=True, help="source.json or weights.json: how many classes there are"
@@ -33,4 +33,4 @@ def arguments() -> argparse.ArgumentParser:
 
 if __name__ == "__main__":
     setup.started_with(MEASURED_WITH)
-    cli.run(main, arguments())
+    entry_point.run(main, arguments())

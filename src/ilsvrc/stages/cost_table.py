@@ -10,7 +10,7 @@ import pandas as pd
 from ilsvrc.config import registry
 from ilsvrc.reporting import error_vs_cost, figures
 from ilsvrc.reporting.report_data import run_names
-from ilsvrc.runtime import cli
+from ilsvrc.runtime import entry_point, messages
 from ilsvrc.runtime.files import read_json, write_text
 
 CROP_PX = 224  # for counting a protocol's views; any will do
@@ -31,7 +31,7 @@ def main(given: argparse.Namespace) -> None:
     write_text(given.table, table.to_csv(index=False, lineterminator="\n"))
     write_text(given.points, points.assign(protocol=protocol).to_csv(index=False, lineterminator="\n"))
     write_text(given.figure, error_vs_cost.error_against(points, drawn))
-    cli.say(f"costs of {table['network'].nunique()} networks: {given.table}, {given.figure}")
+    messages.say(f"costs of {table['network'].nunique()} networks: {given.table}, {given.figure}")
 
 
 def fewest_views(protocols: Sequence[str]) -> str:
@@ -41,7 +41,7 @@ def fewest_views(protocols: Sequence[str]) -> str:
 
 def arguments() -> argparse.ArgumentParser:
     """The stage's arguments."""
-    parser = cli.parser(__doc__)
+    parser = entry_point.parser(__doc__)
     parser.add_argument("--spec", required=True, help='JSON: {"runs": {run: file}, "int8": {...}, "protocols": [...]}')
     parser.add_argument("--scores", type=Path, required=True, help="scores.csv")
     parser.add_argument("--table", type=Path, required=True, help="CSV to write, a row a network and precision")
@@ -51,4 +51,4 @@ def arguments() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    cli.run(main, arguments())
+    entry_point.run(main, arguments())

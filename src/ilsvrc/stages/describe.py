@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from ilsvrc.reporting import describe_models
 from ilsvrc.reporting.describe_models import DescribeJob
-from ilsvrc.runtime import cli
+from ilsvrc.runtime import entry_point
 
 
 def main(args: argparse.Namespace) -> None:
@@ -27,7 +27,7 @@ def lines(job: DescribeJob, layers: bool, table: bool) -> Iterator[str]:
 
 def arguments() -> argparse.ArgumentParser:
     """The stage's arguments."""
-    parser = cli.parser(__doc__)
+    parser = entry_point.parser(__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help="architectures; none: all")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--layers", action="store_true", help="a table of each network's layers")
@@ -36,4 +36,4 @@ def arguments() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    cli.run(main, arguments())
+    entry_point.run(main, arguments())

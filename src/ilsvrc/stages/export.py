@@ -21,7 +21,7 @@ from ilsvrc.config.params import Params, load
 from ilsvrc.evaluation import ensembles, multilabel_scores, prediction_file, predictions, scores
 from ilsvrc.evaluation.predictions import Prediction
 from ilsvrc.pipeline.wiring import Pipeline
-from ilsvrc.runtime import cli
+from ilsvrc.runtime import entry_point, messages
 from ilsvrc.runtime.files import write_text
 
 EXPORTS = Path("results/exports")
@@ -47,7 +47,7 @@ def main(given: argparse.Namespace) -> None:
         }
     for file, text in files.items():
         write_text(folder / file, text)
-        cli.say(f"{folder / file}: {len(order)} images")
+        messages.say(f"{folder / file}: {len(order)} images")
 
 
 def find(name: str, protocol: str, params: Params) -> tuple[str, Prediction]:
@@ -118,7 +118,7 @@ def readable(prediction: Prediction, classes: Sequence[str], order: Sequence[int
 
 def arguments() -> argparse.ArgumentParser:
     """The stage's arguments."""
-    parser = cli.parser(__doc__)
+    parser = entry_point.parser(__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("name", metavar="RUN", help="a run's name, a part of it that no other has, or an ensemble's")
     parser.add_argument("protocol", metavar="PROTOCOL", help="a protocol; those that are averaged: one+other")
@@ -128,4 +128,4 @@ def arguments() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    cli.run(main, arguments())
+    entry_point.run(main, arguments())

@@ -16,7 +16,7 @@ from ilsvrc.config import pretrained, registry, specs
 from ilsvrc.evaluation import load_network
 from ilsvrc.models.common import flops
 from ilsvrc.models.pretrained import adapt, download, libraries
-from ilsvrc.runtime import cli, files, hardware
+from ilsvrc.runtime import entry_point, files, hardware, messages
 from ilsvrc.stages import train
 from ilsvrc.tracking import mlflow_runs
 from ilsvrc.training import history, transfer
@@ -32,7 +32,7 @@ def main(given: argparse.Namespace) -> None:
     except ValueError as error:
         raise ValueError(f"weights: {spec.architecture} with {found.path}: {error}") from None
     write(given, spec, manifest, state, seen, about(found, places))
-    cli.say(f"not trained here: {given.run} from {found.path}; classes: {places.how}")
+    messages.say(f"not trained here: {given.run} from {found.path}; classes: {places.how}")
 
 
 class Found(NamedTuple):
@@ -202,7 +202,7 @@ def track(given: argparse.Namespace, spec: specs.ImportSpec, manifest: files.Inf
 
 def arguments() -> argparse.ArgumentParser:
     """The stage's arguments."""
-    parser = cli.parser(__doc__)
+    parser = entry_point.parser(__doc__)
     parser.add_argument("--spec", required=True, help="specs.ImportSpec as JSON")
     parser.add_argument("--run", required=True, help="name of the run: its folder under results/runs")
     parser.add_argument("--file", type=Path, nargs="*", help="a person's file of weights; none: a library's")
@@ -216,4 +216,4 @@ def arguments() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    cli.run(main, arguments())
+    entry_point.run(main, arguments())

@@ -15,7 +15,7 @@ from ilsvrc.evaluation.inspection.album import Album, Shown, first_places, membe
 from ilsvrc.models.common.layers import Classifier
 from ilsvrc.models.common.normalization import Normalization
 from ilsvrc.packing.beton import open_packed
-from ilsvrc.runtime import cli, files, hardware
+from ilsvrc.runtime import entry_point, files, hardware, messages
 from ilsvrc.runtime.files import Info
 from ilsvrc.stages import predict
 from ilsvrc.training import transfer
@@ -57,7 +57,7 @@ def main(given: argparse.Namespace) -> None:
         found = look(given, Inside(network, normalize, weights, device), manifest, album)
     about = {"run": given.run, "weights_sha256": weights["weights_sha256"], "nearest_of": given.nearest_of}
     files.write_text(given.output, json.dumps(about | found, indent=1) + "\n")
-    cli.say(f"looked into {given.run}: {', '.join(key for key in found if key != 'nearest_images')}")
+    messages.say(f"looked into {given.run}: {', '.join(key for key in found if key != 'nearest_images')}")
 
 
 def look(given: argparse.Namespace, inside: Inside, manifest: Info, album: Album) -> Info:
@@ -139,7 +139,7 @@ def salient(inside: Inside, one: Shown, album: Album) -> Info:
 
 def arguments() -> argparse.ArgumentParser:
     """The stage's arguments."""
-    parser = cli.parser(__doc__)
+    parser = entry_point.parser(__doc__)
     parser.add_argument("--run", required=True, help="name of the run: its folder under results/runs")
     parser.add_argument("--weights", type=Path, required=True, help="weights.safetensors")
     parser.add_argument("--weights-info", type=Path, required=True, help="weights.json")
@@ -156,4 +156,4 @@ def arguments() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    cli.run(main, arguments())
+    entry_point.run(main, arguments())

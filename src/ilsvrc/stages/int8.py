@@ -16,7 +16,7 @@ from ilsvrc.models.common.normalization import Normalization
 from ilsvrc.packing.beton import open_packed
 from ilsvrc.profiling import energy, inference, int8
 from ilsvrc.profiling.network import free_bytes, in_words, machine
-from ilsvrc.runtime import cli, files, progress
+from ilsvrc.runtime import entry_point, files, messages, progress
 from ilsvrc.stages.cost import MEASURED_WITH
 from ilsvrc.training.preflight import setup
 
@@ -44,7 +44,7 @@ def main(given: argparse.Namespace) -> None:
         **machine(CPU, given.threads, counter),
     }
     files.write_text(given.output, json.dumps(about, indent=1) + "\n")
-    cli.say(f"{given.run}: {in_words(about['tests'][0])}{errors_in_words(found)}")
+    messages.say(f"{given.run}: {in_words(about['tests'][0])}{errors_in_words(found)}")
 
 
 def measured(
@@ -119,7 +119,7 @@ def errors_in_words(found: files.Info) -> str:
 
 def arguments() -> argparse.ArgumentParser:
     """The stage's arguments."""
-    parser = cli.parser(__doc__)
+    parser = entry_point.parser(__doc__)
     parser.add_argument("--run", required=True, help="name of the run: its folder under results/runs")
     parser.add_argument("--weights", type=Path, required=True, help="weights.safetensors")
     parser.add_argument("--weights-info", type=Path, required=True, help="weights.json")
@@ -133,4 +133,4 @@ def arguments() -> argparse.ArgumentParser:
 
 if __name__ == "__main__":
     setup.started_with(MEASURED_WITH)
-    cli.run(main, arguments())
+    entry_point.run(main, arguments())

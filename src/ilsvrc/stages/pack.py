@@ -17,7 +17,8 @@ from ilsvrc.packing import index, jpeg
 from ilsvrc.packing.index import Index
 from ilsvrc.packing.writer import Packing, pack, summary
 from ilsvrc.runtime import counter_rng, files
-from ilsvrc.runtime.cli import parser, run, say
+from ilsvrc.runtime.entry_point import parser, run
+from ilsvrc.runtime.messages import say
 
 COLUMNS = ("index", "name", "label", "label_name", "width", "height")
 

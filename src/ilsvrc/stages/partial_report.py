@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ilsvrc.config import params
 from ilsvrc.pipeline import wiring
-from ilsvrc.runtime import cli
+from ilsvrc.runtime import entry_point
 from ilsvrc.stages import report, score
 
 RESULTS = Path("results")
@@ -24,6 +24,6 @@ def main(given: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    parser = cli.parser(__doc__)
+    parser = entry_point.parser(__doc__)
     parser.add_argument("--book", default="params.yaml", help="the experiment book (params.yaml)")
-    cli.run(main, parser)
+    entry_point.run(main, parser)

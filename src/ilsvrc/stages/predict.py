@@ -21,7 +21,7 @@ from ilsvrc.evaluation import compatibility, load_network, multilabel_metrics, m
 from ilsvrc.evaluation.predictor import plan, predict, require_each_once
 from ilsvrc.loading import view_batches
 from ilsvrc.packing import beton
-from ilsvrc.runtime import cli, files, hardware, precision
+from ilsvrc.runtime import entry_point, files, hardware, messages, precision
 from ilsvrc.runtime.distributed import World
 from ilsvrc.runtime.files import Info
 
@@ -41,7 +41,7 @@ def main(given: argparse.Namespace) -> None:
     for path, protocol in zip(given.output, protocols, strict=True):
         spec = specification(given.run, protocol, protocols[protocol].revision, weights, manifest)
         predictions.write_prediction(path, predictions.keep(found[protocol], labels, names, spec))
-    cli.say(
+    messages.say(
         f"predicted {given.run} by {', '.join(protocols)}: {len(labels)} images of {how}, "
         f"{len(labels) / seconds:.0f} images/s"
     )
@@ -139,7 +139,7 @@ def image_names(path: Path) -> np.ndarray:
 
 def arguments() -> argparse.ArgumentParser:
     """The stage's arguments."""
-    parser = cli.parser(__doc__)
+    parser = entry_point.parser(__doc__)
     parser.add_argument("--run", required=True, help="name of the run: its folder under results/runs")
     parser.add_argument("--weights", type=Path, required=True, help="weights.safetensors")
     parser.add_argument("--weights-info", type=Path, required=True, help="weights.json")
@@ -156,4 +156,4 @@ def arguments() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    cli.run(main, arguments())
+    entry_point.run(main, arguments())

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from ilsvrc.evaluation import multiprocess
-from ilsvrc.runtime import cli, distributed
+from ilsvrc.runtime import distributed, entry_point, messages
 from ilsvrc.runtime.distributed import World
 from ilsvrc.stages import predict
 
@@ -25,7 +25,7 @@ def main(given: argparse.Namespace) -> None:
     try:
         share(given, place(given.gpus))
     except Exception as error:
-        cli.log(traceback.format_exc())
+        messages.log(traceback.format_exc())
         try:
             with (given.shares / multiprocess.FAILURE).open("x") as file:
                 file.write(f"{error}")
@@ -60,4 +60,4 @@ def arguments() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    cli.run(main, arguments())
+    entry_point.run(main, arguments())

@@ -24,7 +24,7 @@ from ilsvrc.reporting import (
     stage_times,
 )
 from ilsvrc.reporting.report_data import Content
-from ilsvrc.runtime import cli
+from ilsvrc.runtime import entry_point, messages
 from ilsvrc.runtime.files import read_json, write_text
 from ilsvrc.tracking import mlflow_runs
 
@@ -45,7 +45,7 @@ def main(given: argparse.Namespace) -> None:
     write_text(given.report, html)
     if any(map(register_models.mlflow_run, content.run_infos)):
         mlflow_runs.log_report(given.report, sorted(given.figures.glob("*.svg")))
-    cli.say(f"report of {len(content.run_infos)} of {len(spec['runs'])} runs: {given.report}")
+    messages.say(f"report of {len(content.run_infos)} of {len(spec['runs'])} runs: {given.report}")
 
 
 def gather(
@@ -109,7 +109,7 @@ def tables_of(content: Content) -> dict[str, pd.DataFrame]:
 
 def arguments() -> argparse.ArgumentParser:
     """The stage's arguments."""
-    parser = cli.parser(__doc__)
+    parser = entry_point.parser(__doc__)
     parser.add_argument("--spec", required=True, help='JSON: {"runs": [...], "protocols": [...], "swept": [...]}')
     parser.add_argument("--scores", type=Path, required=True, help="scores.csv")
     parser.add_argument("--curves", type=Path, required=True, help="curves.csv")
@@ -123,4 +123,4 @@ def arguments() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    cli.run(main, arguments())
+    entry_point.run(main, arguments())

@@ -20,7 +20,7 @@ from ilsvrc.evaluation import (
     register_models,
     scores,
 )
-from ilsvrc.runtime import cli
+from ilsvrc.runtime import entry_point, messages
 from ilsvrc.runtime.files import Info, read_json, write_text
 from ilsvrc.tracking import mlflow_runs
 
@@ -44,7 +44,7 @@ def main(given: argparse.Namespace) -> None:
     write_text(given.scores, scores.as_csv(rows, [*scores.COLUMNS, *multilabel_scores.columns(rows), *spec["swept"]]))
     register_models.register(rows, spec["protocols"][0])
     for line in scores.result_lines(rows, spec["swept"]):
-        cli.say(line)
+        messages.say(line)
 
 
 def score_runs(
@@ -94,7 +94,7 @@ def choose_ensembles(asked: Sequence[Mapping[str, Any]], complete: Sequence[str]
     for ensemble in asked:
         absent = [run for run in ensemble["members"] if run not in complete]
         if absent:
-            cli.say(f"left out, not complete: ensemble {ensemble['name']} ({', '.join(absent)})")
+            messages.say(f"left out, not complete: ensemble {ensemble['name']} ({', '.join(absent)})")
         else:
             chosen.append(ensemble)
     return chosen
@@ -106,7 +106,7 @@ def choose_runs(runs: list[str], protocols: list[str], partial: bool) -> list[st
     for run, files in missing.items():
         if not partial:
             raise ValueError(f"{run} is not complete: {', '.join(files)} missing; run snakemake, or make report")
-        cli.say(f"left out, not complete: {run}")
+        messages.say(f"left out, not complete: {run}")
     complete = [run for run in runs if run not in missing]
     if not complete:
         raise ValueError(f"none of the {len(runs)} runs of params.yaml is complete yet; run snakemake first")
@@ -175,7 +175,7 @@ def _count(architecture: str, num_classes: int, input_px: int) -> Mapping[str, i
 
 def arguments() -> argparse.ArgumentParser:
     """The stage's arguments."""
-    parser = cli.parser(__doc__)
+    parser = entry_point.parser(__doc__)
     parser.add_argument("--spec", required=True, help='JSON: {"runs": [...], "protocols": [...], "swept": [...]}')
     parser.add_argument("--scores", type=Path, required=True, help="CSV to write, a row a run and protocol")
     parser.add_argument("--metrics", type=Path, required=True, help="JSON to write, for dvc metrics")
@@ -186,4 +186,4 @@ def arguments() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    cli.run(main, arguments())
+    entry_point.run(main, arguments())

@@ -18,7 +18,7 @@ from typing import Any
 
 from ilsvrc.artifacts import run_files
 from ilsvrc.config import specs
-from ilsvrc.runtime import cli, files, hardware, parent_death, progress
+from ilsvrc.runtime import entry_point, files, hardware, messages, parent_death, progress
 from ilsvrc.runtime.torchrun import LOG
 from ilsvrc.tracking import mlflow_runs
 from ilsvrc.training import nodes
@@ -76,7 +76,7 @@ def fail(given: argparse.Namespace, status: int) -> None:
     stopped = given.work / STOPPED
     mlflow_runs.stop(given.work / RUN_ID, "KILLED" if status > 128 or stopped.exists() else "FAILED")
     if stopped.exists():
-        cli.say(f"{given.run}: {stopped.read_text()}; the same command goes on from there")
+        messages.say(f"{given.run}: {stopped.read_text()}; the same command goes on from there")
         sys.exit(TRY_AGAIN)
     if not (given.work / FAILURE).exists():
         raise ValueError(f"{given.run} stopped: {reason(status)}; the same command goes on from its last checkpoint")
@@ -104,8 +104,10 @@ def choices(given: argparse.Namespace) -> dict[str, Any]:
     began = {name: kept[name] for name in PLACES}
     now = {name: asked[name] if name != "processes" or given.processes else kept[name] for name in PLACES}
     if began != now:
-        cli.say(f"{given.run} began with {in_words(began)} and goes on with {in_words(asked)}: its weights will not "
-                   "be those of an uninterrupted run")  # fmt: skip
+        messages.say(
+            f"{given.run} began with {in_words(began)} and goes on with {in_words(asked)}: its weights will not be "
+            "those of an uninterrupted run"
+        )
         return asked | {name: kept[name] for name in ("precision", "compile")}
     return kept
 
@@ -171,7 +173,7 @@ def locked(path: Path, run: str) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             lock.seek(0)
-            cli.say(f"{run} is being trained by process {lock.read()}; waiting for it")
+            messages.say(f"{run} is being trained by process {lock.read()}; waiting for it")
             fcntl.flock(lock, fcntl.LOCK_EX)
         lock.truncate(0)
         lock.write(str(os.getpid()))
@@ -189,7 +191,7 @@ def reason(status: int) -> str:
 
 def arguments() -> argparse.ArgumentParser:
     """The stage's arguments; the workers' too."""
-    parser = cli.parser(__doc__)
+    parser = entry_point.parser(__doc__)
     parser.add_argument("--spec", required=True, help="specs.TrainSpec as JSON")
     parser.add_argument("--run", required=True, help="name of the run: its folder under results/runs")
     for name in ("train", "train-manifest", "val", "val-manifest"):
@@ -213,4 +215,4 @@ def arguments() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    cli.run(main, arguments())
+    entry_point.run(main, arguments())

@@ -20,7 +20,7 @@ import torch
 
 from ilsvrc.artifacts import run_files
 from ilsvrc.config import specs
-from ilsvrc.runtime import cli, distributed, files, progress
+from ilsvrc.runtime import distributed, entry_point, files, messages, progress
 from ilsvrc.runtime.distributed import World
 from ilsvrc.stages import train
 from ilsvrc.training import build, checkpoint, data, inputs, loop, outputs, torch_compile
@@ -99,7 +99,7 @@ def found_checkpoint(given: argparse.Namespace, identity: files.Info, world: Wor
     """The run's checkpoint; without one that fits, MLflow's run of an earlier attempt is left to itself."""
     kept, why = checkpoint.load(given.work, identity)
     if world.is_main and why:
-        cli.say(why)
+        messages.say(why)
         if kept is not None:  # else the next one would put it in the place of the one before, the only good one
             (given.work / checkpoint.NAME).unlink(missing_ok=True)
     if world.is_main and kept is None:
@@ -130,11 +130,11 @@ def first_failure_speaks(work: Path, world: World, wishes: StopWishes) -> Iterat
         sys.exit(train.TRY_AGAIN)
     except Exception as error:
         if world.size > 1 and not isinstance(error, (ValueError, OSError)):
-            cli.log(traceback.format_exc())
+            messages.log(traceback.format_exc())
             wishes.give_way()
             time.sleep(SECONDS_FOR_THE_CAUSE)
         if not claims_to_be_first(work, error):
-            cli.log(traceback.format_exc())
+            messages.log(traceback.format_exc())
             sys.exit(1)
         if said := world.hangs(error):
             raise ValueError(said) from error
@@ -180,10 +180,10 @@ def not_compiled(given: argparse.Namespace, world: World, chosen: dict[str, Any]
     def tell(why: str) -> None:
         chosen["compile"] = "off"
         if world.is_main:
-            cli.say(f"{given.run} is trained without torch.compile, which failed: {why}")
+            messages.say(f"{given.run} is trained without torch.compile, which failed: {why}")
 
     return tell if chosen["compile"] == "on" else None
 
 
 if __name__ == "__main__":
-    cli.run(main, train.arguments())
+    entry_point.run(main, train.arguments())

@@ -7,20 +7,20 @@ repeats the specification it was made from and the hash of the large one beside 
 import argparse
 
 from ilsvrc.pipeline import verify
-from ilsvrc.runtime import cli
+from ilsvrc.runtime import entry_point, messages
 
 
 def main(args: argparse.Namespace) -> None:
     """Removes the files that are not as they should be, and says a line for each."""
-    cli.say(verify.as_text(verify.verify(verify.VerifyJob(args.params))))
+    messages.say(verify.as_text(verify.verify(verify.VerifyJob(args.params))))
 
 
 def arguments() -> argparse.ArgumentParser:
     """The stage's arguments."""
-    parser = cli.parser(__doc__)
-    cli.add_params(parser)
+    parser = entry_point.parser(__doc__)
+    entry_point.add_params(parser)
     return parser
 
 
 if __name__ == "__main__":
-    cli.run(main, arguments())
+    entry_point.run(main, arguments())

@@ -5,13 +5,14 @@ import hashlib
 import json
 import math
 import os
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import Any
+
+from ilsvrc.runtime import messages
 
 DATABASE = Path("mlflow.db")  # where a plain `mlflow ui` looks
 LOCK = Path("work/mlflow.lock")
@@ -40,7 +41,7 @@ def never_stops_training(function: Callable[..., Any]) -> Callable[..., Any]:
             not_installed = isinstance(error, ImportError)
             _LEFT_ALONE["until"] = math.inf if not_installed else time.monotonic() + SECONDS_BETWEEN_TRIES
             why = next(iter(str(error).splitlines()), "")[:200]
-            sys.stderr.write(f"not logged to MLflow ({type(error).__name__}: {why}); training goes on\n")
+            messages.say(f"not logged to MLflow ({type(error).__name__}: {why}); training goes on")
             return None
 
     return careful

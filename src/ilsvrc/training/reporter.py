@@ -5,7 +5,7 @@ import json
 from typing import Any, Protocol
 
 from ilsvrc.config import specs
-from ilsvrc.runtime import cli, files, hardware
+from ilsvrc.runtime import files, hardware, messages
 from ilsvrc.stages import train
 from ilsvrc.tracking import mlflow_runs
 from ilsvrc.training import checkpoint, history, outputs
@@ -46,7 +46,7 @@ class Reporter:
             return
         self.tracker.open()
         if steps:
-            cli.say(f"{self.given.run} goes on after {len(self.rows)} epochs and {so_far.step} steps")
+            messages.say(f"{self.given.run} goes on after {len(self.rows)} epochs and {so_far.step} steps")
 
     def stepped(self, num_images: int) -> None:
         """A step is done."""
@@ -64,7 +64,7 @@ class Reporter:
             checkpoint.save(self.given.work, self.training, progress, **self.facts)
         except OSError as error:
             if self.is_saving:
-                cli.say(f"{error}; training goes on, and would begin again from the checkpoint before")
+                messages.say(f"{error}; training goes on, and would begin again from the checkpoint before")
             self.is_saving = False
             return
         self.is_saving = True
@@ -76,7 +76,7 @@ class Reporter:
         if not self.training.world.is_main:
             return
         self.rows.append(row)
-        cli.log(f"{self.given.run}: {history.as_line(row, self.training.schedule.epochs)}")
+        messages.log(f"{self.given.run}: {history.as_line(row, self.training.schedule.epochs)}")
         error, name = history.watched(row)
         self.shown.note = f"epoch {row['epoch']}, {name} {error:.1f} %"
         self.tracker.log_epochs(self.rows)
@@ -89,7 +89,7 @@ class Reporter:
         row = outputs.reported(self.training, self.rows)
         error, name = history.watched(row)
         best = f" (epoch {row['epoch']}, the best)" if self.training.best is not None else ""
-        cli.say(
+        messages.say(
             f"trained {self.given.run}: {error:.1f} % validation {name}{best} "
             f"after {len(self.rows)} epochs, {seconds:.0f} s, {rate:.0f} images/s, {number_format}"
         )

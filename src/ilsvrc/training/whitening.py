@@ -13,7 +13,7 @@ from ilsvrc.config import specs
 from ilsvrc.loading import batches, random_crops
 from ilsvrc.loading.views import View
 from ilsvrc.models.common.zca_whitening import MOST_PX, Moments, Whitening, fitted, moments
-from ilsvrc.runtime import cli, files
+from ilsvrc.runtime import files, messages
 from ilsvrc.runtime.distributed import World
 from ilsvrc.training import data
 from ilsvrc.training.inputs import Given
@@ -68,7 +68,7 @@ def check(spec: specs.TrainSpec) -> None:
 
 def share(side_px: int, given: Given, world: World) -> Moments:
     """Of this process's share of the pictures, their central squares at `side_px`."""
-    cli.log(f"whitening: fitting to the pictures of {given.packed}")
+    messages.log(f"whitening: fitting to the pictures of {given.packed}")
     opened = batches.open_testing(
         given.loader, given.packed, views=[View(side_px, side_px)], batch_size=PICTURES_AT_ONCE,
         rank=world.rank, world_size=world.size, workers=given.threads,

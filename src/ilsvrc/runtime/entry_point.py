@@ -1,0 +1,42 @@
+"""Entry points of stages: their arguments, their log, and their exit status.
+
+A user's mistake (ValueError, OSError) ends as one message and exit status 1; anything else with its traceback. The log
+file keeps the traceback of both. Wrong arguments end with exit status 2.
+"""
+
+import argparse
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+from ilsvrc.runtime import messages
+
+
+def parser(description: str | None) -> argparse.ArgumentParser:
+    """An argument parser with `--log`."""
+    arguments = argparse.ArgumentParser(description=description)
+    arguments.add_argument("--log", type=Path, help="file that keeps the messages")
+    return arguments
+
+
+def add_params(parser: argparse.ArgumentParser) -> None:
+    """Adds `--params`, and `--book`, its name in earlier releases."""
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="configuration file (params.yaml)")
+    parser.add_argument("--book", dest="params", type=Path, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+
+
+def run(main: Callable[[argparse.Namespace], None], arguments: argparse.ArgumentParser) -> None:
+    """Parses the arguments, runs `main`, and exits with 1 and a message where it fails."""
+    given = arguments.parse_args()
+    if given.log:
+        messages.keep_in(given.log)
+    try:
+        main(given)
+    except (ValueError, OSError) as error:
+        messages.say(f"error: {error}")
+        messages.log(traceback.format_exc().rstrip())
+        sys.exit(1)
+    except Exception:
+        messages.say(traceback.format_exc().rstrip())
+        sys.exit(1)
