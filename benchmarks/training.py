@@ -30,9 +30,10 @@ from ilsvrc.config import recipe_files, registry, specs
 from ilsvrc.datasets import folder
 from ilsvrc.models.common.layers import Classifier
 from ilsvrc.packing import writer
+from ilsvrc.packing.manifest import describe
 from ilsvrc.runtime import files, hardware, parent_death, precision
 from ilsvrc.runtime.distributed import World
-from ilsvrc.stages import pack, train
+from ilsvrc.stages import train
 from ilsvrc.training import build, data, inputs, loop
 from ilsvrc.training.torch_compile import Compiled
 
@@ -129,7 +130,7 @@ def pack_form(archive: Path, scratch: Path, form: str, options: argparse.Namespa
     classes = sorted({sample.label_name for sample in samples})
     labels, path = {name: label for label, name in enumerate(classes)}, scratch / f"{form}.beton"
     packing = writer.pack(samples, labels, scratch, form_spec(form, options.crop_px), path, options.threads)
-    manifest = pack.describe(form_spec(form, options.crop_px), "train", classes, packing, samples)
+    manifest = describe(form_spec(form, options.crop_px), "train", classes, packing, samples)
     path.with_suffix(".json").write_text(json.dumps(manifest))
 
 

@@ -5,16 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from ilsvrc.config.specs import SourceSpec, specification
+from ilsvrc.config.specs import SourceSpec
+from ilsvrc.datasets import _index
+from ilsvrc.datasets._acquire import AcquireJob, acquire
 from ilsvrc.datasets._card import Card, Sample
-from ilsvrc.packing import index
-from ilsvrc.stages import acquire
+from ilsvrc.datasets._census import Census, describe
 
 
 def run(folder: Path, spec: SourceSpec) -> tuple[dict, list[dict[str, str]]]:
     source, index = folder / "source.json", folder / "index.csv"
-    given = ["--spec", specification(spec), "--source", str(source), "--index", str(index)]
-    acquire.main(acquire.arguments().parse_args(given))
+    acquire(AcquireJob(spec, source, index))
     with index.open(errors="surrogateescape") as file:
         return json.loads(source.read_text()), list(csv.DictReader(file))
 
@@ -75,7 +75,7 @@ def test_odd_names_come_out_of_the_index_as_they_went_in(tmp_path):
     for name in names:
         (pictures(tmp_path / "mine") / "train/a" / name).write_bytes(b"x")
     run(tmp_path / "raw", SourceSpec(dataset="folder", options={"path": str(tmp_path / "mine")}))
-    found = {sample.name: sample for sample in index.read(tmp_path / "raw/index.csv", "train")}
+    found = {sample.name: sample for sample in _index.read(tmp_path / "raw/index.csv", "train")}
     assert set(found) == {f"a/{name}" for name in [*names, "1.jpg"]} | {"b/2.jpg"}
     assert all((tmp_path / "raw" / sample.file).stat().st_size == sample.size for sample in found.values())
 
@@ -87,19 +87,19 @@ def test_a_name_that_the_index_cannot_hold_is_an_error(tmp_path):
     assert list((tmp_path / "raw").glob("*index*unchecked")) == []
 
 
-def seen(*samples: tuple[str, str]) -> acquire.Seen:
-    found = acquire.Seen()
-    list(found.passing(Sample(split, label_name, "x", "x", 0, 1) for split, label_name in samples))
-    return found
+def counted(*samples: tuple[str, str]) -> Census:
+    census = Census()
+    list(census.counting(Sample(split, label_name, "x", "x", 0, 1) for split, label_name in samples))
+    return census
 
 
 @pytest.mark.parametrize(
     ("card", "message"),
     [
         (Card("t", "", "", classes=3), "t should have 3 classes; 2 were found: remove data/raw/t"),
-        (Card("t", "", "", counts={"train": 5}), "t should have 5 pictures in train; 2 were found"),
+        (Card("t", "", "", counts={"train": 5}), "t should have 5 images in train; 2 were found"),
     ],
 )
 def test_counts_are_checked_against_the_card(card: Card, message: str):
     with pytest.raises(ValueError, match=message):
-        acquire.describe(SourceSpec(dataset="t"), card, seen(("train", "a"), ("train", "b")))
+        describe(SourceSpec(dataset="t"), card, counted(("train", "a"), ("train", "b")))

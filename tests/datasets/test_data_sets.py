@@ -20,13 +20,13 @@ from PIL import Image
 from scipy.io import savemat
 
 from ilsvrc.config import registry
-from ilsvrc.config.specs import FormSpec, SourceSpec, specification
-from ilsvrc.datasets import _ilsvrc2012, _svhn, cifar10, cifar100, flowers102, imagenette, imagewoof, mnist
-from ilsvrc.packing import index
+from ilsvrc.config.specs import FormSpec, PackSpec, SourceSpec
+from ilsvrc.datasets import _ilsvrc2012, _index, _svhn, cifar10, cifar100, flowers102, imagenette, imagewoof, mnist
+from ilsvrc.datasets._acquire import AcquireJob, acquire
+from ilsvrc.packing.pack_split import PackJob, pack_split
 from ilsvrc.packing.read_bytes import own_bytes, picture
 from ilsvrc.runtime import download, http
 from ilsvrc.runtime.download import Remote
-from ilsvrc.stages import acquire, pack
 
 RANDOM = np.random.default_rng(0)
 BY_PATH = {"folder", "imagenet", "imagenet21k", "imagenet_nonblacklisted"}
@@ -282,20 +282,16 @@ WORLDS = {
 
 
 def acquired(dataset: str, options: dict[str, str]) -> Path:
-    """Runs the stage; the raw folder."""
+    """The raw folder of an acquired data set."""
     raw = Path("data/raw", dataset)
-    spec = specification(SourceSpec(dataset=dataset, options=options))
-    given = ["--spec", spec, "--source", f"{raw}/source.json", "--index", f"{raw}/index.csv"]
-    acquire.main(acquire.arguments().parse_args(given))
+    acquire(AcquireJob(SourceSpec(dataset=dataset, options=options), raw / "source.json", raw / "index.csv"))
     return raw
 
 
 def packed(raw: Path, split: str, form: FormSpec) -> tuple[dict, list[dict[str, str]]]:
     out = Path("packed")
-    files = ["--beton", f"{out}/{split}.beton", "--manifest", f"{out}/{split}.json", "--images", f"{out}/{split}.csv"]
-    files += ["--mean-image", f"{out}/{split}.npy"]
-    sources = ["--source", f"{raw}/source.json", "--index", f"{raw}/index.csv", "--split", split]
-    pack.main(pack.arguments().parse_args(["--spec", specification(form), *sources, *files]))
+    files = (out / f"{split}.{suffix}" for suffix in ("beton", "json", "csv", "npy"))
+    pack_split(PackJob(PackSpec(**form.model_dump()), raw / "source.json", raw / "index.csv", split, *files))
     with (out / f"{split}.csv").open() as file:
         return json.loads((out / f"{split}.json").read_text()), list(csv.DictReader(file))
 
@@ -314,7 +310,7 @@ def test_every_picture_comes_out_as_it_went_in(world, name: str):
     expected = WORLDS[name](world)
     believe_counts(world, dataset, expected)
     raw = acquired(dataset, expected.options)
-    found = [sample for split in ("train", "val") for sample in index.read(raw / "index.csv", split)]
+    found = [sample for split in ("train", "val") for sample in _index.read(raw / "index.csv", split)]
     keys = [(sample.split, sample.label_name, sample.name) for sample in found]
     assert keys == sorted(expected.pictures)
     for key, sample in zip(keys, found, strict=True):
@@ -395,7 +391,7 @@ def test_a_second_acquire_fetches_nothing(world):
 
 def test_too_few_pictures_leave_no_index(world):
     cifar10_world(world)
-    with pytest.raises(ValueError, match="should have 50000 pictures in train; 50 were found: remove data/raw/cifar10"):
+    with pytest.raises(ValueError, match="should have 50000 images in train; 50 were found: remove data/raw/cifar10"):
         acquired("cifar10", {})
     assert not list(Path("data/raw/cifar10").glob("*index*"))
     assert not Path("data/raw/cifar10/source.json").exists()
@@ -481,7 +477,7 @@ def test_litter_and_older_copies_are_no_pictures_of_imagenet21k(world):
     Path("each/._n1.tar").write_bytes(b"litter")
     for path in ("it.tar", "each"):
         raw = acquired("imagenet21k", {"path": path})
-        found = index.read(raw / "index.csv", "train")
+        found = _index.read(raw / "index.csv", "train")
         assert [own_bytes(sample, raw) for sample in found] == [new]
 
 

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from ilsvrc.config.specs import SourceSpec
 from ilsvrc.datasets import folder
-from ilsvrc.stages import acquire
+from ilsvrc.datasets._acquire import AcquireJob, acquire
 
 FILES = ["1.jpg", "2.jpg", "3.jpg", "4.jpg"]
 CELLS = ["road clear", "clear", "", "clear primary"]
@@ -26,7 +27,7 @@ def with_cells(cells: list[str]) -> list[str]:
 
 def listed(path: Path) -> list[tuple[str, str, str]]:
     samples = list(folder.samples(path.parent, {"path": str(path)}))
-    assert all(sample.several for sample in samples)
+    assert all(sample.multilabel for sample in samples)
     return [(sample.split, sample.label_name, sample.name) for sample in samples]
 
 
@@ -86,12 +87,11 @@ def test_a_class_may_be_missing_in_the_test_split(tmp_path):
     assert {label for split, label, _ in listed(table(tmp_path, with_cells(CELLS))) if split == "val"} == {"", "clear"}
 
 
-def test_acquiring_numbers_the_sets_of_all_splits_and_counts_pictures_by_class(tmp_path, capsys):
+def test_acquiring_numbers_the_sets_of_all_splits_and_counts_pictures_by_class(tmp_path):
     path = table(tmp_path, with_cells(CELLS))
-    spec = json.dumps({"dataset": "folder", "options": {"path": str(path)}})
+    spec = SourceSpec(dataset="folder", options={"path": str(path)})
     source = tmp_path / "raw/source.json"
-    words = ["--spec", spec, "--source", str(source), "--index", str(source.with_name("index.csv"))]
-    acquire.main(acquire.arguments().parse_args(words))
+    line = acquire(AcquireJob(spec, source, source.with_name("index.csv")))
     found = json.loads(source.read_text())
     assert found["classes"] == ["clear", "primary", "road"]
     assert found["label_sets"] == [[], [0], [0, 1], [0, 2]]
@@ -100,5 +100,4 @@ def test_acquiring_numbers_the_sets_of_all_splits_and_counts_pictures_by_class(t
         "val": {"clear": 1, "primary": 0, "road": 0},
     }
     assert found["num_images"] == 4
-    said = capsys.readouterr().err
-    assert "acquired folder: 4 pictures (2 in train, 2 in val) of 3 classes in 4 combinations" in said
+    assert line == "acquired folder: 4 images (2 in train, 2 in val) of 3 classes in 4 combinations"

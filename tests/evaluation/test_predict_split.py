@@ -26,9 +26,9 @@ from ilsvrc.loading.views import window
 from ilsvrc.models.common.layers import Classifier, FixedFlatten
 from ilsvrc.models.common.normalization import Normalization
 from ilsvrc.models.resnet_cifar import resnet_cifar
+from ilsvrc.packing import manifest as manifests
 from ilsvrc.packing.writer import pack
 from ilsvrc.runtime.files import file_sha256, read_json
-from ilsvrc.stages import pack as pack_stage
 from ilsvrc.stages import predict
 
 BRIGHT_LEFT, BRIGHT_RIGHT = 0, 1
@@ -67,9 +67,9 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
             samples.append(Sample("val", name[0], name, "archive", at, archive.write(content)))
             at += len(content)
     packing = pack(samples, {"a": 0, "b": 1}, folder, fake_results.FORM, folder / "val.beton", 1)
-    manifest = pack_stage.describe(fake_results.FORM, "val", ["a", "b"], packing, samples)
+    manifest = manifests.describe(fake_results.FORM, "val", ["a", "b"], packing, samples)
     (folder / "val.manifest.json").write_text(json.dumps(manifest))
-    pack_stage._write_images(folder / "val.images.csv", packing, samples)
+    manifests.write_images(folder / "val.images.csv", packing, samples)
     return folder
 
 
@@ -270,9 +270,9 @@ def trained(
             at += size
     form = specs.FormSpec(data="digits", encoding="raw")
     packing = pack(samples, {"0": 0, "1": 1, "2": 2}, folder, form, folder / "val.beton", 1)
-    manifest = pack_stage.describe(form, "val", ["0", "1", "2"], packing, samples)
+    manifest = manifests.describe(form, "val", ["0", "1", "2"], packing, samples)
     (folder / "val.manifest.json").write_text(json.dumps(manifest))
-    pack_stage._write_images(folder / "val.images.csv", packing, samples)
+    manifests.write_images(folder / "val.images.csv", packing, samples)
     run = fake_results.run(architecture, swept=recipe)
     weights = run_files.RUNS / run.name / "weights.safetensors"
     weights.parent.mkdir(parents=True)

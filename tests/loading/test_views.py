@@ -2,7 +2,8 @@
 
 import pytest
 
-from ilsvrc.loading.views import View, Window, resized, square_px, window
+from ilsvrc.loading.views import View, Window, square_px, window
+from ilsvrc.packing.sizes import resized
 
 SQUARES = [(224, 256), (227, 259), (299, 342), (80, 91), (32, 37), (8, 9)]
 

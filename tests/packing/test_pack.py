@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 
 from ilsvrc.config.specs import FormSpec, PackSpec, SourceSpec, specification
+from ilsvrc.datasets._acquire import AcquireJob, acquire
 from ilsvrc.packing.beton import content_sha256, open_packed
-from ilsvrc.stages import acquire, pack
+from ilsvrc.stages import pack
 
 DIGITS = FormSpec(data="digits", short_side_px=91, upscale=True, encoding="raw")
 
@@ -19,8 +20,7 @@ DIGITS = FormSpec(data="digits", short_side_px=91, upscale=True, encoding="raw")
 @pytest.fixture(scope="module")
 def raw(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("raw")
-    given = ["--spec", '{"dataset":"digits"}', "--source", f"{folder}/source.json", "--index", f"{folder}/index.csv"]
-    acquire.main(acquire.arguments().parse_args(given))
+    acquire(AcquireJob(SourceSpec(dataset="digits"), folder / "source.json", folder / "index.csv"))
     return folder
 
 
@@ -123,9 +123,8 @@ def broken_folder(root: Path) -> tuple[Path, Path]:
     for name in ("train/a/1.jpg", "train/b/2.jpg", "val/a/3.jpg", "val/b/4.jpg"):
         (mine / name).parent.mkdir(parents=True, exist_ok=True)
         (mine / name).write_bytes(b"<html>not here</html>")
-    spec = specification(SourceSpec(dataset="folder", options={"path": str(mine)}))
-    given = ["--spec", spec, "--source", f"{raw}/source.json", "--index", f"{raw}/index.csv"]
-    acquire.main(acquire.arguments().parse_args(given))
+    spec = SourceSpec(dataset="folder", options={"path": str(mine)})
+    acquire(AcquireJob(spec, raw / "source.json", raw / "index.csv"))
     return raw, mine
 
 
@@ -142,9 +141,8 @@ def test_a_broken_picture_ends_the_stage_with_its_name(tmp_path):
 def test_skipped_pictures_are_in_the_manifest(tmp_path):
     raw, mine = broken_folder(tmp_path)
     Image.new("RGB", (20, 10)).save(mine / "val/a/3.jpg")
-    spec = specification(SourceSpec(dataset="folder", options={"path": str(mine)}))
-    given = ["--spec", spec, "--source", f"{raw}/source.json", "--index", f"{raw}/index.csv"]
-    acquire.main(acquire.arguments().parse_args(given))
+    spec = SourceSpec(dataset="folder", options={"path": str(mine)})
+    acquire(AcquireJob(spec, raw / "source.json", raw / "index.csv"))
     manifest, images = run(raw, tmp_path, form=FormSpec(data="mine", on_bad_image="skip"))
     assert [row["name"] for row in images] == ["a/3.jpg"]
     assert manifest["counts"] == {"a": 1, "b": 0}

@@ -17,8 +17,8 @@ from ilsvrc.artifacts import run_files
 from ilsvrc.config import runs, specs
 from ilsvrc.config.recipe import Recipe
 from ilsvrc.datasets._card import Sample
+from ilsvrc.packing import manifest as manifests
 from ilsvrc.packing.writer import pack
-from ilsvrc.stages import pack as pack_stage
 
 CLASSES = [str(label) for label in range(10)]
 NUM_IMAGES = {"train": 96, "val": 30}
@@ -45,7 +45,7 @@ def _pack(folder: Path, split: str, form: specs.FormSpec, pictures: np.ndarray, 
             samples.append(Sample(split, str(label), f"{i}.png", archive.name, at, archive.write(content)))
             at += len(content)
     packing = pack(samples, {name: int(name) for name in CLASSES}, folder, form, folder / f"{split}.beton", 1)
-    manifest = pack_stage.describe(form, split, CLASSES, packing, samples)
+    manifest = manifests.describe(form, split, CLASSES, packing, samples)
     (folder / f"{split}.manifest.json").write_text(json.dumps(manifest))
 
 

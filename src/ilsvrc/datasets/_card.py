@@ -14,8 +14,8 @@ yields the splits of `SPLITS` only, each picture once, by split, class and name;
 sorted names of all classes. `fingerprint` says "missing" where nothing stands, and depends on content and names
 alone, never on modification times or on where the folder is.
 
-Where a picture may have several classes or none (`Sample.several`, of all samples of a data set or of none),
-`label_name` is the name of a set of classes, `joined`: their names, sorted and parted by `JOINER`.
+Where a picture may have several classes or none (`Sample.multilabel`, of all samples of a data set or of none),
+`label_name` is the name of a set of classes, `join_classes`: their names, sorted and parted by `JOINER`.
 """
 
 from collections.abc import Iterable
@@ -71,14 +71,14 @@ class Sample:
     offset: int
     size: int
     kind: str = ""
-    several: bool = False  # acquiring asks; the index of pictures does not keep it
+    multilabel: bool = False  # acquiring asks; the index of pictures does not keep it
 
 
-def joined(classes: Iterable[str]) -> str:
+def join_classes(classes: Iterable[str]) -> str:
     """The name of a set of classes; the empty set's is empty."""
     return JOINER.join(sorted(set(classes)))
 
 
-def parted(label_name: str) -> list[str]:
+def split_classes(label_name: str) -> list[str]:
     """The classes of a set, by its name."""
     return label_name.split(JOINER) if label_name else []

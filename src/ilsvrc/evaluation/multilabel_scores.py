@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ilsvrc.datasets._card import joined
+from ilsvrc.datasets._card import join_classes
 from ilsvrc.evaluation import metrics, multilabel_metrics
 from ilsvrc.evaluation.predictions import Prediction
 
@@ -66,7 +66,7 @@ def readable(prediction: Prediction, classes: Sequence[str], order: Iterable[int
     probabilities, targets = _both(prediction)
     rows, said = [], probabilities > multilabel_metrics.THRESHOLD
     for i in order:
-        true, told = (joined(classes[k] for k in each[i].nonzero()[0]) for each in (targets, said))
+        true, told = (join_classes(classes[k] for k in each[i].nonzero()[0]) for each in (targets, said))
         shown = {f"p({name})": f"{p:.6g}" for name, p in zip(classes, probabilities[i], strict=True)}
         rows.append({"image": str(prediction.images[i]), "labels": true, "said": told, **shown})
     return ["image", "labels", "said", *(f"p({name})" for name in classes)], rows

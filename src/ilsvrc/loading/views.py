@@ -10,6 +10,8 @@ centre of the central square is the centre of the rectangle wherever short side 
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
+from ilsvrc.packing.sizes import resized
+
 Region = Literal["square", "rectangle", "first_square", "last_square"]
 PAPERS_CROP_PX, PAPERS_SQUARE_PX = 224, 256  # what the papers' sizes go with
 CORNERS_AND_CENTRE = ((0, 0), (2, 0), (0, 2), (2, 2), (1, 1))  # left or right, top or bottom; the centre last
@@ -64,13 +66,6 @@ def square_px(crop_px: int) -> int:
 def with_mirrors(views: Sequence[View]) -> list[View]:
     """`views`, then their mirrors in the same order."""
     return [view._replace(mirrored=mirrored) for mirrored in (False, True) for view in views]
-
-
-def resized(width: int, height: int, short_side_px: int) -> tuple[int, int]:
-    """Width and height with the short side at `short_side_px`, the long side rounded down as torchvision does."""
-    if width <= height:
-        return short_side_px, max(1, short_side_px * height // width)
-    return max(1, short_side_px * width // height), short_side_px
 
 
 def window(view: View, width: int, height: int) -> Window:

@@ -7,8 +7,7 @@ import numpy as np
 from PIL import Image
 
 from ilsvrc.config.specs import FormSpec
-from ilsvrc.loading import views
-from ilsvrc.packing import beton_layout, jpeg, read_image
+from ilsvrc.packing import beton_layout, jpeg, read_image, sizes
 from ilsvrc.packing.mean_image import central_square
 from ilsvrc.packing.pixel_statistics import sums
 from ilsvrc.packing.resize import resized
@@ -106,7 +105,7 @@ def _new_size(width: int, height: int, form: FormSpec) -> tuple[int, int]:
     target = form.short_side_px
     if target is None or min(width, height) == target or (min(width, height) < target and not form.upscale):
         return width, height
-    return views.resized(width, height, target)
+    return sizes.resized(width, height, target)
 
 
 def _re_encoded(pixels: np.ndarray, form: FormSpec, measured: bool) -> Stored:

@@ -17,10 +17,10 @@ import numpy as np
 
 from ilsvrc.config.specs import FormSpec
 from ilsvrc.datasets._card import Sample
+from ilsvrc.datasets._index import Index
 from ilsvrc.packing import beton_layout
 from ilsvrc.packing.beton import open_packed, read_back
 from ilsvrc.packing.encode import Stored
-from ilsvrc.packing.index import Index
 from ilsvrc.packing.mean_image import MeanImage
 from ilsvrc.packing.pixel_statistics import Colours, measured_places, principal_components
 from ilsvrc.packing.workers import outcomes

@@ -11,7 +11,7 @@ from pathlib import Path
 from sys import intern
 from typing import NamedTuple
 
-from ilsvrc.datasets._card import SPLITS, Sample, joined, parted
+from ilsvrc.datasets._card import SPLITS, Sample, join_classes, split_classes
 from ilsvrc.datasets._readers import multilabel_csv
 from ilsvrc.datasets._readers.folder_tree import TEST_SPLITS, listed
 
@@ -27,7 +27,7 @@ class Row(NamedTuple):
     label: str
     file: str
     size: int
-    several: bool
+    multilabel: bool
 
 
 def is_one(path: Path) -> bool:
@@ -62,8 +62,8 @@ def samples(path: Path, raw: Path, train_split: str | None = None, test_split: s
     """Every picture by split, class and name; its file relative to `raw` where the table's path is relative."""
     base = str(path.parent) if path.is_absolute() else os.path.relpath(path.parent, raw)
     for row in sorted(_rows(path, train_split, test_split)):
-        name = row.file if row.several else f"{row.label}/{row.file}"
-        yield Sample(row.split, row.label, name, str(Path(base, row.file)), 0, row.size, several=row.several)
+        name = row.file if row.multilabel else f"{row.label}/{row.file}"
+        yield Sample(row.split, row.label, name, str(Path(base, row.file)), 0, row.size, multilabel=row.multilabel)
 
 
 def _rows(path: Path, train: str | None, test: str | None) -> list[Row]:
@@ -92,7 +92,9 @@ def _united(path: Path, rows: list[Row]) -> list[Row]:
         first = pictures.setdefault(place, row)
         if first.split != row.split:
             raise ValueError(f"{path} has {row.file} in both splits")
-        pictures[place] = first._replace(label=intern(joined(parted(first.label) + parted(row.label))))
+        pictures[place] = first._replace(
+            label=intern(join_classes(split_classes(first.label) + split_classes(row.label)))
+        )
     found = {split: {row.label for row in pictures.values() if row.split == split} for split in SPLITS}
     multilabel_csv.check_classes(path, found)
     multilabel_csv.check_names(path, found["train"])
@@ -129,15 +131,17 @@ def _check_columns(path: Path, columns: list[str]) -> None:
         raise ValueError(f"{path} has the columns {', '.join(columns)}; each should have a name of its own")
 
 
-def _row(path: Path, number: int, line: dict[str, str], ours: dict[str, str] | None, label: str, several: bool) -> Row:
+def _row(
+    path: Path, number: int, line: dict[str, str], ours: dict[str, str] | None, label: str, multilabel: bool
+) -> Row:
     file = line["file"]
-    if not file or not (label or several):
+    if not file or not (label or multilabel):
         raise ValueError(f"{path}, line {number}: file or label is empty")
     picture = path.parent / file
     if not _is_file(picture):
         raise ValueError(f"{path}, line {number}: there is no file {picture}")
     split = ours[line["split"]] if ours else _split(file)
-    return Row(split, intern(label), file, picture.stat().st_size, several)
+    return Row(split, intern(label), file, picture.stat().st_size, multilabel)
 
 
 def _is_file(picture: Path) -> bool:

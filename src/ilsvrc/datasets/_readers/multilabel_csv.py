@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from ilsvrc.datasets._card import joined, parted
+from ilsvrc.datasets._card import join_classes, split_classes
 
 MARKS = (";", "|", ",")  # where none of them occurs, white space parts the names
 
@@ -31,7 +31,7 @@ class Parting:
             told = " and ".join(f"{mark!r} in line {number}" for mark, number in self.first.items())
             raise ValueError(f"{self.path} parts its labels by {told}; one mark should part all of them")
         mark = next(iter(self.first), None)
-        return joined(name for part in cell.split(mark) if (name := " ".join(part.split())))
+        return join_classes(name for part in cell.split(mark) if (name := " ".join(part.split())))
 
 
 def check_names(path: Path, label_names: Iterable[str]) -> None:
@@ -40,7 +40,7 @@ def check_names(path: Path, label_names: Iterable[str]) -> None:
     Raises:
         ValueError: names it.
     """
-    classes = {name for label_name in label_names for name in parted(label_name)}
+    classes = {name for label_name in label_names for name in split_classes(label_name)}
     for name in sorted(classes):
         words = name.split()
         if len(words) > 1 and classes.issuperset(words):
@@ -62,7 +62,7 @@ def check_classes(path: Path, label_names: Mapping[str, set[str]]) -> None:
             f"{path} has no pictures in the split {' and '.join(empty)}"
             " (without a column split, a fifth of the pictures is for the test: give it one, or more pictures)"
         )
-    classes = {split: {name for each in found for name in parted(each)} for split, found in label_names.items()}
+    classes = {split: {name for each in found for name in split_classes(each)} for split, found in label_names.items()}
     if not classes["train"]:
         raise ValueError(f"{path} lists no label for any picture to train on")
     missing = sorted(classes["val"] - classes["train"])

@@ -1,8 +1,8 @@
 import pytest
 
+from ilsvrc.datasets import _index
 from ilsvrc.datasets._card import Sample
-from ilsvrc.packing import index
-from ilsvrc.packing.index import Index
+from ilsvrc.datasets._index import Index
 
 SAMPLES = [
     Sample("train", "a", "a/1.jpg", "../x/all.tar", 512, 7),
@@ -21,17 +21,17 @@ def test_samples_come_back_as_they_went_in():
 
 
 def test_a_csv_keeps_every_column_and_gives_one_split(tmp_path):
-    index.write(tmp_path / "index.csv", SAMPLES)
-    assert list(index.read(tmp_path / "index.csv", "train")) == SAMPLES[:3]
+    _index.write(tmp_path / "index.csv", SAMPLES)
+    assert list(_index.read(tmp_path / "index.csv", "train")) == SAMPLES[:3]
     assert [path.name for path in tmp_path.iterdir()] == ["index.csv"]
 
 
 def test_an_index_of_before_there_were_kinds_is_read(tmp_path):
     (tmp_path / "index.csv").write_text("split,label_name,name,file,offset,size\nval,a,a/1.jpg,x.tar,512,9\n")
-    assert list(index.read(tmp_path / "index.csv", "val")) == [Sample("val", "a", "a/1.jpg", "x.tar", 512, 9)]
+    assert list(_index.read(tmp_path / "index.csv", "val")) == [Sample("val", "a", "a/1.jpg", "x.tar", 512, 9)]
 
 
 def test_an_index_without_the_split_is_an_error(tmp_path):
-    index.write(tmp_path / "index.csv", SAMPLES[:3])
+    _index.write(tmp_path / "index.csv", SAMPLES[:3])
     with pytest.raises(ValueError, match="lists no pictures of the split 'val'"):
-        index.read(tmp_path / "index.csv", "val")
+        _index.read(tmp_path / "index.csv", "val")

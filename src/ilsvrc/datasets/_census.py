@@ -1,0 +1,137 @@
+"""Census of a data set's images: counts by split and class, a hash over all, and the content of source.json."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ilsvrc.config.specs import SourceSpec
+from ilsvrc.datasets._card import SPLITS, Card, Sample, split_classes
+
+UNWRITABLE = frozenset("\r\0")
+
+
+class Census:
+    """Counts of images by split and class (or set of classes), and a hash over all of them."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[tuple[str, str]] = Counter()
+        self.digest = hashlib.sha256()
+        self.multilabel = False
+
+    def num_images(self, split: str) -> int:
+        """Images of a split."""
+        return sum(count for (counted, _), count in self.counts.items() if counted == split)
+
+    def class_counts(self) -> Counter[tuple[str, str]]:
+        """Images of each split and class."""
+        if not self.multilabel:
+            return self.counts
+        counts: Counter[tuple[str, str]] = Counter()
+        for (split, label_name), count in self.counts.items():
+            counts.update({(split, name): count for name in split_classes(label_name)})
+        return counts
+
+    def counting(self, samples: Iterable[Sample]) -> Iterator[Sample]:
+        """The same images, counted as they are read.
+
+        Raises:
+            ValueError: a name would not come out of the index as it went in.
+        """
+        for sample in samples:
+            if not UNWRITABLE.isdisjoint(sample.name + sample.file):
+                raise ValueError(f"{sample.name!r} has a carriage return or a null byte in its name: rename the image")
+            self.counts[sample.split, sample.label_name] += 1
+            self.multilabel = sample.multilabel
+            line = f"{sample.split},{sample.label_name},{sample.name},{sample.size}\n"
+            self.digest.update(line.encode(errors="surrogateescape"))
+            yield sample
+
+
+@dataclass(frozen=True)
+class Source:
+    """Content of source.json: the same on every machine that has the same images.
+
+    `label_sets` lists the sets of classes that occur, as indices of `classes`, where an image may have several; a set's
+    place is its number.
+    """
+
+    spec: Mapping[str, Any]
+    classes: Sequence[str]
+    counts: Mapping[str, Mapping[str, int]]  # split -> class -> images
+    num_images: int
+    content_sha256: str
+    label_sets: Sequence[Sequence[int]] | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """The file's keys in its order; `label_sets` only where there are some."""
+        return {
+            "spec": self.spec,
+            "classes": self.classes,
+            **({} if self.label_sets is None else {"label_sets": self.label_sets}),
+            "counts": self.counts,
+            "num_images": self.num_images,
+            "content_sha256": self.content_sha256,
+        }
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> "Source":
+        """The source that `as_json` stands for."""
+        return cls(**content)
+
+
+def describe(spec: SourceSpec, card: Card, census: Census) -> Source:
+    """The source of a data set whose images were counted.
+
+    Raises:
+        ValueError: the images are not as many, or of as many classes, as the card says.
+    """
+    counted = census.class_counts()
+    classes = sorted({label_name for _, label_name in counted})
+    _check(spec.dataset, card, classes, {split: census.num_images(split) for split in SPLITS})
+    return Source(
+        spec=_portable(spec),
+        classes=classes,
+        counts={split: {name: counted[split, name] for name in classes} for split in SPLITS},
+        num_images=census.counts.total(),
+        content_sha256=census.digest.hexdigest(),
+        label_sets=label_sets(classes, census) if census.multilabel else None,
+    )
+
+
+def label_sets(classes: Sequence[str], census: Census) -> list[list[int]]:
+    """The sets of classes that images of any split have, as indices; a set's place is its number."""
+    index_of = {name: index for index, name in enumerate(classes)}
+    names = {label_name for _, label_name in census.counts}
+    return sorted(sorted(index_of[name] for name in split_classes(label_name)) for label_name in names)
+
+
+def _check(dataset: str, card: Card, classes: Sequence[str], num_images: Mapping[str, int]) -> None:
+    if not classes:
+        raise ValueError(f"{dataset} has no images")
+    if card.classes not in (None, len(classes)):
+        raise ValueError(
+            f"{dataset} should have {card.classes} classes; {len(classes)} were found: {_remedy(dataset, card)}"
+        )
+    for split, expected in card.counts.items():
+        if num_images[split] != expected:
+            raise ValueError(
+                f"{dataset} should have {expected} images in {split}; {num_images[split]} were found:"
+                f" {_remedy(dataset, card)}"
+            )
+
+
+def _remedy(dataset: str, card: Card) -> str:
+    if card.path:
+        return "inspect the files that data.path in params.yaml names"
+    return f"remove data/raw/{dataset} and its files in data/downloads and run again"
+
+
+def _portable(spec: SourceSpec) -> dict[str, Any]:
+    """The specification less the folders above the data set, which differ from machine to machine."""
+    values = spec.model_dump(mode="json", exclude_defaults=True)
+    if spec.options.path:
+        values["options"]["path"] = Path(spec.options.path).name
+    return values

@@ -1,0 +1,62 @@
+"""Manifest, image list and mean image of a packed split."""
+
+import csv
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ilsvrc.config.specs import FormSpec
+from ilsvrc.datasets._card import Sample, join_classes, split_classes
+from ilsvrc.datasets._census import Source
+from ilsvrc.packing.writer import Packing, summary
+
+COLUMNS = ("index", "name", "label", "label_name", "width", "height")
+
+
+def label_names(source: Source) -> list[str]:
+    """Names of the packed labels by number: classes, or sets of classes."""
+    if source.label_sets is None:
+        return list(source.classes)
+    return [join_classes(source.classes[index] for index in label_set) for label_set in source.label_sets]
+
+
+def describe(
+    form: FormSpec, split: str, classes: Sequence[str], packing: Packing, samples: Sequence[Sample],
+    label_sets: Sequence[Sequence[int]] | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """The manifest: the same for the same images and form, whenever, wherever and by however many workers."""
+    counts = Counter(samples[place].label_name for place in packing.kept)
+    if label_sets is not None:
+        counts = Counter(name for label_name in counts.elements() for name in split_classes(label_name))
+    return {
+        "spec": form.model_dump(mode="json", exclude_defaults=True),
+        "split": split,
+        "classes": list(classes),
+        **({} if label_sets is None else {"label_sets": [list(each) for each in label_sets]}),
+        "counts": {name: counts[name] for name in classes},
+        **summary(packing),
+        "bad_images": {samples[place].name: reason for place, reason in packing.bad.items()},
+    }
+
+
+def write_mean_image(path: Path, packing: Packing) -> None:
+    """The mean image of the split, float32 `[S, S, 3]`, 0 to 255, as .npy."""
+    unfinished = path.with_name(f"{path.name}.tmp")
+    with unfinished.open("wb") as file:
+        np.save(file, packing.mean_image.mean())
+    unfinished.replace(path)
+
+
+def write_images(path: Path, packing: Packing, samples: Sequence[Sample]) -> None:
+    """A CSV of `COLUMNS`, one row an image in the packed file's order."""
+    unfinished = path.with_name(f"{path.name}.tmp")
+    with unfinished.open("w", newline="", errors="surrogateescape") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(COLUMNS)
+        for row, (place, record) in enumerate(zip(packing.kept, packing.records, strict=True)):
+            image, sample = record["f0"], samples[place]
+            rows.writerow((row, sample.name, record["f1"], sample.label_name, image["width"], image["height"]))
+    unfinished.replace(path)

@@ -1,0 +1,68 @@
+"""Packing of one split: the .beton, its manifest, the list of its images and its mean image."""
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ilsvrc.config.specs import FormSpec, PackSpec
+from ilsvrc.datasets import _index
+from ilsvrc.datasets._census import Source
+from ilsvrc.datasets._index import Index
+from ilsvrc.packing import manifest
+from ilsvrc.packing.writer import Packing, pack
+from ilsvrc.runtime import counter_rng, files
+
+
+@dataclass(frozen=True)
+class PackJob:
+    """Inputs and outputs of `pack_split`."""
+
+    spec: PackSpec
+    source: Path  # source.json of acquire
+    index: Path  # index.csv of acquire, in the folder that the images' files are relative to
+    split: str  # one of datasets' SPLITS
+    beton: Path
+    manifest: Path
+    images: Path
+    mean_image: Path
+    workers: int = 1  # processes that encode; no output depends on them
+
+
+def pack_split(job: PackJob) -> str:
+    """Writes `job.beton`, then the list of images and the mean image, then the manifest; returns a closing line.
+
+    Raises:
+        ValueError: images are broken and the form does not skip them, or too little space is free.
+        OSError: the disk is full, a file cannot be read, or a worker was killed.
+    """
+    form = FormSpec(**job.spec.model_dump(exclude={"compare"}))
+    source = Source.from_json(files.read_json(job.source))
+    samples = _ordered(_index.read(job.index, job.split), form)
+    labels = {name: label for label, name in enumerate(manifest.label_names(source))}
+    started = time.perf_counter()
+    packing = pack(samples, labels, job.index.parent, form, job.beton, job.workers, compare=job.spec.compare)
+    seconds = time.perf_counter() - started
+    manifest.write_images(job.images, packing, samples)
+    manifest.write_mean_image(job.mean_image, packing)
+    content = manifest.describe(form, job.split, source.classes, packing, samples, source.label_sets)
+    files.write_text(job.manifest, json.dumps(content, indent=1) + "\n")
+    return _closing_line(job.split, packing, seconds)
+
+
+def _ordered(samples: Index, form: FormSpec) -> Index:
+    """The samples in the archive's order, or shuffled, the same on every machine."""
+    if form.order == "archive":
+        return samples
+    return Index(samples[place] for place in counter_rng.permutation(0, 0, np.arange(len(samples))).tolist())
+
+
+def _closing_line(split: str, packing: Packing, seconds: float) -> str:
+    stored = ", ".join(f"{count} {how.replace('_', ' ')}" for how, count in sorted(packing.how.items()))
+    skipped = f", {len(packing.bad)} left out as broken" if packing.bad else ""
+    return (
+        f"packed {split}: {len(packing.kept)} images, {len(packing.kept) / seconds:.0f} images/s,"
+        f" {packing.sizes.sum() / 1e6:.1f} MB ({stored}{skipped})"
+    )
