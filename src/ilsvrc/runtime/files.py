@@ -1,18 +1,28 @@
-"""Text and JSON files: read, hashed, and written so that a reader never sees half of one."""
+"""Files: read, hashed, and written so that a reader never sees half of one, also after a loss of power."""
 
 import hashlib
 import json
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 Info = dict[str, Any]
 
+UNFINISHED = re.compile(r".+\.(?P<process>\d+)\.part")  # names of files that are being written
+
 
 def read_json(path: Path) -> Info:
-    """The mapping that `path` holds."""
+    """The mapping that `path` holds.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
     try:
-        content: Info = json.loads(path.read_text())
-    except json.JSONDecodeError as error:
+        content: Info = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
         raise ValueError(f"{path} is damaged ({error}); remove it and run snakemake again") from None
     return content
 
@@ -24,8 +34,58 @@ def file_sha256(path: Path) -> str:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes beside `path`, then renames: a reader never sees half a file."""
+    """Writes a text file in UTF-8, whole or not at all."""
+    with atomically(path) as unfinished:
+        unfinished.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def atomically(path: Path) -> Iterator[Path]:
+    """A temporary name beside `path` to write to; the file moves to `path` once it is whole and on the disk.
+
+    The temporary name is `<name>.<process>.part`. The file is removed where writing fails; a killed process leaves it,
+    and the next writer of `path` removes it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f"{path.name}.part")
-    beside.write_text(text, encoding="utf-8")
-    beside.replace(path)
+    for each in path.parent.glob("*.part"):
+        if each.name.startswith(f"{path.name}.") and is_leftover(each):
+            each.unlink(missing_ok=True)
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        yield unfinished
+        move(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def move(source: Path, target: Path) -> None:
+    """Gives a whole file of the same folder its final name, which lasts through a loss of power."""
+    sync(source)
+    source.replace(target)
+    with suppress(OSError):  # some file systems cannot sync folders
+        sync(target.parent)
+
+
+def sync(path: Path) -> None:
+    """Waits until the bytes of a file, or the names in a folder, are on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def is_leftover(path: Path) -> bool:
+    """True if `path` is an unfinished file, and the process that wrote it no longer runs on this machine."""
+    found = UNFINISHED.fullmatch(path.name)
+    return found is not None and not _is_running(int(found["process"]))
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True
