@@ -1,11 +1,10 @@
 """Predictions of a packed split by a network whose answers are known."""
 
-import argparse
 import hashlib
 import io
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,8 @@ from safetensors.torch import load_file, save_file
 from ilsvrc.artifacts import run_files
 from ilsvrc.config import registry, runs, specs
 from ilsvrc.datasets._card import Sample
-from ilsvrc.evaluation import prediction_file, predictions
+from ilsvrc.evaluation import predict_split, prediction_file, predictions
+from ilsvrc.evaluation.predict_split import PredictJob
 from ilsvrc.evaluation.predictor import views_of
 from ilsvrc.loading.views import window
 from ilsvrc.models.common.layers import Classifier, FixedFlatten
@@ -29,7 +29,7 @@ from ilsvrc.models.resnet_cifar import resnet_cifar
 from ilsvrc.packing import manifest as manifests
 from ilsvrc.packing.writer import pack
 from ilsvrc.runtime.files import file_sha256, read_json
-from ilsvrc.stages import predict
+from ilsvrc.stages import predict as predict_stage
 
 BRIGHT_LEFT, BRIGHT_RIGHT = 0, 1
 PICTURES = {"a/left.png": BRIGHT_LEFT, "a/other_left.png": BRIGHT_LEFT, "b/right.png": BRIGHT_RIGHT}
@@ -91,20 +91,21 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> runs.Run:
     return run
 
 
-def arguments(trained: runs.Run, packed: Path, *protocols: str, **changes: Any) -> argparse.Namespace:
+def job(trained: runs.Run, packed: Path, *protocols: str, **changes: Any) -> PredictJob:
     folder = run_files.RUNS / trained.name
-    given: Mapping[str, Any] = {
+    given: dict[str, Any] = {
         "run": trained.name, "weights": folder / "weights.safetensors", "weights_info": folder / "weights.json",
         "val": packed / "val.beton", "val_manifest": packed / "val.manifest.json", "images": packed / "val.images.csv",
+        "output": [prediction_file.prediction_file(trained.name, protocol) for protocol in protocols],
         "precision": "float32", "loader": "pillow", **changes,
     }  # fmt: skip
-    words = [f"--{key.replace('_', '-')}={value}" for key, value in given.items()]
-    outputs = [str(prediction_file.prediction_file(trained.name, protocol)) for protocol in protocols]
-    return predict.arguments().parse_args([*words, "--output", *outputs])
+    return PredictJob(**given)
 
 
 def test_each_protocol_gets_its_file(run: runs.Run, packed: Path, capsys: pytest.CaptureFixture) -> None:
-    predict.main(arguments(run, packed, "single_crop", "ten_crop"))
+    asked = job(run, packed, "single_crop", "ten_crop")
+    words = [f"--{key.replace('_', '-')}={value}" for key, value in vars(asked).items() if value and key != "output"]
+    predict_stage.main(predict_stage.arguments().parse_args([*words, "--output", *map(str, asked.output)]))
     single, ten = (
         predictions.read_prediction(prediction_file.prediction_file(run.name, name))
         for name in ("single_crop", "ten_crop")
@@ -120,7 +121,7 @@ def test_each_protocol_gets_its_file(run: runs.Run, packed: Path, capsys: pytest
 
 
 def test_predictions_are_accepted_by_the_scores_check(run: runs.Run, packed: Path) -> None:
-    predict.main(arguments(run, packed, "ten_crop"))
+    predict_split.predict_split(job(run, packed, "ten_crop"))
     found = predictions.read_prediction(prediction_file.prediction_file(run.name, "ten_crop"))
     weights = read_json(run_files.RUNS / run.name / "weights.json")
     predictions.check_prediction(run.name, "ten_crop", found, weights)
@@ -130,21 +131,21 @@ def test_predictions_are_accepted_by_the_scores_check(run: runs.Run, packed: Pat
 
 def test_predicting_twice_gives_the_same_bytes(run: runs.Run, packed: Path) -> None:
     path = prediction_file.prediction_file(run.name, "ten_crop")
-    predict.main(arguments(run, packed, "ten_crop"))
+    predict_split.predict_split(job(run, packed, "ten_crop"))
     first = path.read_bytes()
-    predict.main(arguments(run, packed, "ten_crop"))
+    predict_split.predict_split(job(run, packed, "ten_crop"))
     assert path.read_bytes() == first
 
 
 def test_weights_of_another_run_are_refused(run: runs.Run, packed: Path) -> None:
     with pytest.raises(ValueError, match="of another run"):
-        predict.main(arguments(run, packed, "ten_crop", run=fake_results.run(seed=1).name))
+        predict_split.predict_split(job(run, packed, "ten_crop", run=fake_results.run(seed=1).name))
 
 
 def test_weights_with_other_bytes_are_refused(run: runs.Run, packed: Path) -> None:
     save_file({"scale": torch.tensor([5.0])}, run_files.RUNS / run.name / "weights.safetensors")
     with pytest.raises(ValueError, match=r"weights\.safetensors is not the file"):
-        predict.main(arguments(run, packed, "ten_crop"))
+        predict_split.predict_split(job(run, packed, "ten_crop"))
 
 
 @pytest.fixture
@@ -159,7 +160,7 @@ def of_sets(run: runs.Run, packed: Path, tmp_path: Path) -> Path:
 
 
 def test_sets_of_classes_are_predicted_by_a_sigmoid_for_each_class(run: runs.Run, packed: Path, of_sets: Path) -> None:
-    predict.main(arguments(run, packed, "single_crop", "ten_crop", val_manifest=of_sets))
+    predict_split.predict_split(job(run, packed, "single_crop", "ten_crop", val_manifest=of_sets))
     single, ten = (
         predictions.read_prediction(prediction_file.prediction_file(run.name, name))
         for name in ("single_crop", "ten_crop")
@@ -177,7 +178,7 @@ def test_a_split_that_numbers_other_sets_is_refused(run: runs.Run, packed: Path,
         changed = {key: value for key, value in (manifest | other).items() if value is not None}
         of_sets.write_text(json.dumps(changed))
         with pytest.raises(ValueError, match=r"manifest\.json numbers other sets of classes than the run"):
-            predict.main(arguments(run, packed, "ten_crop", val_manifest=of_sets))
+            predict_split.predict_split(job(run, packed, "ten_crop", val_manifest=of_sets))
 
 
 OTHER_DATA = {"spec": {"data": "letters"}, "data": ""}
@@ -190,12 +191,12 @@ def test_a_split_that_the_run_was_not_trained_for_is_refused(
     manifest = json.loads((packed / "val.manifest.json").read_text())
     (tmp_path / "manifest.json").write_text(json.dumps(manifest | change))
     with pytest.raises(ValueError, match=f"{list(change)[-1]} of .*manifest.json is not what the run was trained"):
-        predict.main(arguments(run, packed, "ten_crop", val_manifest=tmp_path / "manifest.json"))
+        predict_split.predict_split(job(run, packed, "ten_crop", val_manifest=tmp_path / "manifest.json"))
 
 
 def test_an_output_of_no_protocol_is_refused(run: runs.Run, packed: Path) -> None:
     with pytest.raises(ValueError, match="protocols has no 'eleven_crop'"):
-        predict.main(arguments(run, packed, "eleven_crop"))
+        predict_split.predict_split(job(run, packed, "eleven_crop"))
 
 
 @pytest.mark.parametrize(
@@ -204,12 +205,12 @@ def test_an_output_of_no_protocol_is_refused(run: runs.Run, packed: Path) -> Non
 def test_a_recipes_precision_goes_before_the_machines(recipes: str, machines: str, expected: str) -> None:
     spec = fake_results.run(swept={"precision": recipes}).spec
     weights = {"spec": json.loads(specs.specification(spec))}
-    assert predict.asked_precision(weights, machines) == expected
+    assert predict_split.requested_precision(weights, machines) == expected
 
 
 def test_a_jobs_gpu_is_the_only_one_that_cuda_sees(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,3")
-    assert predict.chosen_device(["3"]) == torch.device("cuda")
+    assert predict_split.chosen_device(["3"]) == torch.device("cuda")
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "3"
 
 
@@ -322,7 +323,7 @@ def test_every_protocol_is_what_pillow_and_the_network_give_picture_by_picture(
     run = trained(Fixed, tmp_path, monkeypatch, short_side_px=(90, 120))
     expected = {protocol: by_hand(run, Fixed, protocol, (90, 120)) for protocol in EVERY}
     for loader in ("pillow", "ffcv"):
-        predict.main(arguments(run, tmp_path, *EVERY, loader=loader))
+        predict_split.predict_split(job(run, tmp_path, *EVERY, loader=loader))
         for protocol in EVERY:
             found = predictions.read_prediction(prediction_file.prediction_file(run.name, protocol))
             assert found.labels.tolist() == [0, 1, 2]
@@ -331,7 +332,7 @@ def test_every_protocol_is_what_pillow_and_the_network_give_picture_by_picture(
 
 def test_a_pooled_network_takes_larger_crops_unchanged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = trained(Pooled, tmp_path, monkeypatch)
-    predict.main(arguments(run, tmp_path, "single_crop_320", "whole", "ten_crop"))
+    predict_split.predict_split(job(run, tmp_path, "single_crop_320", "whole", "ten_crop"))
     for protocol in ("single_crop_320", "whole", "ten_crop"):
         found = predictions.read_prediction(prediction_file.prediction_file(run.name, protocol))
         np.testing.assert_allclose(found.probabilities, by_hand(run, Pooled, protocol, None), atol=2e-5)
@@ -341,9 +342,9 @@ def test_a_protocol_added_later_gives_what_it_gives_beside_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = trained(Fixed, tmp_path, monkeypatch)
-    predict.main(arguments(run, tmp_path, "ten_crop", "vgg_dense"))
+    predict_split.predict_split(job(run, tmp_path, "ten_crop", "vgg_dense"))
     together = predictions.read_prediction(prediction_file.prediction_file(run.name, "ten_crop"))
-    predict.main(arguments(run, tmp_path, "ten_crop"))
+    predict_split.predict_split(job(run, tmp_path, "ten_crop"))
     alone = predictions.read_prediction(prediction_file.prediction_file(run.name, "ten_crop"))
     np.testing.assert_allclose(alone.probabilities, together.probabilities, atol=1e-6)
 
@@ -353,14 +354,14 @@ def test_a_fixed_network_says_why_it_takes_no_larger_crop(tmp_path: Path, monkey
     with pytest.raises(
         ValueError, match=r"vgg_a cannot be tested by single_crop_320: .*80 px only, not of 114 px; .*ten_crop"
     ):
-        predict.main(arguments(run, tmp_path, "ten_crop", "single_crop_320"))
+        predict_split.predict_split(job(run, tmp_path, "ten_crop", "single_crop_320"))
     assert not prediction_file.prediction_file(run.name, "ten_crop").exists()
 
 
 def test_a_network_without_a_dense_form_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = trained(Pooled, tmp_path, monkeypatch)  # nothing in it says how it leaves its map
     with pytest.raises(ValueError, match=r"vgg_a cannot be tested by vgg_dense: .*; protocols: .* ten_crop"):
-        predict.main(arguments(run, tmp_path, "vgg_dense"))
+        predict_split.predict_split(job(run, tmp_path, "vgg_dense"))
 
 
 def test_a_mean_images_mean_is_subtracted_from_what_it_does_not_cover() -> None:
@@ -376,10 +377,10 @@ def test_two_processes_write_what_one_writes(tmp_path: Path, monkeypatch: pytest
     run = trained(partial(resnet_cifar, 20), tmp_path, monkeypatch, architecture="resnet20_cifar")
     monkeypatch.undo()  # of the architectures' names
     monkeypatch.chdir(tmp_path)
-    predict.main(arguments(run, tmp_path, "flip", "ten_crop"))
+    predict_split.predict_split(job(run, tmp_path, "flip", "ten_crop"))
     files = [prediction_file.prediction_file(run.name, protocol) for protocol in ("flip", "ten_crop")]
     alone = [path.read_bytes() for path in files]
-    predict.main(arguments(run, tmp_path, "flip", "ten_crop", processes=2, threads=2))
+    predict_split.predict_split(job(run, tmp_path, "flip", "ten_crop", processes=2, threads=2))
     assert [path.read_bytes() for path in files] == alone
     assert sorted(path.name for path in files[0].parent.iterdir()) == ["flip.npz", "ten_crop.npz"]
 
@@ -390,5 +391,5 @@ def test_what_goes_wrong_in_several_processes_is_told_once(tmp_path: Path, monke
     with pytest.raises(
         ValueError, match=r"^\S*weights\.safetensors is not the file that weights\.json describes[^\n]*$"
     ):
-        predict.main(arguments(run, tmp_path, "flip", processes=2, threads=2))
+        predict_split.predict_split(job(run, tmp_path, "flip", processes=2, threads=2))
     assert not list(prediction_file.prediction_file(run.name, "flip").parent.iterdir())

@@ -8,7 +8,7 @@ import fake_results
 import pytest
 
 from ilsvrc.artifacts import run_files
-from ilsvrc.evaluation import prediction_file, predictions
+from ilsvrc.evaluation import prediction_file, predictions, score_runs
 from ilsvrc.runtime.files import read_json
 from ilsvrc.stages import score
 
@@ -18,8 +18,8 @@ TABLES = ("per_class", "confusion", "confused_classes", "calibration", "hardest"
 @pytest.fixture(autouse=True)
 def in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(score.mlflow_runs, "open_ensemble", lambda *given: None)  # a database takes seconds
-    monkeypatch.setattr(score.register_models.registry, "register", lambda *given: None)
+    monkeypatch.setattr(score_runs.mlflow_runs, "open_ensemble", lambda *given: None)  # a database takes seconds
+    monkeypatch.setattr(score_runs.register_models.registry, "register", lambda *given: None)
 
 
 def run_score(*members, partial: bool = False, **spec) -> list[dict[str, str]]:
@@ -181,7 +181,7 @@ def test_networks_are_counted_where_run_json_does_not_say() -> None:
 
 def test_each_protocol_is_logged_under_its_trainings_run(monkeypatch: pytest.MonkeyPatch) -> None:
     logged = []
-    monkeypatch.setattr(score.mlflow_runs, "log_protocol", lambda *given: logged.append(given))
+    monkeypatch.setattr(score_runs.mlflow_runs, "log_protocol", lambda *given: logged.append(given))
     run = fake_results.run()
     fake_results.write_run(run, wrong={"single_crop": [0], "ten_crop": []})
     id_file = Path("work") / run_files.run_key(run.name) / "mlflow_run"
@@ -196,8 +196,8 @@ def test_each_protocol_is_logged_under_its_trainings_run(monkeypatch: pytest.Mon
     assert logged[0][2]["top1_low_percent"] == pytest.approx(2.24175, abs=1e-4)
     assert logged[0][2]["top1_high_percent"] == pytest.approx(47.08882, abs=1e-4)
     (row, _) = read(fake_results.at(Path.cwd())["scores"])
-    assert {key: float(row[key]) for key in score.scores.MEASURED} == {
-        key: logged[0][2][key] for key in score.scores.MEASURED
+    assert {key: float(row[key]) for key in score_runs.scores.MEASURED} == {
+        key: logged[0][2][key] for key in score_runs.scores.MEASURED
     }
 
 
@@ -266,8 +266,8 @@ def test_partial_scores_leave_an_ensemble_out_whose_members_are_not_complete(cap
 
 def test_an_ensemble_is_logged_as_a_run_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     opened, logged = [], []
-    monkeypatch.setattr(score.mlflow_runs, "open_ensemble", lambda *given: opened.append(given) or "abc")
-    monkeypatch.setattr(score.mlflow_runs, "log_protocol", lambda *given: logged.append(given))
+    monkeypatch.setattr(score_runs.mlflow_runs, "open_ensemble", lambda *given: opened.append(given) or "abc")
+    monkeypatch.setattr(score_runs.mlflow_runs, "log_protocol", lambda *given: logged.append(given))
     members = two_seeds()
     run_score(*members, ensembles=[fake_results.ensemble("both", *members, together=True)])
     ((name, tags),) = opened

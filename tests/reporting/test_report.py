@@ -16,6 +16,7 @@ from ilsvrc.artifacts import run_files
 from ilsvrc.config import specs
 from ilsvrc.config.recipe_files import resolve_recipe
 from ilsvrc.datasets._card import Card, Sample
+from ilsvrc.evaluation import score_runs
 from ilsvrc.packing.writer import pack
 from ilsvrc.reporting import inputs, papers
 from ilsvrc.stages import report, score
@@ -233,7 +234,7 @@ def test_classes_too_few_for_top_5_leave_a_dash(tmp_path: Path, monkeypatch: pyt
 
 def test_ensembles_stand_in_the_page_and_in_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(score.mlflow_runs, "open_ensemble", lambda *given: None)
+    monkeypatch.setattr(score_runs.mlflow_runs, "open_ensemble", lambda *given: None)
     members = [fake_results.run("alexnet", seed) for seed in (0, 1)]
     for run in members:
         fake_results.write_run(run)

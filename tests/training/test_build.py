@@ -14,11 +14,11 @@ from ilsvrc.config import runs, specs
 from ilsvrc.config.params import Params
 from ilsvrc.config.recipe import Recipe
 from ilsvrc.config.recipe_files import resolve_recipe
+from ilsvrc.evaluation import predict_split
 from ilsvrc.loading.batches import Batch
 from ilsvrc.pipeline.wiring import Pipeline
 from ilsvrc.runtime import files
 from ilsvrc.runtime.distributed import World
-from ilsvrc.stages import predict
 from ilsvrc.training import batch_norm, build, data
 
 LEAST = {"epochs": 2, "batch_size": 8, "learning_rate": 0.1}
@@ -217,7 +217,7 @@ def test_a_network_without_batch_norm_takes_any_parts():
 )
 def test_a_network_of_half_precision_is_tested_without_a_gpu_too(precision: str, device: str, expected: str):
     weights = {"spec": json.loads(specs.specification(spec_of(precision=precision)))}
-    assert predict.tested_in(weights, "auto", torch.device(device)) == expected
+    assert predict_split.test_precision(weights, "auto", torch.device(device)) == expected
 
 
 @pytest.mark.parametrize(("accumulate", "size", "expected"), [(1, 1, 8), (2, 1, 4), (2, 2, 2)])

@@ -18,12 +18,12 @@ from torchvision.transforms.functional import normalize
 
 from ilsvrc.artifacts import run_files
 from ilsvrc.config import pretrained, runs, specs
-from ilsvrc.evaluation import predictions
+from ilsvrc.evaluation import predict_split, predictions
 from ilsvrc.loading import batches
 from ilsvrc.loading.views import View
 from ilsvrc.models.pretrained import libraries
 from ilsvrc.runtime import download, files
-from ilsvrc.stages import import_weights, predict
+from ilsvrc.stages import import_weights
 
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 SYNSETS = [f"n0{number}" for number in (1440764, 1443537, 1484850, 1491361, 1494475, 1496331)]
@@ -72,12 +72,12 @@ def info(run: runs.Run, name: str) -> files.Info:
 
 def predicted(run: runs.Run, packed: Path) -> np.ndarray:
     folder, output = run_files.RUNS / run.name, Path("single_crop.npz")
-    words = {
-        "run": run.name, "weights": folder / "weights.safetensors", "weights-info": folder / "weights.json",
-        "val": packed / "val.beton", "val-manifest": packed / "val.manifest.json", "images": packed / "val.images.csv",
-        "output": output, "precision": "float32", "loader": "pillow",
-    }  # fmt: skip
-    predict.main(predict.arguments().parse_args([f"--{key}={value}" for key, value in words.items()]))
+    job = predict_split.PredictJob(
+        run=run.name, weights=folder / "weights.safetensors", weights_info=folder / "weights.json",
+        val=packed / "val.beton", val_manifest=packed / "val.manifest.json", images=packed / "val.images.csv",
+        output=[output], precision="float32", loader="pillow",
+    )  # fmt: skip
+    predict_split.predict_split(job)
     return predictions.read_prediction(output).probabilities
 
 

@@ -4,6 +4,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from ilsvrc.config import registry
+from ilsvrc.models.common import classifier_names
 from ilsvrc.training import transfer
 
 
@@ -16,7 +17,9 @@ def built(name: str = "resnet18", classes: int = 4, px: int = 64) -> nn.Module:
 
 
 def names(name: str, px: int = 64) -> set[str]:
-    return transfer.classifier_names(lambda classes: registry.architecture(name)(num_classes=classes, input_px=px))
+    return classifier_names.classifier_names(
+        lambda classes: registry.architecture(name)(num_classes=classes, input_px=px)
+    )
 
 
 def test_the_classifier_is_what_depends_on_the_number_of_classes():

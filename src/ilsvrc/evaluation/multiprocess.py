@@ -1,10 +1,9 @@
 """Several processes that share a test's images: each fills its images' rows of files that all of them map.
 
-The process that starts them reads what they filled, so that no probability is sent, and memory holds what the kernel
-has room for.
+The process that starts them reads the rows from the same files, so that no probability is sent, and memory holds what
+the kernel has room for.
 """
 
-import argparse
 import os
 import shutil
 import subprocess
@@ -12,6 +11,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,28 +21,51 @@ FOLDER = ".shares"  # beside the first output, while processes run
 FAILURE, HOW = "failure.txt", "how.txt"
 
 
+class Command(NamedTuple):
+    """Worker processes to start: a module and its arguments, how many, the threads of each, GPUs, and the log."""
+
+    module: str
+    words: Sequence[str]
+    num_processes: int
+    threads: int
+    gpus: Sequence[str]
+    log: Path | None
+
+
 def run(
-    given: argparse.Namespace, num_processes: int, gpus: Sequence[str], protocols: Sequence[str], shape: tuple[int, int]
+    command: Command, beside: Path, protocols: Sequence[str], shape: tuple[int, int]
 ) -> tuple[Mapping[str, np.ndarray], np.ndarray, str]:
-    """Starts the processes; what `predict.probabilities` returns.
+    """Runs the workers over a folder in `beside`, to the end.
+
+    Returns:
+        Probabilities float32 of `shape` `[N, K]` by protocol, how often each image came `[N]`, and how, in words.
 
     Raises:
         ValueError: one of them failed; the first one's message.
     """
-    with folder_beside(given.output[0]) as folder:
+    with folder_in(beside) as folder:
         rows = {name: created(folder / f"{name}.npy", shape) for name in protocols}
-        status = start(given, num_processes, gpus, folder)
+        status = start(command, folder)
         if status:
             failure = folder / FAILURE
             raise ValueError(failure.read_text() if failure.exists() else f"a process ended with status {status}")
         times_seen = np.sum([np.load(path) for path in folder.glob("times_seen.*.npy")], axis=0)
-        return rows, times_seen, (folder / HOW).read_text()  # what is mapped outlives its name
+        return rows, times_seen, (folder / HOW).read_text()  # mapped files outlive their names
+
+
+def fail(folder: Path, error: Exception) -> None:
+    """Writes a worker's error down, unless another worker's stands there: the first one speaks for all."""
+    try:
+        with (folder / FAILURE).open("x") as file:
+            file.write(f"{error}")
+    except FileExistsError:
+        pass
 
 
 @contextmanager
-def folder_beside(output: Path) -> Iterator[Path]:
-    """An empty folder for what processes share."""
-    folder = output.parent / FOLDER
+def folder_in(beside: Path) -> Iterator[Path]:
+    """An empty folder for the files that processes share, removed at the end."""
+    folder = beside / FOLDER
     shutil.rmtree(folder, ignore_errors=True)  # of a job that was killed
     folder.mkdir(parents=True)
     try:
@@ -59,17 +82,13 @@ def created(path: Path, shape: tuple[int, int]) -> np.ndarray:
     return rows
 
 
-def start(given: argparse.Namespace, num_processes: int, gpus: Sequence[str], folder: Path) -> int:
-    """torchrun's exit status."""
-    threads = max(1, given.threads // num_processes)
-    environment = os.environ | {"OMP_NUM_THREADS": str(threads), torchrun.LOG: str(given.log or "")}
+def start(command: Command, folder: Path) -> int:
+    """Starts the workers through torchrun and waits for them; torchrun's exit status."""
+    environment = os.environ | {"OMP_NUM_THREADS": str(command.threads), torchrun.LOG: str(command.log or "")}
     environment[parent_death.PARENT] = str(os.getpid())
-    if gpus:
-        environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
-    words = ["--standalone", f"--nproc-per-node={num_processes}", "-m", "ilsvrc.stages.predict_worker"]
-    words += ["--shares", str(folder), "--threads", str(threads)]
-    for name, value in vars(given).items():
-        if name not in ("threads", "processes") and value is not None:
-            words += [f"--{name.replace('_', '-')}", *map(str, value if isinstance(value, list) else [value])]
-    command = [sys.executable, "-m", "ilsvrc.runtime.torchrun", *words]
-    return subprocess.run(command, env=environment, check=False).returncode
+    if command.gpus:
+        environment["CUDA_VISIBLE_DEVICES"] = ",".join(command.gpus)
+    words = ["--standalone", f"--nproc-per-node={command.num_processes}", "-m", command.module]
+    words += ["--shares", str(folder), *command.words]
+    words = [sys.executable, "-m", "ilsvrc.runtime.torchrun", *words]
+    return subprocess.run(words, env=environment, check=False).returncode

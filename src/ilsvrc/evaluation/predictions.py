@@ -2,7 +2,7 @@
 
 import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -142,7 +142,7 @@ def check_prediction(run: str, protocol: str, found: Prediction, weights: Mappin
             )
 
 
-def missing(run: str, protocols: list[str]) -> list[str]:
+def missing(run: str, protocols: Sequence[str]) -> list[str]:
     """Files that a complete run would have and this one has not."""
     files = [RUNS / run / name for name in RUN_FILES[1:]]  # the weights themselves are not needed for scores
     files += [prediction_file.prediction_file(run, protocol) for protocol in protocols]

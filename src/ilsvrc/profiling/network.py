@@ -11,13 +11,13 @@ import torch
 from ilsvrc.config import registry, specs
 from ilsvrc.config.cost_specs import CostSpec
 from ilsvrc.config.recipe import Recipe
+from ilsvrc.evaluation.predict_split import chosen_device
 from ilsvrc.models.common import flops
 from ilsvrc.models.common.layers import Classifier
 from ilsvrc.profiling import energy, inference
 from ilsvrc.profiling.training_memory import peak
 from ilsvrc.runtime import files, hardware, messages, precision
 from ilsvrc.runtime.distributed import World
-from ilsvrc.stages.predict import chosen_device
 from ilsvrc.training import build
 from ilsvrc.training.loop import Training
 

@@ -6,54 +6,28 @@ if __name__ == "__main__":
     parent_death.die_with_parent()  # before torch is imported, which takes seconds
 
 import argparse
-import os
 import sys
 import traceback
 from pathlib import Path
 
-import numpy as np
-import torch
-
-from ilsvrc.evaluation import multiprocess
-from ilsvrc.runtime import distributed, entry_point, messages
-from ilsvrc.runtime.distributed import World
+from ilsvrc.evaluation import multiprocess, predict_split
+from ilsvrc.runtime import entry_point, messages
 from ilsvrc.stages import predict
 
 
-def main(given: argparse.Namespace) -> None:
+def main(args: argparse.Namespace) -> None:
     """Fills this process's rows, or says why it cannot; the one that fails first speaks for all."""
+    job = predict_split.PredictJob(**{key: value for key, value in vars(args).items() if key != "shares"})
     try:
-        share(given, place(given.gpus))
+        predict_split.predict_shard(job, args.shares, predict_split.worker_place(job.gpus))
     except Exception as error:
         messages.log(traceback.format_exc())
-        try:
-            with (given.shares / multiprocess.FAILURE).open("x") as file:
-                file.write(f"{error}")
-        except FileExistsError:
-            pass
+        multiprocess.fail(args.shares, error)
         sys.exit(1)
 
 
-def place(gpus: int) -> World:
-    """This process among those that torchrun started."""
-    rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
-    device, *_ = distributed.devices_of(rank, size, gpus)
-    if gpus:
-        torch.cuda.set_device(device)
-    return World(rank, size, device)
-
-
-def share(given: argparse.Namespace, world: World) -> None:
-    """Probabilities of this process's images, and how often each image came."""
-    rows = {path.stem: np.load(given.shares / f"{path.stem}.npy", mmap_mode="r+") for path in given.output}
-    times_seen, how = predict.forward(given, rows, world)
-    np.save(given.shares / f"times_seen.{world.rank}.npy", times_seen)
-    if world.is_main:
-        (given.shares / multiprocess.HOW).write_text(how)
-
-
 def arguments() -> argparse.ArgumentParser:
-    """The stage's arguments, and where the processes meet."""
+    """The stage's arguments, and the folder where the processes meet."""
     parser = predict.arguments()
     parser.add_argument("--shares", type=Path, required=True, help="folder of the files that all processes map")
     return parser

@@ -14,6 +14,7 @@ from ilsvrc.config import registry, specs
 from ilsvrc.config.recipe import Recipe
 from ilsvrc.evaluation import load_network
 from ilsvrc.loading import batches
+from ilsvrc.models.common import classifier_names
 from ilsvrc.models.common.layers import Classifier
 from ilsvrc.models.common.normalization import Normalization
 from ilsvrc.runtime import files, precision
@@ -92,7 +93,7 @@ def first_network(
     initialization.initialize(network, recipe.initialization, spec.seed)
     if recipe.zero_last_gamma:
         initialization.zero_last_gammas(network)
-    classifier = transfer.classifier_names(partial(build, spec)) if given.start else set()
+    classifier = classifier_names.classifier_names(partial(build, spec)) if given.start else set()
     taken: list[str] = []
     if given.start:
         taken = transfer.take_over(network, transfer.read_weights(given.start), recipe.start_layers, classifier)

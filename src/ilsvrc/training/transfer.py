@@ -4,7 +4,7 @@ A new classifier on a frozen trunk, the last stages, or everything with a rate o
 "Transfer learning"); and VGG's deeper networks, which start with some of configuration A's layers.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -108,13 +108,6 @@ def _vgg_pairs(own: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> list
 def _biases(both: tuple[str, str]) -> tuple[str, str]:
     mine, theirs = (name.removesuffix("weight") + "bias" for name in both)
     return mine, theirs
-
-
-def classifier_names(build: Callable[[int], Classifier]) -> set[str]:
-    """Names of the parameters whose shape depends on the number of classes: `build` makes a network of so many."""
-    with torch.device("meta"):
-        few, more = (build(count).state_dict() for count in (2, 3))
-    return {name for name, value in few.items() if value.shape != more[name].shape}
 
 
 def freeze(network: nn.Module, classifier: set[str], trained: str | int) -> list[nn.Module]:

@@ -1,4 +1,4 @@
-"""What looks into a network: the stage on a few digits."""
+"""The inspection of a network on a few digits."""
 
 import hashlib
 import io
@@ -16,7 +16,7 @@ from sklearn.datasets import load_digits
 from ilsvrc.artifacts import run_files
 from ilsvrc.config import registry, specs
 from ilsvrc.evaluation.inspection import album
-from ilsvrc.stages import inspect
+from ilsvrc.stages import inspect as inspect_stage
 
 
 @pytest.fixture(scope="module")
@@ -49,13 +49,13 @@ def look(packed: Path, **changes) -> tuple[dict, dict[str, bytes]]:
         "nearest-of": 2000, "output": "out/inspect.json", "pictures": "out/pictures", "loader": "pillow", **changes,
     }  # fmt: skip
     words = [f"--{name}={value}" for name, value in given.items() if value is not None]
-    inspect.main(inspect.arguments().parse_args(words))
+    inspect_stage.main(inspect_stage.arguments().parse_args(words))
     return json.loads(Path("out/inspect.json").read_text()), {
         str(path): path.read_bytes() for path in sorted(Path("out").rglob("*")) if path.is_file()
     }
 
 
-def test_a_network_is_looked_into_and_each_picture_is_there(packed, capsys):
+def test_a_network_is_inspected_and_each_picture_is_there(packed, capsys):
     found, files = look(packed)
     labels = load_digits().target[96:126]
     first = sorted({int(label): place for place, label in reversed(list(enumerate(labels)))}.values())[:5]
@@ -73,7 +73,7 @@ def test_a_network_is_looked_into_and_each_picture_is_there(packed, capsys):
     for name in named:
         Image.open(io.BytesIO(files[f"out/{name}"])).verify()
     assert Image.open(Path("out/pictures/kernels.png")).size == (4 * 36 + 3 * 2,) * 2
-    assert "looked into" in capsys.readouterr().err
+    assert "inspected digits" in capsys.readouterr().err
 
 
 def text(value: object) -> list[str]:

@@ -7,7 +7,7 @@ from torch import nn
 
 from ilsvrc.config import registry
 from ilsvrc.evaluation.inspection import nearest
-from ilsvrc.training import transfer
+from ilsvrc.models.common import classifier_names
 
 
 class Doubling(nn.Module):
@@ -48,5 +48,5 @@ def test_every_kind_of_head_has_a_layer_before_it(name, px, features):
     def build(num_classes: int) -> nn.Module:
         return registry.architecture(name)(num_classes=num_classes, input_px=px)
 
-    hidden = nearest.last_hidden_layer(build(4).eval(), transfer.classifier_names(build))
+    hidden = nearest.last_hidden_layer(build(4).eval(), classifier_names.classifier_names(build))
     assert hidden(torch.rand(2, 3, px, px)).shape == (2, features)

@@ -1,0 +1,216 @@
+"""Class probabilities of every test image, for any number of protocols at once: one decode, no view passed twice.
+
+A protocol's name is its output's: `results/predictions/<run>/ten_crop.npz` is made by protocols/ten_crop.py. Several
+processes may share the images: the first one starts them and writes the predictions.
+"""
+
+import csv
+import dataclasses
+import os
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from ilsvrc.artifacts import run_files
+from ilsvrc.config import registry, specs
+from ilsvrc.evaluation import compatibility, load_network, multilabel_metrics, multiprocess, predictions
+from ilsvrc.evaluation.predictor import plan, predict, require_each_once
+from ilsvrc.loading import view_batches
+from ilsvrc.packing import beton
+from ilsvrc.runtime import distributed, files, hardware, precision
+from ilsvrc.runtime.distributed import World
+from ilsvrc.runtime.files import Info
+
+WORKER = "ilsvrc.stages.predict_worker"
+
+
+@dataclass(frozen=True)
+class PredictJob:
+    """Arguments of a test: a trained network, a packed test split, and the files of predictions to write.
+
+    `output` names a file for each protocol, `<protocol>.npz`. `processes` share the images; 0 stands for one a GPU, or
+    one on a CPU. `threads` are CPU threads over all processes. `gpus` is 0 for the CPU.
+    """
+
+    run: str
+    weights: Path
+    weights_info: Path
+    val: Path
+    val_manifest: Path
+    images: Path
+    output: Sequence[Path]
+    processes: int = 0
+    threads: int = 1
+    gpus: int = 0
+    precision: str = "auto"
+    loader: str = "ffcv"
+    log: Path | None = None
+
+    @property
+    def protocols(self) -> tuple[str, ...]:
+        """Names of the test protocols."""
+        return tuple(path.stem for path in self.output)
+
+
+class Predicted(NamedTuple):
+    """Summary of a test: the run, the protocols, the number of images, the way in words, and the seconds it took."""
+
+    run: str
+    protocols: tuple[str, ...]
+    num_images: int
+    how: str
+    seconds: float
+
+    def line(self) -> str:
+        """One line for a person."""
+        done = f"{self.num_images} images of {self.how}, {self.num_images / self.seconds:.0f} images/s"
+        return f"predicted {self.run} by {', '.join(self.protocols)}: {done}"
+
+
+def predict_split(job: PredictJob) -> Predicted:
+    """Writes a file of predictions for each of the job's outputs.
+
+    Raises:
+        ValueError: the weights, the split or a protocol do not belong together, or an image did not come exactly once.
+    """
+    weights, manifest = files.read_json(job.weights_info), files.read_json(job.val_manifest)
+    check(job.run, job.weights_info, weights, job.val_manifest, manifest)
+    protocols = {name: registry.load("protocols", name) for name in job.protocols}
+    names, labels = image_names(job.images), beton.open_packed(job.val).labels
+    started = time.perf_counter()
+    with hardware.claimed_gpus(job.gpus) as gpus:
+        rows, times_seen, how = probabilities(job, gpus, (len(labels), weights["num_classes"]))
+    require_each_once(times_seen)
+    seconds = time.perf_counter() - started
+    wanted = targets(labels, manifest)
+    for path, protocol in zip(job.output, protocols, strict=True):
+        spec = specification(job.run, protocol, protocols[protocol].revision, weights, manifest)
+        predictions.write_prediction(path, predictions.keep(rows[protocol], wanted, names, spec))
+    return Predicted(job.run, job.protocols, len(labels), how, seconds)
+
+
+def probabilities(
+    job: PredictJob, gpus: Sequence[str], shape: tuple[int, int]
+) -> tuple[Mapping[str, np.ndarray], np.ndarray, str]:
+    """Probabilities float32 of `shape` `[N, K]` by protocol, how often each image came `[N]`, and how, in words."""
+    num_processes = job.processes or job.gpus or 1
+    if num_processes > 1:
+        threads = max(1, job.threads // num_processes)
+        command = multiprocess.Command(WORKER, worker_words(job, threads), num_processes, threads, gpus, job.log)
+        return multiprocess.run(command, job.output[0].parent, job.protocols, shape)
+    rows = {name: np.empty(shape, np.float32) for name in job.protocols}
+    return rows, *forward(job, rows, World(device=chosen_device(gpus)))
+
+
+def worker_words(job: PredictJob, threads: int) -> list[str]:
+    """The job as arguments of `stages/predict_worker.py`, with `threads` for each process."""
+    words = ["--threads", str(threads)]
+    for field in dataclasses.fields(job):
+        value = getattr(job, field.name)
+        if field.name not in ("threads", "processes") and value is not None:
+            values = value if field.name == "output" else [value]
+            words += [f"--{field.name.replace('_', '-')}", *map(str, values)]
+    return words
+
+
+def worker_place(gpus: int) -> World:
+    """Rank, size and device of this process among those that torchrun started."""
+    rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    device, *_ = distributed.devices_of(rank, size, gpus)
+    if gpus:
+        torch.cuda.set_device(device)
+    return World(rank, size, device)
+
+
+def predict_shard(job: PredictJob, folder: Path, world: World) -> None:
+    """Fills this process's rows of the mapped files in `folder`, and writes how often each image came."""
+    rows = {name: np.load(folder / f"{name}.npy", mmap_mode="r+") for name in job.protocols}
+    times_seen, how = forward(job, rows, world)
+    np.save(folder / f"times_seen.{world.rank}.npy", times_seen)
+    if world.is_main:
+        (folder / multiprocess.HOW).write_text(how)
+
+
+def chosen_device(gpus: Sequence[str]) -> torch.device:
+    """The first of the GPUs that are this job's, else the CPU; CUDA sees no other."""
+    if not gpus:
+        return torch.device("cpu")
+    os.environ["CUDA_VISIBLE_DEVICES"] = gpus[0]
+    return torch.device("cuda")
+
+
+def forward(job: PredictJob, rows: Mapping[str, np.ndarray], world: World) -> tuple[np.ndarray, str]:
+    """Fills this process's images' rows of each protocol; how often each image came `[N]`, and how, in words."""
+    weights = files.read_json(job.weights_info)
+    protocols = {name: registry.load("protocols", name) for name in rows}
+    views = compatibility.views(weights, tuple(rows))
+    steps = plan(views)
+    tested_in = test_precision(weights, job.precision, world.device)
+    predictor = load_network.predictor(weights, job.weights, world.device, tested_in, views)
+    testing = view_batches.open_views(
+        job.loader, job.val, views=steps.windows, rank=world.rank, world_size=world.size, workers=job.threads
+    )
+    torch.set_num_threads(job.threads)  # ffcv's import sets it to one
+    with closing(testing):
+        times_seen = predict(predictor, testing, steps, protocols, rows, shown=world.is_main)
+    many = f" by {world.size} processes" if world.size > 1 else ""
+    return times_seen, f"{len(steps.passes)} views, {tested_in} on {world.device.type}{many}"
+
+
+def requested_precision(weights: Info, machines: str) -> str:
+    """The recipe's precision, for a network is tested as it was trained; the machine's where the recipe says `auto`."""
+    recipes = specs.made_from(weights).precision
+    return machines if recipes == "auto" else recipes
+
+
+def test_precision(weights: Info, machines: str, device: torch.device) -> str:
+    """The precision of a test; a network trained in float16, which needs a GPU, is tested in float32 on a CPU."""
+    requested = requested_precision(weights, machines)
+    return precision.choose("float32" if requested == "float16" and device.type == "cpu" else requested, device)
+
+
+def check(run: str, weights_info: Path, weights: Info, val_manifest: Path, manifest: Info) -> None:
+    """Stops where the weights are not the run's, or were trained on other data than the test split's.
+
+    Raises:
+        ValueError: names what does not belong together.
+    """
+    run_files.check_key(run, weights, weights_info)
+    trained_on = {"data": weights["spec"]["form"]["data"], "split": "val", "classes": weights["classes"]}
+    for name, value in trained_on.items():
+        if {**manifest, "data": manifest["spec"]["data"]}[name] != value:
+            raise ValueError(f"{run}: {name} of {val_manifest} is not what the run was trained for")
+    if run_files.label_sets_sha256(manifest) != weights.get("label_sets_sha256"):
+        raise ValueError(f"{run}: {val_manifest} numbers other sets of classes than the run was trained on")
+
+
+def targets(labels: np.ndarray, manifest: Info) -> np.ndarray:
+    """Classes `[N]` of packed labels; where they number sets of classes uint8 `[N, K]`, 1 for each of the set."""
+    if "label_sets" not in manifest:
+        return labels
+    return multilabel_metrics.members(manifest["label_sets"], len(manifest["classes"]))[labels].astype(np.uint8)
+
+
+def specification(run: str, protocol: str, revision: int, weights: Info, manifest: Info) -> Info:
+    """Specification of a file of predictions, which `predictions.check_prediction` reads."""
+    return {
+        "run_key": run_files.run_key(run),
+        "protocol": protocol,
+        "revision": revision,
+        "weights_sha256": weights["weights_sha256"],
+        "manifest_sha256": manifest["content_sha256"],
+        "form": manifest["spec"],
+        "classes": weights["classes"],
+    }
+
+
+def image_names(path: Path) -> np.ndarray:
+    """Names of the test images `[N]`, in the packed file's order."""
+    with path.open(newline="", errors="surrogateescape") as file:
+        return np.array([row["name"].encode("utf-8", "replace").decode() for row in csv.DictReader(file)])
