@@ -131,7 +131,7 @@ def pack_form(archive: Path, scratch: Path, form: str, options: argparse.Namespa
     labels, path = {name: label for label, name in enumerate(classes)}, scratch / f"{form}.beton"
     packing = writer.pack(samples, labels, scratch, form_spec(form, options.crop_px), path, options.threads)
     manifest = describe(form_spec(form, options.crop_px), "train", classes, packing, samples)
-    path.with_suffix(".json").write_text(json.dumps(manifest))
+    manifest.write(path.with_suffix(".json"))
 
 
 def form_spec(form: str, crop_px: int) -> specs.FormSpec:

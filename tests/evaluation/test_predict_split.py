@@ -68,7 +68,7 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
             at += len(content)
     packing = pack(samples, {"a": 0, "b": 1}, folder, fake_results.FORM, folder / "val.beton", 1)
     manifest = manifests.describe(fake_results.FORM, "val", ["a", "b"], packing, samples)
-    (folder / "val.manifest.json").write_text(json.dumps(manifest))
+    manifest.write(folder / "val.manifest.json")
     manifests.write_images(folder / "val.images.csv", packing, samples)
     return folder
 
@@ -272,7 +272,7 @@ def trained(
     form = specs.FormSpec(data="digits", encoding="raw")
     packing = pack(samples, {"0": 0, "1": 1, "2": 2}, folder, form, folder / "val.beton", 1)
     manifest = manifests.describe(form, "val", ["0", "1", "2"], packing, samples)
-    (folder / "val.manifest.json").write_text(json.dumps(manifest))
+    manifest.write(folder / "val.manifest.json")
     manifests.write_images(folder / "val.images.csv", packing, samples)
     run = fake_results.run(architecture, swept=recipe)
     weights = run_files.RUNS / run.name / "weights.safetensors"

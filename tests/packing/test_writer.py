@@ -1,6 +1,5 @@
 import errno
 import hashlib
-import json
 import os
 import signal
 import subprocess
@@ -14,7 +13,7 @@ from pictures import jpeg_bytes, photo
 from PIL import Image
 
 from ilsvrc.datasets._card import Sample
-from ilsvrc.packing import beton_layout, pixel_statistics, workers, writer
+from ilsvrc.packing import beton_layout, manifest, pixel_statistics, workers, writer
 from ilsvrc.packing.beton import open_packed
 from ilsvrc.packing.encode import store
 
@@ -59,18 +58,18 @@ def test_no_payload_crosses_a_page(packer):
 
 def test_statistics_are_those_of_every_pixel(packer):
     pngs = [jpeg_bytes(photo(i), format="PNG") for i in range(5)]
-    summary = writer.summary(packer(pngs, encoding="raw")[1])
+    statistics = manifest.pixel_statistics(packer(pngs, encoding="raw")[1].colours)
     pixels = np.concatenate([np.asarray(photo(i)).reshape(-1, 3) for i in range(5)]).astype(np.float64)
-    assert summary["num_measured"] == 5
-    np.testing.assert_allclose(summary["mean"], pixels.mean(axis=0), rtol=1e-14)
-    np.testing.assert_allclose(summary["std"], pixels.std(axis=0), rtol=1e-12)
+    assert statistics["num_measured"] == 5
+    np.testing.assert_allclose(statistics["mean"], pixels.mean(axis=0), rtol=1e-14)
+    np.testing.assert_allclose(statistics["std"], pixels.std(axis=0), rtol=1e-12)
     values, vectors = np.linalg.eigh(np.cov(pixels.T, bias=True))
-    np.testing.assert_allclose(summary["eigenvalues"], values[::-1], rtol=1e-9)
-    np.testing.assert_allclose(np.abs(summary["eigenvectors"] @ vectors[:, ::-1]), np.eye(3), atol=1e-9)
+    np.testing.assert_allclose(statistics["eigenvalues"], values[::-1], rtol=1e-9)
+    np.testing.assert_allclose(np.abs(statistics["eigenvectors"] @ vectors[:, ::-1]), np.eye(3), atol=1e-9)
 
 
 def test_statistics_are_the_same_for_any_number_of_workers(packer, photos):
-    first, second = (writer.summary(packer(photos, workers=workers)[1]) for workers in (1, 3))
+    first, second = (manifest.pixel_statistics(packer(photos, workers=workers)[1].colours) for workers in (1, 3))
     assert first == second
 
 
@@ -81,10 +80,12 @@ def test_structure_and_decoding_store_the_same_bytes(packer, photos):
 
 def test_structure_decodes_only_a_sample_for_the_statistics(packer, photos, monkeypatch):
     monkeypatch.setattr(pixel_statistics, "NUM_MEASURED", 7)
-    first, second = (writer.summary(packer(photos, verify="structure", workers=workers)[1]) for workers in (1, 2))
+    first, second = (
+        manifest.pixel_statistics(packer(photos, verify="structure", workers=workers)[1].colours) for workers in (1, 2)
+    )
     assert first == second
     assert first["num_measured"] == 7
-    assert first["mean"] != writer.summary(packer(photos)[1])["mean"]
+    assert first["mean"] != manifest.pixel_statistics(packer(photos)[1].colours)["mean"]
 
 
 def test_a_damaged_middle_is_found_by_decoding_only(packer, photos, monkeypatch):
@@ -201,7 +202,7 @@ PARENT = """
 import os, sys, time
 from pathlib import Path
 from ilsvrc.datasets._card import Sample
-from ilsvrc.packing import workers, writer
+from ilsvrc.packing import manifest, workers, writer
 
 def slow(content, form, measured):
     Path(sys.argv[1], f"worker-{os.getpid()}").touch()
@@ -250,9 +251,3 @@ def _running(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except OSError:
         return False
-
-
-def test_the_summary_can_be_written_as_json(packer, photos):
-    summary = json.loads(json.dumps(writer.summary(packer(photos)[1])))
-    assert summary["num_images"] == len(photos)
-    assert summary["stored"] == {"passed_through": len(photos), "encoded": 0, "raw": 0}

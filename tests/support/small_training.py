@@ -1,7 +1,6 @@
 """Trainings of seconds: a few digits, packed small, and the command that trains on them."""
 
 import io
-import json
 import os
 import subprocess
 import sys
@@ -46,7 +45,7 @@ def _pack(folder: Path, split: str, form: specs.FormSpec, pictures: np.ndarray, 
             at += len(content)
     packing = pack(samples, {name: int(name) for name in CLASSES}, folder, form, folder / f"{split}.beton", 1)
     manifest = manifests.describe(form, split, CLASSES, packing, samples)
-    (folder / f"{split}.manifest.json").write_text(json.dumps(manifest))
+    manifest.write(folder / f"{split}.manifest.json")
 
 
 def _png(picture: np.ndarray) -> bytes:

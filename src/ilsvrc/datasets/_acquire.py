@@ -1,6 +1,5 @@
 """Acquisition of a data set: its archives in place, an index of its images and source.json."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +8,6 @@ from ilsvrc.config.specs import SourceSpec
 from ilsvrc.datasets import _index
 from ilsvrc.datasets._card import SPLITS
 from ilsvrc.datasets._census import Census, Source, describe
-from ilsvrc.runtime import files
 from ilsvrc.runtime.progress import track
 
 
@@ -43,7 +41,7 @@ def acquire(job: AcquireJob) -> str:
         unchecked.replace(job.index)
     finally:
         unchecked.unlink(missing_ok=True)
-    files.write_text(job.source, json.dumps(source.as_json(), indent=1) + "\n")
+    source.write(job.source)
     return _closing_line(dataset, source, census)
 
 

@@ -3,10 +3,10 @@
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+from ilsvrc.artifacts.json_record import JsonRecord, Name
 from ilsvrc.config.specs import SourceSpec
 from ilsvrc.datasets._card import SPLITS, Card, Sample, split_classes
 
@@ -50,36 +50,17 @@ class Census:
             yield sample
 
 
-@dataclass(frozen=True)
-class Source:
-    """Content of source.json: the same on every machine that has the same images.
+class Source(JsonRecord):
+    """Content of source.json: the same on every machine that has the same images."""
 
-    `label_sets` lists the sets of classes that occur, as indices of `classes`, where an image may have several; a set's
-    place is its number.
-    """
+    noun: ClassVar[str] = "the source of a data set"
 
-    spec: Mapping[str, Any]
-    classes: Sequence[str]
-    counts: Mapping[str, Mapping[str, int]]  # split -> class -> images
+    spec: dict[str, Any]  # canonical, of a SourceSpec, without the folders above `data.path`
+    classes: list[Name]
+    label_sets: list[list[int]] | None = None  # of multi-label data: classes of each set, by its number
+    counts: dict[str, dict[Name, int]]  # images of each split and class
     num_images: int
-    content_sha256: str
-    label_sets: Sequence[Sequence[int]] | None = None
-
-    def as_json(self) -> dict[str, Any]:
-        """The file's keys in its order; `label_sets` only where there are some."""
-        return {
-            "spec": self.spec,
-            "classes": self.classes,
-            **({} if self.label_sets is None else {"label_sets": self.label_sets}),
-            "counts": self.counts,
-            "num_images": self.num_images,
-            "content_sha256": self.content_sha256,
-        }
-
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> "Source":
-        """The source that `as_json` stands for."""
-        return cls(**content)
+    content_sha256: str  # over split, class, name and size of every image
 
 
 def describe(spec: SourceSpec, card: Card, census: Census) -> Source:

@@ -1,6 +1,5 @@
 """Packing of one split: the .beton, its manifest, the list of its images and its mean image."""
 
-import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from ilsvrc.datasets._census import Source
 from ilsvrc.datasets._index import Index
 from ilsvrc.packing import manifest
 from ilsvrc.packing.writer import Packing, pack
-from ilsvrc.runtime import counter_rng, files
+from ilsvrc.runtime import counter_rng
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ def pack_split(job: PackJob) -> str:
         OSError: the disk is full, a file cannot be read, or a worker was killed.
     """
     form = FormSpec(**job.spec.model_dump(exclude={"compare"}))
-    source = Source.from_json(files.read_json(job.source))
+    source = Source.read(job.source)
     samples = _ordered(_index.read(job.index, job.split), form)
     labels = {name: label for label, name in enumerate(manifest.label_names(source))}
     started = time.perf_counter()
@@ -47,8 +46,7 @@ def pack_split(job: PackJob) -> str:
     seconds = time.perf_counter() - started
     manifest.write_images(job.images, packing, samples)
     manifest.write_mean_image(job.mean_image, packing)
-    content = manifest.describe(form, job.split, source.classes, packing, samples, source.label_sets)
-    files.write_text(job.manifest, json.dumps(content, indent=1) + "\n")
+    manifest.describe(form, job.split, source.classes, packing, samples, source.label_sets).write(job.manifest)
     return _closing_line(job.split, packing, seconds)
 
 

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from ilsvrc.packing import beton_layout
 from ilsvrc.packing.beton import open_packed, read_back
 from ilsvrc.packing.encode import Stored
 from ilsvrc.packing.mean_image import MeanImage
-from ilsvrc.packing.pixel_statistics import Colours, measured_places, principal_components
+from ilsvrc.packing.pixel_statistics import Colours, measured_places
 from ilsvrc.packing.workers import outcomes
 
 MOST_NAMED = 20
@@ -232,20 +232,3 @@ def _explained(error: OSError, beton: Path) -> OSError:
             error.errno, "the disk is full: make room, or choose a smaller form (data: in params.yaml)", str(beton)
         )
     return error
-
-
-def summary(packing: Packing) -> dict[str, Any]:
-    """The manifest's part that is measured."""
-    colours, sizes = packing.colours, packing.sizes
-    eigenvalues, eigenvectors = principal_components(colours.covariance())
-    return {
-        "num_images": len(packing.kept),
-        "content_sha256": packing.content_sha256,
-        "num_measured": colours.num_measured,
-        "mean": colours.mean(),
-        "std": colours.std(),
-        "eigenvalues": eigenvalues,
-        "eigenvectors": eigenvectors,
-        "stored": {how: packing.how[how] for how in ("passed_through", "encoded", "raw")},
-        "stored_bytes": {"min": int(sizes.min()), "max": int(sizes.max()), "mean": int(sizes.sum()) / len(sizes)},
-    }
