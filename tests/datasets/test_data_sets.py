@@ -317,7 +317,7 @@ def test_every_picture_comes_out_as_it_went_in(world, name: str):
         assert np.array_equal(picture(sample, own_bytes(sample, raw)), expected.pictures[key])
     for archive in registry.load("datasets", dataset).CARD.archives:
         assert (raw / archive).is_file()
-    assert not list(raw.glob("*.tmp"))
+    assert not list(raw.glob("*.part"))
 
 
 @pytest.mark.parametrize("name", WORLDS)

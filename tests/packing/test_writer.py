@@ -226,11 +226,12 @@ def test_workers_die_with_their_parent(tmp_path):
 
 def test_a_killed_packing_leaves_nothing_under_the_final_name_and_is_begun_again(tmp_path, photos):
     parent = subprocess.Popen([sys.executable, "-c", PARENT, str(tmp_path)], cwd=tmp_path)
-    _wait_for(lambda: list(tmp_path.glob("*.tmp")), bool)
+    _wait_for(lambda: list(tmp_path.glob("*.part")), bool)
     parent.kill()
     parent.wait()
-    assert [path.name for path in tmp_path.glob("b.beton*")] == ["b.beton.tmp"]
-    (tmp_path / "b.beton.tmp").write_bytes(b"x" * 100_000_000)
+    unfinished = tmp_path / f"b.beton.{parent.pid}.part"
+    assert list(tmp_path.glob("b.beton*")) == [unfinished]
+    unfinished.write_bytes(b"x" * 100_000_000)
     (tmp_path / "photo").write_bytes(photos[0])
     samples = [Sample("train", "a", "photo", "photo", 0, len(photos[0]))]
     writer.pack(samples, {"a": 0}, tmp_path, writer.FormSpec(data="t"), tmp_path / "b.beton")

@@ -9,6 +9,7 @@ from typing import Any
 from ilsvrc.datasets._card import Sample
 from ilsvrc.datasets._readers.archive import Member, hidden, inner_members, members
 from ilsvrc.datasets._readers.fingerprint import of_files
+from ilsvrc.runtime import files
 from ilsvrc.runtime.disk import CHUNK_BYTES
 from ilsvrc.runtime.download import DOWNLOADS, Remote, mismatch
 
@@ -44,9 +45,7 @@ def acquire(raw: Path, options: Mapping[str, Any]) -> None:
     raw.mkdir(parents=True, exist_ok=True)
     folder = Path(options["path"])
     _check_archives(folder)
-    unfinished = raw / f"{VAL_LABELS}.tmp"
-    unfinished.write_text("".join(f"{wnid}\n" for wnid in _val_wnids(folder / DEVKIT.name)))
-    unfinished.replace(raw / VAL_LABELS)
+    files.write_text(raw / VAL_LABELS, "".join(f"{wnid}\n" for wnid in _val_wnids(folder / DEVKIT.name)))
 
 
 def train_samples(folder: Path, file: str) -> Iterator[Sample]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from ilsvrc.datasets._card import Sample
+from ilsvrc.runtime import files
 
 COLUMNS = ("split", "label_name", "name", "file", "offset", "size", "kind")
 
@@ -50,12 +51,13 @@ class Index(Sequence[Sample]):
 
 def write(path: Path, samples: Iterable[Sample]) -> None:
     """A CSV of the samples, under its final name when it is whole."""
-    unfinished = path.with_name(f"{path.name}.tmp")
-    with unfinished.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+    with (
+        files.atomically(path) as unfinished,
+        unfinished.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
+    ):
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(COLUMNS)
         rows.writerows([getattr(sample, column) for column in COLUMNS] for sample in samples)
-    unfinished.replace(path)
 
 
 def read(path: Path, split: str) -> Index:

@@ -6,6 +6,7 @@ from typing import Any
 
 from ilsvrc.datasets._card import Sample
 from ilsvrc.datasets._readers import records
+from ilsvrc.runtime import files
 from ilsvrc.runtime.disk import CHUNK_BYTES, byte_bar, check_space, enough_disk
 from ilsvrc.runtime.download import Remote, fetch
 
@@ -52,9 +53,9 @@ def _write_records(source: Path, target: Path) -> None:
     if images.shape != (len(labels), 3, 32, 32):
         raise ValueError(f"{source} holds {pixels.shape} pixels and {len(labels)} labels: remove it and run again")
     check_space(target, len(labels) * (1 + PIXELS))
-    unfinished = target.with_name(f"{target.name}.tmp")
     step = 4 * CHUNK_BYTES // PIXELS
     with (
+        files.atomically(target) as unfinished,
         unfinished.open("wb") as file,
         byte_bar(f"unpack {source.name}", pixels.nbytes) as progress,
         enough_disk(target),
@@ -63,4 +64,3 @@ def _write_records(source: Path, target: Path) -> None:
             part = images[start : start + step].reshape(-1, PIXELS)
             file.write(np.column_stack((labels[start : start + step].astype(np.uint8), part)).tobytes())
             progress.update(part.nbytes)
-    unfinished.replace(target)

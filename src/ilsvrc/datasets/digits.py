@@ -15,6 +15,7 @@ from typing import Any
 
 from ilsvrc.datasets._card import Card, Sample
 from ilsvrc.datasets._readers.archive import members
+from ilsvrc.runtime import files
 
 ARCHIVE = "digits.tar"
 SEED = "digits-2026"
@@ -42,12 +43,12 @@ def acquire(raw: Path, options: Mapping[str, Any]) -> None:
     from sklearn.datasets import load_digits
 
     digits = load_digits()
-    raw.mkdir(parents=True, exist_ok=True)
-    unfinished = raw / f"{ARCHIVE}.tmp"
-    with tarfile.open(unfinished, "w", format=tarfile.USTAR_FORMAT) as tar:
+    with (
+        files.atomically(raw / ARCHIVE) as unfinished,
+        tarfile.open(unfinished, "w", format=tarfile.USTAR_FORMAT) as tar,
+    ):
         for name, index in sorted(_names(digits.target.tolist()).items()):
             _add(tar, name, _png(digits.images[index].tolist()))
-    unfinished.replace(raw / ARCHIVE)
 
 
 def samples(raw: Path, options: Mapping[str, Any]) -> Iterator[Sample]:

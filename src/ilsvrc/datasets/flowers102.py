@@ -11,6 +11,7 @@ from typing import Any
 from ilsvrc.datasets._card import Card, Sample
 from ilsvrc.datasets._readers.archive import Member, members
 from ilsvrc.datasets._readers.unpack import decompress
+from ilsvrc.runtime import files
 from ilsvrc.runtime.download import Remote, fetch
 
 ADDRESS = "https://www.robots.ox.ac.uk/~vgg/data/flowers/102"
@@ -83,6 +84,4 @@ def _write_labels(labels: Path, parts: Path, target: Path) -> None:
         for key, split in PARTS.items()
         for number in part[key].ravel().tolist()
     ]
-    unfinished = target.with_name(f"{target.name}.tmp")
-    unfinished.write_text("".join(lines))
-    unfinished.replace(target)
+    files.write_text(target, "".join(lines))

@@ -1,6 +1,5 @@
 """Predictions of a test split: the class probabilities and what scores take of them, in memory and as a file."""
 
-import os
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 from ilsvrc.artifacts.run_files import RUN_FILES, RUNS, canonical, run_key, split_sha256
 from ilsvrc.config import registry
 from ilsvrc.evaluation import float16, metrics, multilabel_metrics, prediction_file
+from ilsvrc.runtime import files
 from ilsvrc.runtime.files import Info
 
 FLOAT32_NUMBERS = 10_000_000  # predictions of more are kept in float16
@@ -71,19 +71,13 @@ def _rounded(probabilities: np.ndarray) -> np.ndarray:
 
 
 def write_prediction(path: Path, prediction: Prediction) -> None:
-    """Writes beside `path`, then renames: a reader never sees half a file. The same content is the same bytes."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_suffix(".npz.part")
+    """Writes the predictions, whole or not at all. The same content is the same bytes."""
     about = {"format": prediction_file.FORMAT, "num_classes": prediction.num_classes, "spec": prediction.spec}
-    with beside.open("wb") as file:
-        with zipfile.ZipFile(file, "w") as archive:
-            archive.writestr(zipfile.ZipInfo(prediction_file.ABOUT), canonical(about))
-            for name in prediction_file.ARRAYS:
-                with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
-                    np.lib.format.write_array(member, getattr(prediction, name), allow_pickle=False)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
+    with files.atomically(path) as unfinished, zipfile.ZipFile(unfinished, "w") as archive:
+        archive.writestr(zipfile.ZipInfo(prediction_file.ABOUT), canonical(about))
+        for name in prediction_file.ARRAYS:
+            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, getattr(prediction, name), allow_pickle=False)
 
 
 def read_prediction(path: Path, probabilities: bool = True) -> Prediction:

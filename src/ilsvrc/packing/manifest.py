@@ -14,6 +14,7 @@ from ilsvrc.datasets._card import Sample, join_classes, split_classes
 from ilsvrc.datasets._census import Source
 from ilsvrc.packing.pixel_statistics import Colours, Matrix, principal_components
 from ilsvrc.packing.writer import Packing
+from ilsvrc.runtime import files
 
 COLUMNS = ("index", "name", "label", "label_name", "width", "height")
 HOW = ("passed_through", "encoded", "raw")
@@ -79,19 +80,15 @@ def stored_bytes(packing: Packing) -> StoredBytes:
 
 def write_mean_image(path: Path, packing: Packing) -> None:
     """The mean image of the split, float32 `[S, S, 3]`, 0 to 255, as .npy."""
-    unfinished = path.with_name(f"{path.name}.tmp")
-    with unfinished.open("wb") as file:
+    with files.atomically(path) as unfinished, unfinished.open("wb") as file:
         np.save(file, packing.mean_image.mean())
-    unfinished.replace(path)
 
 
 def write_images(path: Path, packing: Packing, samples: Sequence[Sample]) -> None:
     """A CSV of `COLUMNS`, one row an image in the packed file's order."""
-    unfinished = path.with_name(f"{path.name}.tmp")
-    with unfinished.open("w", newline="", errors="surrogateescape") as file:
+    with files.atomically(path) as unfinished, unfinished.open("w", newline="", errors="surrogateescape") as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(COLUMNS)
         for row, (place, record) in enumerate(zip(packing.kept, packing.records, strict=True)):
             image, sample = record["f0"], samples[place]
             rows.writerow((row, sample.name, record["f1"], sample.label_name, image["width"], image["height"]))
-    unfinished.replace(path)

@@ -24,6 +24,7 @@ from ilsvrc.packing.encode import Stored
 from ilsvrc.packing.mean_image import MeanImage
 from ilsvrc.packing.pixel_statistics import Colours, measured_places
 from ilsvrc.packing.workers import outcomes
+from ilsvrc.runtime import files
 
 MOST_NAMED = 20
 
@@ -92,26 +93,28 @@ def pack(
             `stop`, or none is left.
         OSError: the disk is full, a file cannot be read, or a worker was killed.
     """
-    beton.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = beton.with_name(f"{beton.name}.tmp")
-    unfinished.unlink(missing_ok=True)  # of a packing that was killed: its room is free
-    _check_space(samples, form, beton)
     try:
-        while True:
-            try:
-                packing = _attempt(samples, labels, raw, form, unfinished, workers, page_bytes)
-                break
-            except _PageTooSmallError:
-                page_bytes = _doubled(page_bytes)
-        packing.content_sha256 = read_back(unfinished, packing.checksums)
-        if compare:
-            _compare(packing, samples, raw, form, unfinished, workers)
-        unfinished.replace(beton)
+        with files.atomically(beton) as unfinished:  # what a killed packing left is removed: its room is free
+            _check_space(samples, form, beton)
+            packing = _with_fitting_pages(samples, labels, raw, form, unfinished, workers, page_bytes)
+            packing.content_sha256 = read_back(unfinished, packing.checksums)
+            if compare:
+                _compare(packing, samples, raw, form, unfinished, workers)
     except OSError as error:
         raise _explained(error, beton) from error
-    finally:
-        unfinished.unlink(missing_ok=True)
     return packing
+
+
+def _with_fitting_pages(
+    samples: Sequence[Sample], labels: Mapping[str, int], raw: Path, form: FormSpec, path: Path, workers: int,
+    page_bytes: int,
+) -> Packing:  # fmt: skip
+    """Writes the file at `path`, anew with pages of twice the size until the largest image fits in."""
+    while True:
+        try:
+            return _attempt(samples, labels, raw, form, path, workers, page_bytes)
+        except _PageTooSmallError:
+            page_bytes = _doubled(page_bytes)
 
 
 def _attempt(

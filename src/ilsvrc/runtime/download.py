@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from ilsvrc.runtime import files
 from ilsvrc.runtime.disk import CHUNK_BYTES, alone, byte_bar, check_space, enough_disk
 from ilsvrc.runtime.http import UselessError, download
 from ilsvrc.runtime.messages import say
@@ -137,18 +138,11 @@ def _fetch_from(address: str, remote: Remote, final: Path) -> None:
                 resumed = _copy(address, part, remote)
         wrong = _wrong(part, remote)
         if wrong is None:
-            _settle(part)
-            part.replace(final)
+            files.move(part, final)  # what is under a final name is not read again
             return
         part.unlink()
         if last or not resumed:
             raise UselessError(f"{wrong}; removed")
-
-
-def _settle(path: Path) -> None:
-    """Waits until the bytes are on the disk: what is under a final name is not read again."""
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
 
 
 def _copy(address: str, part: Path, remote: Remote) -> bool:
@@ -190,5 +184,4 @@ def _state(path: Path, remote: Remote) -> str:
 
 
 def _mark(path: Path, remote: Remote, markers: Path) -> None:
-    markers.mkdir(parents=True, exist_ok=True)
-    _marker(path, markers).write_text(_state(path, remote))
+    files.write_text(_marker(path, markers), _state(path, remote))

@@ -131,10 +131,8 @@ def write(
     about: files.Info,
 ) -> None:
     """Writes the run's files, each whole or not at all, and its run in MLflow."""
-    given.weights.parent.mkdir(parents=True, exist_ok=True)
-    beside = given.weights.with_suffix(".part")
-    safetensors.torch.save_file(state, beside)
-    beside.replace(given.weights)
+    with files.atomically(given.weights) as unfinished:
+        safetensors.torch.save_file(state, unfinished)
     made_from = {"key": run_files.run_key(given.run), "spec": json.loads(given.spec)}
     sees = {name: seen[name] for name in ("crop_px", "mean", "std", "normalization")}
     weights = {

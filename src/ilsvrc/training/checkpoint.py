@@ -3,7 +3,6 @@
 The last two are kept: where the newer one is damaged, the older one takes its place.
 """
 
-import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 import torch
 
+from ilsvrc.runtime import files
 from ilsvrc.training.loop import Progress, Training
 
 NAME, BEFORE = "checkpoint.pt", "checkpoint.before.pt"
@@ -18,7 +18,7 @@ FORMAT = 2
 
 
 def save(folder: Path, training: Training, progress: Progress, **facts: Any) -> None:
-    """Writes beside the final name, then renames; the checkpoint that was there becomes the one before.
+    """Writes a checkpoint, whole or not at all; the checkpoint that was there becomes the one before.
 
     `facts` (plain values) come back from `load`: the identity of the run, the machine's choices. No state of random
     generators is kept, since all that is random is a function of the step.
@@ -33,18 +33,15 @@ def save(folder: Path, training: Training, progress: Progress, **facts: Any) -> 
         "progress": asdict(progress),
         **facts,
     }
-    beside = folder / f"{NAME}.part"
     try:
-        with beside.open("wb") as file:
-            torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
+        with files.atomically(folder / NAME) as unfinished:
+            with unfinished.open("wb") as file:
+                torch.save(content, file)
+            files.sync(unfinished)
+            if (folder / NAME).exists():
+                (folder / NAME).replace(folder / BEFORE)
     except (OSError, RuntimeError) as error:  # torch's zip writer says RuntimeError of a full disk
-        beside.unlink(missing_ok=True)
         raise OSError(f"no checkpoint could be written to {folder}: {str(error).splitlines()[0]}") from error
-    if (folder / NAME).exists():
-        (folder / NAME).replace(folder / BEFORE)
-    beside.replace(folder / NAME)
 
 
 def load(folder: Path, identity: Mapping[str, Any]) -> tuple[dict[str, Any] | None, str]:

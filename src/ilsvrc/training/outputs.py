@@ -29,10 +29,8 @@ def write(
 ) -> None:
     """Writes the run's files, each whole or not at all."""
     state = weights_of(training)
-    given.weights.parent.mkdir(parents=True, exist_ok=True)
-    beside = given.weights.with_suffix(".part")
-    safetensors.torch.save_file({name: value.cpu().contiguous() for name, value in state.items()}, beside)
-    beside.replace(given.weights)
+    with files.atomically(given.weights) as unfinished:
+        safetensors.torch.save_file({name: value.cpu().contiguous() for name, value in state.items()}, unfinished)
     made_from = {"key": run_files.run_key(given.run), "spec": json.loads(given.spec)}
     weights = {
         **made_from,

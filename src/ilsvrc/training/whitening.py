@@ -107,6 +107,5 @@ def _read(path: Path, made_of: dict[str, str]) -> tuple[Tensor, Tensor] | None:
 def _write(path: Path | None, own: tuple[Tensor, Tensor], made_of: dict[str, str]) -> None:
     if path is None:
         return
-    unfinished = path.with_suffix(".part")
-    safetensors.torch.save_file(dict(zip(("mean", "matrix"), own, strict=True)), unfinished, metadata=made_of)
-    unfinished.replace(path)
+    with files.atomically(path) as unfinished:
+        safetensors.torch.save_file(dict(zip(("mean", "matrix"), own, strict=True)), unfinished, metadata=made_of)

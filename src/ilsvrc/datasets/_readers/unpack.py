@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
+from ilsvrc.runtime import files
 from ilsvrc.runtime.disk import CHUNK_BYTES, byte_bar, enough_disk
 
 
@@ -15,18 +16,20 @@ def decompress(source: Path, target: Path) -> None:
     Raises:
         ValueError: it is no gzip, or is damaged.
     """
-    unfinished = target.with_name(f"{target.name}.tmp")
-    with byte_bar(f"decompress {source.name}", source.stat().st_size) as progress, enough_disk(target):
-        try:
-            with source.open("rb") as squeezed, gzip.open(squeezed) as content, unfinished.open("wb") as file:
-                while chunk := content.read(CHUNK_BYTES):
-                    file.write(chunk)
-                    progress.update(squeezed.tell() - progress.done)
-            unfinished.replace(target)
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise ValueError(f"{source} is damaged ({error}): remove it and run again") from None
-        finally:
-            unfinished.unlink(missing_ok=True)
+    try:
+        with (
+            byte_bar(f"decompress {source.name}", source.stat().st_size) as progress,
+            enough_disk(target),
+            files.atomically(target) as unfinished,
+            source.open("rb") as squeezed,
+            gzip.open(squeezed) as content,
+            unfinished.open("wb") as file,
+        ):
+            while chunk := content.read(CHUNK_BYTES):
+                file.write(chunk)
+                progress.update(squeezed.tell() - progress.done)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise ValueError(f"{source} is damaged ({error}): remove it and run again") from None
 
 
 def extract(source: Path, names: Iterable[str], folder: Path) -> None:
@@ -50,10 +53,8 @@ def extract(source: Path, names: Iterable[str], folder: Path) -> None:
 
 
 def _write(tar: tarfile.TarFile, info: tarfile.TarInfo, target: Path) -> None:
-    unfinished = target.with_name(f"{target.name}.tmp")
     content = tar.extractfile(info)
     assert content
-    with unfinished.open("wb") as file:
+    with files.atomically(target) as unfinished, unfinished.open("wb") as file:
         while chunk := content.read(CHUNK_BYTES):
             file.write(chunk)
-    unfinished.replace(target)
