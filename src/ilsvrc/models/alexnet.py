@@ -159,7 +159,8 @@ class AlexNet(Classifier):
         x = self.flatten(self._activated(self.conv6, x))  # N x 9216
         x = self.dropout(self._activated(self.fc6, x))  # N x 4096
         x = self.dropout(self._activated(self.fc7, x))  # N x 4096
-        return self.fc8(x)  # N x K
+        logits: Tensor = self.fc8(x)  # N x K
+        return logits
 
     def _activated(self, layer: nn.Module | None, x: Tensor) -> Tensor:
         return x if layer is None else self.activation(layer(x))
@@ -173,7 +174,8 @@ class AlexNet(Classifier):
         for module in self.modules():
             if isinstance(module, (nn.Conv2d, nn.Linear)):
                 nn.init.normal_(module.weight, std=0.01)
-                nn.init.constant_(module.bias, float(module in ones and self.activation is torch.relu_))
+                if module.bias is not None:
+                    nn.init.constant_(module.bias, float(module in ones and self.activation is torch.relu_))
 
     @staticmethod
     def feature_px(input_px: int, pool_px: int = 3) -> int:

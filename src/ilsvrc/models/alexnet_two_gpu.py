@@ -1,6 +1,7 @@
 """AlexNet on two GPUs, as it was trained: Krizhevsky et al. 2012, section 3.2 and Figure 2."""
 
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -32,11 +33,13 @@ class AlexNetTwoGPU(Classifier):
 
     def forward(self, images: Tensor) -> Tensor:
         """`[N, 3, H, W]` to logits `[N, K]`; shapes are those of each tower for the paper's input."""
-        halves = [tower.conv1_to_2(images.to(tower.device)) for tower in self.towers]  # N x 128 x 13 x 13
-        halves = [tower.conv3_to_5(_joined(halves, tower.device)) for tower in self.towers]  # N x 4608
-        halves = [tower.hidden(tower.fc6, _joined(halves, tower.device)) for tower in self.towers]  # N x 2048
-        halves = [tower.hidden(tower.fc7, _joined(halves, tower.device)) for tower in self.towers]  # N x 2048
-        return self.fc8(_joined(halves, self.fc8.weight.device))  # N x K
+        towers = cast("list[Tower]", list(self.towers))
+        halves = [tower.conv1_to_2(images.to(tower.device)) for tower in towers]  # N x 128 x 13 x 13
+        halves = [tower.conv3_to_5(_joined(halves, tower.device)) for tower in towers]  # N x 4608
+        halves = [tower.hidden(tower.fc6, _joined(halves, tower.device)) for tower in towers]  # N x 2048
+        halves = [tower.hidden(tower.fc7, _joined(halves, tower.device)) for tower in towers]  # N x 2048
+        logits: Tensor = self.fc8(_joined(halves, self.fc8.weight.device))  # N x K
+        return logits
 
     def spread(self, *devices: torch.device) -> None:
         """Puts a tower on each of two devices, and the last layer on the first.
@@ -58,7 +61,8 @@ class AlexNetTwoGPU(Classifier):
         for module in self.modules():
             if isinstance(module, (nn.Conv2d, nn.Linear)):
                 nn.init.normal_(module.weight, std=0.01)
-                nn.init.constant_(module.bias, float(module in ones))
+                if module.bias is not None:
+                    nn.init.constant_(module.bias, float(module in ones))
 
     @staticmethod
     def from_alexnet(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -112,18 +116,21 @@ class Tower(nn.Module):
         x = F.relu(self.conv1(images), inplace=True)  # N x 48 x 55 x 55
         x = self.pool(self.norm(x))  # N x 48 x 27 x 27
         x = F.relu(self.conv2(x), inplace=True)  # N x 128 x 27 x 27
-        return self.pool(self.norm(x))  # N x 128 x 13 x 13
+        maps: Tensor = self.pool(self.norm(x))  # N x 128 x 13 x 13
+        return maps
 
     def conv3_to_5(self, x: Tensor) -> Tensor:
         """Both halves, `[N, 256, 13, 13]`, to what the linear layers of both towers see, `[N, 4608]`."""
         x = F.relu(self.conv3(x), inplace=True)  # N x 192 x 13 x 13
         x = F.relu(self.conv4(x), inplace=True)  # N x 192 x 13 x 13
         x = self.pool(F.relu(self.conv5(x), inplace=True))  # N x 128 x 6 x 6
-        return self.flatten(x)  # N x 4608
+        x = self.flatten(x)  # N x 4608
+        return x
 
     def hidden(self, layer: nn.Linear, x: Tensor) -> Tensor:
         """Both halves through `layer`, ReLU and dropout, to `[N, 2048]`."""
-        return self.dropout(F.relu(layer(x), inplace=True))
+        x = self.dropout(F.relu(layer(x), inplace=True))
+        return x
 
 
 def _joined(halves: Sequence[Tensor], device: torch.device, dim: int = 1) -> Tensor:

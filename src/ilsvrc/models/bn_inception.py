@@ -83,7 +83,8 @@ class BNInception(Classifier):
         x = self.pool(x)  # N x 192 x 28 x 28
         x = self.inception(x)  # N x 1024 x 7 x 7
         x = self.global_pool(x)  # N x 1024
-        return self.classifier(x)  # N x K
+        logits: Tensor = self.classifier(x)  # N x K
+        return logits
 
     def initialize_as_paper(self) -> None:
         """Unstated by Ioffe and Szegedy; Hu et al. 2017, section 5: He et al. 2015 ("Delving Deep"), by fan-in.
@@ -170,7 +171,8 @@ class HalvingMaxPool(nn.MaxPool2d):
         height, width = x.shape[2:]
         if height % 2 or width % 2:
             x = F.pad(x, (width % 2, 0, height % 2, 0))
-        return super().forward(x)
+        x = super().forward(x)
+        return x
 
 
 def _module(name: str, channels: int, widths: tuple[int, ...]) -> Inception | Reduction:

@@ -79,11 +79,14 @@ class CudaConvNet(Classifier):
         x = self.fixed(self.pool(self.norm(x)))  # N x 64 x 6 x 6
         x = self.activation(self.local3(x))  # N x 64 x 6 x 6
         x = self.activation(self.local4(x))  # N x 32 x 6 x 6
-        return self.fc10(x.flatten(1))  # N x K
+        logits: Tensor = self.fc10(x.flatten(1))  # N x K
+        return logits
 
     def initialize_as_paper(self) -> None:
         """The files' `initW`: normal weights, each layer of its own deviation; biases 0."""
+        deviations: dict[nn.Conv2d | LocallyConnected2d | nn.Linear, float]
         deviations = {self.conv1: 0.0001, self.conv2: 0.01, self.local3: 0.04, self.local4: 0.04, self.fc10: 0.01}
         for layer, deviation in deviations.items():
             nn.init.normal_(layer.weight, std=deviation)
-            nn.init.zeros_(layer.bias)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)

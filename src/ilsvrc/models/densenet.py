@@ -61,12 +61,15 @@ def densenet161(num_classes: int = 1000, input_px: int = 224) -> "DenseNet":
     return DenseNet((6, 12, 36, 24), 48, num_classes, input_px)
 
 
-class DenseNet(Classifier, torchvision.models.DenseNet):
+class DenseNet(Classifier, torchvision.models.DenseNet):  # type: ignore[misc]  # torchvision is not annotated
     """DenseNet-BC: 7x7 convolution to 2k, BN, ReLU, 3x3 pooling; four dense blocks; BN, ReLU, average, linear.
 
     A layer is BN, ReLU, 1x1 to 4k, BN, ReLU, 3x3 to k, and sees the maps of all before it in its block; between
     blocks BN, ReLU, 1x1 to half the channels, 2x2 average pooling.
     """
+
+    features: nn.Module
+    classifier: nn.Linear
 
     def __init__(self, layers: tuple[int, int, int, int], growth: int, num_classes: int, input_px: int) -> None:
         check_input_px("DenseNet", input_px, smallest=29)
@@ -85,7 +88,8 @@ class DenseNet(Classifier, torchvision.models.DenseNet):
         """`[N, 3, H, W]` to logits `[N, K]`; shapes are those of DenseNet-121."""
         x = F.relu(self.features(images), inplace=True)  # N x 1024 x 7 x 7
         x = self.global_pool(x)  # N x 1024
-        return self.classifier(x)  # N x K
+        logits: Tensor = self.classifier(x)  # N x K
+        return logits
 
     def initialize_as_paper(self) -> None:
         """Section 4.2: the normal distribution of He et al. 2015 ("Delving Deep").

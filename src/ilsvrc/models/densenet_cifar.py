@@ -70,7 +70,8 @@ class DenseLayer(nn.Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         """`[N, C, H, W]` to `[N, C + k, H, W]`, whose first C maps are `x`."""
-        return torch.cat([x, super().forward(x)], dim=1)
+        new: Tensor = super().forward(x)  # type: ignore[no-untyped-call]
+        return torch.cat([x, new], dim=1)
 
 
 class Transition(nn.Sequential):
@@ -122,7 +123,8 @@ class DenseNetCifar(Classifier):
         """`[N, 3, H, W]` to logits `[N, K]`; shapes are those of L = 40, k = 12 and the paper's input."""
         x = F.relu(self.features(images), inplace=True)  # N x 448 x 8 x 8
         x = self.global_pool(x)  # N x 448
-        return self.classifier(x)  # N x K
+        logits: Tensor = self.classifier(x)  # N x K
+        return logits
 
     def initialize_as_paper(self) -> None:
         """Section 4.2: the normal distribution of He et al. 2015 ("Delving Deep").

@@ -1,6 +1,7 @@
 """FractalNet: Larsson, Maire and Shakhnarovich 2016, "FractalNet: Ultra-Deep Neural Networks without Residuals"."""
 
 from functools import reduce
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -95,12 +96,13 @@ class FractalNet(Classifier):
         for block in self.blocks:
             x = block(x, column)  # N x 64 x 16 x 16, N x 128 x 8 x 8, N x 256 x 4 x 4, N x 512 x 2 x 2, N x 512 x 1 x 1
         x = self.global_pool(x)  # N x 512
-        return self.classifier(x)  # N x K
+        logits: Tensor = self.classifier(x)  # N x K
+        return logits
 
     def _draw_column(self) -> int | None:
         """The only column of this step, or None for all."""
         if self.training and self.drop_path > 0.0 and draw_for_batch() < GLOBAL_SHARE:
-            return int(draw_for_batch() * len(self.blocks[0].columns))
+            return int(draw_for_batch() * len(cast(FractalBlock, self.blocks[0]).columns))
         return None
 
     def initialize_as_paper(self) -> None:
@@ -134,19 +136,20 @@ class FractalBlock(nn.Module):
 
     def _alone(self, x: Tensor, column: int) -> Tensor:
         others = [layers for index, layers in enumerate(self.columns) if index != column]
-        out = self.pool(self.columns[column](x))
+        out: Tensor = self.pool(self.columns[column](x))
         return out + left_out(nn.ModuleList(others)) if others else out
 
     def _fractal(self, x: Tensor) -> Tensor:
-        depth = len(self.columns[-1])
-        ends = [x] * len(self.columns)
+        columns = cast("list[nn.Sequential]", list(self.columns))
+        depth = len(columns[-1])
+        ends = [x] * len(columns)
         for step in range(1, depth + 1):
-            due = [index for index, layers in enumerate(self.columns) if step % (depth // len(layers)) == 0]
+            due = [index for index, layers in enumerate(columns) if step % (depth // len(layers)) == 0]
             for index in due:
-                layers = self.columns[index]
+                layers = columns[index]
                 ends[index] = layers[step * len(layers) // depth - 1](ends[index])
             inputs = [self.pool(ends[index]) if step == depth else ends[index] for index in due]
-            joined = self.join(inputs)
+            joined: Tensor = self.join(inputs)
             for index in due:
                 ends[index] = joined
         return joined

@@ -67,7 +67,8 @@ class GGhostRegNet(Classifier):
         x = self.layer3(x)  # N x 432 x 14 x 14
         x = self.layer4(x)  # N x 1008 x 7 x 7
         x = self.dropout(self.global_pool(x))  # N x 1008
-        return self.fc(x)  # N x K
+        logits: Tensor = self.fc(x)  # N x K
+        return logits
 
     def initialize_as_paper(self) -> None:
         """The authors' released code's: He's normal by fan-out, BN 1 and 0, torch's default in the classifier."""
@@ -134,7 +135,8 @@ class GhostStage(nn.Module):
             features.append(thin)
         mixed = self.merge(torch.cat(features, dim=1))
         ghosts = F.relu(self.cheap(first[:, self.thin :]) + mixed)
-        return self.end(torch.cat([thin, ghosts], dim=1))
+        x = self.end(torch.cat([thin, ghosts], dim=1))
+        return x
 
 
 def _stage(channels: int, width: int, depth: int, group_channels: int) -> nn.Module:

@@ -42,7 +42,9 @@ class GhostNet(Classifier, timm_ghostnet.GhostNet):
 
     def __init__(self, width: float, num_classes: int, input_px: int, dropout: float) -> None:
         check_input_px("GhostNet", input_px, smallest=32)
-        super().__init__(STAGES, num_classes=num_classes, width=width, drop_rate=0.0)
+        super().__init__(
+            [[list(block) for block in stage] for stage in STAGES], num_classes=num_classes, width=width, drop_rate=0.0
+        )
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -51,7 +53,8 @@ class GhostNet(Classifier, timm_ghostnet.GhostNet):
         x = self.blocks(x)  # N x 960 x 7 x 7
         x = self.global_pool(x)  # N x 960 x 1 x 1
         x = self.act2(self.conv_head(x))  # N x 1280 x 1 x 1
-        return self.classifier(self.dropout(self.flatten(x)))  # N x K
+        logits: Tensor = self.classifier(self.dropout(self.flatten(x)))  # N x K
+        return logits
 
     def initialize_as_paper(self) -> None:
         """Unstated in the paper; the authors' first PyTorch code's: He's normal by fan-out, BN 1 and 0.

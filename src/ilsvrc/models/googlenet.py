@@ -88,19 +88,22 @@ class GoogLeNet(Classifier):
         x = self.pool(self.norm(x))  # N x 192 x 28 x 28
         x = self.inception["3a"](x)  # N x 256 x 28 x 28
         x = self.inception["3b"](x)  # N x 480 x 28 x 28
-        return self.inception["4a"](self.pool(x))  # N x 512 x 14 x 14
+        after_4a: Tensor = self.inception["4a"](self.pool(x))  # N x 512 x 14 x 14
+        return after_4a
 
     def _after_4d(self, x: Tensor) -> Tensor:
         x = self.inception["4b"](x)  # N x 512 x 14 x 14
         x = self.inception["4c"](x)  # N x 512 x 14 x 14
-        return self.inception["4d"](x)  # N x 528 x 14 x 14
+        x = self.inception["4d"](x)  # N x 528 x 14 x 14
+        return x
 
     def _classify(self, x: Tensor) -> Tensor:
         x = self.inception["4e"](x)  # N x 832 x 14 x 14
         x = self.inception["5a"](self.pool(x))  # N x 832 x 7 x 7
         x = self.inception["5b"](x)  # N x 1024 x 7 x 7
         x = self.global_pool(x)  # N x 1024
-        return self.classifier(self.dropout(x))  # N x K
+        logits: Tensor = self.classifier(self.dropout(x))  # N x K
+        return logits
 
     def initialize_as_paper(self) -> None:
         """Unstated in the paper; BVLC's: Xavier's uniform by fan-in, biases 0.2, in the classifiers 0."""
@@ -109,7 +112,8 @@ class GoogLeNet(Classifier):
             if isinstance(module, (nn.Conv2d, nn.Linear)):
                 bound = (3 / module.weight[0].numel()) ** 0.5
                 nn.init.uniform_(module.weight, -bound, bound)
-                nn.init.constant_(module.bias, 0.0 if module in classifiers else 0.2)
+                if module.bias is not None:
+                    nn.init.constant_(module.bias, 0.0 if module in classifiers else 0.2)
 
 
 class ConvReLU(nn.Conv2d):
@@ -150,7 +154,8 @@ class AuxiliaryHead(nn.Module):
         """`[N, C, 14, 14]` (for the paper's input) to logits `[N, K]`."""
         x = self.conv(self.pool(x))  # N x 128 x 4 x 4
         x = self.dropout(F.relu(self.hidden(x.flatten(1))))  # N x 1024
-        return self.classifier(x)  # N x K
+        logits: Tensor = self.classifier(x)  # N x K
+        return logits
 
 
 def _stage4_px(input_px: int) -> int:

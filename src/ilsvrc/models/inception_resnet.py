@@ -63,7 +63,8 @@ class InceptionResNetV2(Classifier, InceptionResnetV2):
         x = self.repeat_1(self.mixed_6a(x))  # N x 1088 x 17 x 17
         x = self.block8(self.repeat_2(self.mixed_7a(x)))  # N x 2080 x 8 x 8
         x = self.global_pool(self.conv2d_7b(x))  # N x 1536
-        return self.classif(self.head_drop(x))  # N x K
+        logits: Tensor = self.classif(self.head_drop(x))  # N x K
+        return logits
 
     def initialize_as_paper(self) -> None:
         """Unstated in the paper; the released code's: Glorot's uniform distribution, biases 0, BN 1 and 0."""
@@ -92,7 +93,8 @@ class InceptionResNetV1(Classifier):
         x = self.stage_b(self.reduction_a(x))  # N x 896 x 17 x 17
         x = self.stage_c(self.reduction_b(x))  # N x 1792 x 8 x 8
         x = self.global_pool(x)  # N x 1792
-        return self.classifier(self.dropout(x))  # N x K
+        logits: Tensor = self.classifier(self.dropout(x))  # N x K
+        return logits
 
     def initialize_as_paper(self) -> None:
         """Unstated in the paper; the code released for v2: Glorot's uniform distribution, biases 0, BN 1 and 0."""

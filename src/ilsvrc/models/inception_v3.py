@@ -39,8 +39,31 @@ def inception_v3(num_classes: int = 1000, input_px: int = 299, dropout: float = 
     return InceptionV3(num_classes, input_px, dropout)
 
 
-class InceptionV3(Classifier, Inception3):
+class InceptionV3(Classifier, Inception3):  # type: ignore[misc]
     """Five convolutions, eleven Inception modules, global average pooling, dropout, one linear layer."""
+
+    # torchvision is not annotated.
+    Conv2d_1a_3x3: nn.Module
+    Conv2d_2a_3x3: nn.Module
+    Conv2d_2b_3x3: nn.Module
+    maxpool1: nn.Module
+    Conv2d_3b_1x1: nn.Module
+    Conv2d_4a_3x3: nn.Module
+    maxpool2: nn.Module
+    Mixed_5b: nn.Module
+    Mixed_5c: nn.Module
+    Mixed_5d: nn.Module
+    Mixed_6a: nn.Module
+    Mixed_6b: nn.Module
+    Mixed_6c: nn.Module
+    Mixed_6d: nn.Module
+    Mixed_6e: nn.Module
+    Mixed_7a: nn.Module
+    Mixed_7b: nn.Module
+    Mixed_7c: nn.Module
+    dropout: nn.Module
+    fc: nn.Module
+    AuxLogits: "AuxiliaryHead"
 
     def __init__(self, num_classes: int, input_px: int, dropout: float) -> None:
         check_input_px("Inception-v3", input_px, smallest=75)
@@ -75,13 +98,15 @@ class InceptionV3(Classifier, Inception3):
         x = self.Mixed_5d(self.Mixed_5c(x))  # N x 288 x 35 x 35
         x = self.Mixed_6a(x)  # N x 768 x 17 x 17
         x = self.Mixed_6c(self.Mixed_6b(x))  # N x 768 x 17 x 17
-        return self.Mixed_6e(self.Mixed_6d(x))  # N x 768 x 17 x 17
+        after_6e: Tensor = self.Mixed_6e(self.Mixed_6d(x))  # N x 768 x 17 x 17
+        return after_6e
 
     def _classify(self, x: Tensor) -> Tensor:
         x = self.Mixed_7a(x)  # N x 1280 x 8 x 8
         x = self.Mixed_7c(self.Mixed_7b(x))  # N x 2048 x 8 x 8
         x = self.global_pool(x)  # N x 2048
-        return self.fc(self.dropout(x))  # N x K
+        logits: Tensor = self.fc(self.dropout(x))  # N x K
+        return logits
 
     def initialize_as_paper(self) -> None:
         """Unstated in the paper; slim's: He's normal distribution cut at two deviations, by fan-in; biases 0.
@@ -89,17 +114,19 @@ class InceptionV3(Classifier, Inception3):
         In the auxiliary head the 5x5 convolution has deviation 0.01 and the classifier 0.001, before the cut.
         """
         initialize_as_slim(self)
-        for layer, deviation in ((self.AuxLogits.conv1.conv, 0.01), (self.AuxLogits.fc, 0.001)):
-            cut_normal_(layer.weight, deviation)
+        for name, deviation in (("conv1.conv.weight", 0.01), ("fc.weight", 0.001)):
+            cut_normal_(self.AuxLogits.get_parameter(name), deviation)
 
 
-class AuxiliaryHead(InceptionAux):
+class AuxiliaryHead(InceptionAux):  # type: ignore[misc]
     """5x5 average pooling with stride 3; 1x1, BN, ReLU; 5x5, BN, ReLU; global average pooling, linear."""
 
     def forward(self, x: Tensor) -> Tensor:
         """`[N, 768, 17, 17]` (for the paper's input) to logits `[N, K]`; less than 17 pixels get zeros around them."""
         missing = [max(17 - side, 0) for side in (x.shape[3], x.shape[2])]
-        return super().forward(F.pad(x, [pixels for m in missing for pixels in (m // 2, m - m // 2)]))
+        padded = F.pad(x, [pixels for m in missing for pixels in (m // 2, m - m // 2)])
+        logits: Tensor = super().forward(padded)
+        return logits
 
 
 def initialize_as_slim(network: nn.Module) -> None:

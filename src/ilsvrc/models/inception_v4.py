@@ -34,7 +34,8 @@ class InceptionV4(Classifier, TimmInceptionV4):
         """`[N, 3, H, W]` to logits `[N, K]`."""
         x = self.features(images)  # N x 1536 x 8 x 8
         x = self.global_pool(x)  # N x 1536
-        return self.last_linear(self.head_drop(x))  # N x K
+        logits: Tensor = self.last_linear(self.head_drop(x))  # N x K
+        return logits
 
     def initialize_as_paper(self) -> None:
         """Unstated in the paper; slim's: He's normal distribution cut at two deviations, by fan-in; biases 0.

@@ -87,7 +87,7 @@ class LeViT(Classifier, timm_levit.LevitDistilled):
         # Of 64 px or less the last stage has one pixel, and attention nothing to choose from.
         check_input_px("LeViT", input_px, smallest=65)
         side = -(-input_px // STEM_STRIDE)
-        super().__init__(
+        super().__init__(  # type: ignore[no-untyped-call]
             img_size=side * STEM_STRIDE,
             num_classes=num_classes,
             embed_dim=widths,
@@ -126,13 +126,14 @@ class LeViT(Classifier, timm_levit.LevitDistilled):
         in the heads, torch's default in the other layers, attention biases 0, the other batch norms 1 and 0.
         """
         for module in self.modules():
-            if hasattr(module, "reset_parameters"):
-                module.reset_parameters()
+            reset = getattr(module, "reset_parameters", None)
+            if reset is not None:
+                reset()
         for module in self.modules():
             if isinstance(module, timm_levit.Attention):
-                nn.init.zeros_(module.proj.ln.bn.weight)
+                nn.init.zeros_(module.get_parameter("proj.ln.bn.weight"))
             elif isinstance(module, timm_levit.LevitMlp):
-                nn.init.zeros_(module.ln2.bn.weight)
+                nn.init.zeros_(module.get_parameter("ln2.bn.weight"))
             elif isinstance(module, timm_levit.NormLinear):
                 nn.init.trunc_normal_(module.linear.weight, std=0.02)
                 nn.init.zeros_(module.linear.bias)

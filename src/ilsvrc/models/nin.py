@@ -38,7 +38,8 @@ class NIN(Classifier):
         x = self.mlpconv2(x)  # N x 192 x 16 x 16
         x = self.dropout(self.pool(x))  # N x 192 x 8 x 8
         x = self.mlpconv3(x)  # N x K x 8 x 8
-        return self.global_pool(x)  # N x K
+        logits: Tensor = self.global_pool(x)  # N x K
+        return logits
 
     def initialize_as_paper(self) -> None:
         """Unstated in the paper; the released definition's for CIFAR-10: weights N(0, 0.05), biases 0.
@@ -48,7 +49,8 @@ class NIN(Classifier):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.normal_(module.weight, std=0.05)
-                nn.init.zeros_(module.bias)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
 
 
 class MlpConv(nn.Sequential):

@@ -83,7 +83,8 @@ class PreActResNet(Classifier):
         x = self.stem(images)  # N x 64 x 56 x 56
         x = self.stages(x)  # N x 2048 x 7 x 7
         x = self.global_pool(self.last(x))  # N x 2048
-        return self.classifier(x)  # N x K
+        logits: Tensor = self.classifier(x)  # N x K
+        return logits
 
     def initialize_as_paper(self) -> None:
         """He's normal distribution, BN 1 and 0 (appendix: the details are those of He et al. 2015).
@@ -124,7 +125,8 @@ class Unit(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """`[N, C, H, W]` to `[N, C', H / stride, W / stride]`."""
         activated = self.activation(x)
-        return self.branch(activated) + self.shortcut(activated if self.projects else x)
+        x = self.branch(activated) + self.shortcut(activated if self.projects else x)
+        return x
 
 
 class ZeroPaddedShortcut(nn.Module):

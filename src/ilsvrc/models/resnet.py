@@ -143,7 +143,8 @@ class ResNet(FromHe):
         x = self.layer2(x)  # N x 512 x 28 x 28
         x = self.layer3(x)  # N x 1024 x 14 x 14
         x = self.layer4(x)  # N x 2048 x 7 x 7
-        return self.fc(self.global_pool(x))  # N x K
+        logits: Tensor = self.fc(self.global_pool(x))  # N x K
+        return logits
 
 
 class Stage(nn.Sequential):
@@ -165,7 +166,8 @@ class PlainBlock(nn.Module):
 
     def residual(self, x: Tensor) -> Tensor:
         """`[N, C, H, W]` to `[N, C', H / stride, W / stride]`, up to the last ReLU."""
-        return self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)), inplace=True)))
+        x = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)), inplace=True)))
+        return x
 
     def forward(self, x: Tensor) -> Tensor:
         """`[N, C, H, W]` to `[N, C', H / stride, W / stride]`."""

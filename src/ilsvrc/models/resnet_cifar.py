@@ -68,4 +68,5 @@ class CifarResNet(FromHe):
         x = self.layer1(x)  # N x 16 x 32 x 32
         x = self.layer2(x)  # N x 32 x 16 x 16
         x = self.layer3(x)  # N x 64 x 8 x 8
-        return self.fc(self.global_pool(x))  # N x K
+        logits: Tensor = self.fc(self.global_pool(x))  # N x K
+        return logits

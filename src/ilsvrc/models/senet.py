@@ -134,7 +134,8 @@ class SENet(Classifier, timm_senet.SENet):
         x = self.layer3(x)  # N x 1024 x 14 x 14
         x = self.layer4(x)  # N x 2048 x 7 x 7
         x = self.dropout(self.global_pool(x))  # N x 2048
-        return self.last_linear(x)  # N x K
+        logits: Tensor = self.last_linear(x)  # N x K
+        return logits
 
     def initialize_as_paper(self) -> None:
         """Section 5.1: the normal distribution of He et al. 2015 ("Delving Deep"), BN 1 and 0.

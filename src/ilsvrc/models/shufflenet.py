@@ -83,7 +83,8 @@ class ShuffleNet(Classifier):
         x = self.pool(x)  # N x 24 x 56 x 56
         x = self.stages(x)  # N x 960 x 7 x 7
         x = self.global_pool(x)  # N x 960
-        return self.classifier(x)  # N x K
+        logits: Tensor = self.classifier(x)  # N x K
+        return logits
 
     def initialize_as_paper(self) -> None:
         """Unstated in the paper; the authors' released code's.

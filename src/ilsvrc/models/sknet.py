@@ -48,7 +48,7 @@ class SKNet(Classifier, timm_resnet.ResNet):
         # Rounding C / 16 to a multiple of 32, and not to 0, is max(C / 16, 32) for C = 128, 256, 512, 1024.
         selective = {"rd_ratio": 1 / 16, "rd_divisor": 32, "split_input": False}
         super().__init__(
-            SelectiveKernelBottleneck,
+            SelectiveKernelBottleneck,  # type: ignore[arg-type]  # timm's own annotation leaves it out
             depths,
             num_classes=num_classes,
             cardinality=32,
@@ -56,7 +56,7 @@ class SKNet(Classifier, timm_resnet.ResNet):
             zero_init_last=False,
             block_args={"sk_kwargs": selective},
         )
-        self.maxpool = nn.MaxPool2d(3, stride=2, ceil_mode=True)
+        self.maxpool = nn.MaxPool2d(3, stride=2, ceil_mode=True)  # type: ignore[assignment]
 
     def initialize_as_paper(self) -> None:
         """Unstated in the paper; the authors' Caffe files': He normal by fan-in, BN 1 and 0.

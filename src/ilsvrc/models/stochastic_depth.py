@@ -89,7 +89,8 @@ class StochasticDepthResNet(Classifier):
         x = self.stem(images)  # N x 16 x 32 x 32
         x = self.stages(x)  # N x 64 x 8 x 8
         x = self.global_pool(x)  # N x 64
-        return self.classifier(x)  # N x K
+        logits: Tensor = self.classifier(x)  # N x K
+        return logits
 
     def initialize_as_paper(self) -> None:
         """Unstated in the paper; the authors' code: He's normal by fan-in, torch's default in the classifier.
@@ -126,11 +127,10 @@ class DroppedBlock(nn.Module):
         return F.relu(self.shortcut(x) + self._residual(x))
 
     def _residual(self, x: Tensor) -> Tensor:
-        if not self.training:
-            return self.branch(x) * self.survival
-        if self.death_rate > 0.0 and draw_for_batch() < self.death_rate:
+        if self.training and self.death_rate > 0.0 and draw_for_batch() < self.death_rate:
             return left_out(self.branch)
-        return self.branch(x)
+        x = self.branch(x)
+        return x if self.training else x * self.survival
 
     def extra_repr(self) -> str:
         """The rate, for `print`."""

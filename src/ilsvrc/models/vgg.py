@@ -100,7 +100,8 @@ class VGG(Classifier):
         """`[N, 3, H, W]` to logits `[N, K]`; shapes are those of the paper's input."""
         x = self.features(images)  # N x 512 x 7 x 7
         x = self.flatten(x)  # N x 25088
-        return self.classifier(x)  # N x K
+        logits: Tensor = self.classifier(x)  # N x K
+        return logits
 
     def initialize_as_paper(self) -> None:
         """Weights N(0, 0.01) by standard deviation, biases 0.
@@ -113,7 +114,8 @@ class VGG(Classifier):
         for module in self.modules():
             if isinstance(module, (nn.Conv2d, nn.Linear)):
                 nn.init.normal_(module.weight, std=0.01)
-                nn.init.zeros_(module.bias)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
 
 
 def _features(stages: tuple[str, ...]) -> nn.Sequential:

@@ -65,7 +65,8 @@ class WideResNet(Classifier):
         x = self.conv1(images)  # N x 16 x 32 x 32
         x = self.stages(x)  # N x 64 k x 8 x 8
         x = self.global_pool(F.relu(self.norm(x), inplace=True))  # N x 64 k
-        return self.classifier(x)  # N x K
+        logits: Tensor = self.classifier(x)  # N x K
+        return logits
 
     def initialize_as_paper(self) -> None:
         """The authors' Torch code: He's normal by fan-in, torch's default weights in the classifier, biases 0.
@@ -103,7 +104,8 @@ class WideBlock(nn.Module):
         activated = F.relu(self.norm1(x), inplace=True)
         residual = F.relu(self.norm2(self.conv1(activated)), inplace=True)
         residual = self.conv2(self.dropout(residual))
-        return residual + (self.projection(activated) if self.projection else x)
+        x = residual + (self.projection(activated) if self.projection else x)
+        return x
 
 
 def _stage(channels: int, width: int, depth: int, stride: int, dropout: float) -> nn.Sequential:

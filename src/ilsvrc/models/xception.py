@@ -22,6 +22,8 @@ def xception(num_classes: int = 1000, input_px: int = 299, dropout: float = 0.5)
 class Xception(Classifier, TimmXception):
     """Two convolutions, twelve residual blocks of separable ones, two separable; average pooling, dropout, linear."""
 
+    global_pool: nn.Module  # type: ignore[assignment]
+
     def __init__(self, num_classes: int, input_px: int, dropout: float) -> None:
         check_input_px("Xception", input_px, smallest=32)
         super().__init__(num_classes=num_classes)
@@ -29,9 +31,10 @@ class Xception(Classifier, TimmXception):
 
     def forward(self, images: Tensor) -> Tensor:
         """`[N, 3, H, W]` to logits `[N, K]`."""
-        x = self.forward_features(images)  # N x 2048 x 10 x 10
+        x = self.forward_features(images)  # type: ignore[no-untyped-call]  # N x 2048 x 10 x 10
         x = self.global_pool(x)  # N x 2048
-        return self.fc(self.dropout(x))  # N x K
+        logits: Tensor = self.fc(self.dropout(x))  # N x K
+        return logits
 
     def initialize_as_paper(self) -> None:
         """Unstated in the paper; Keras's default: Glorot's uniform distribution, biases 0, BN 1 and 0."""

@@ -61,7 +61,8 @@ class ZFNet(Classifier):
         x = self.flatten(self.pool(x))  # N x 9216
         x = self.dropout(F.relu(self.fc6(x)))  # N x 4096
         x = self.dropout(F.relu(self.fc7(x)))  # N x 4096
-        return self.fc8(x)  # N x K
+        logits: Tensor = self.fc8(x)  # N x K
+        return logits
 
     def initialize_as_paper(self) -> None:
         """Section 3.1: weights "initialized to 1e-2", read as N(0, 0.01) by standard deviation, and biases 0.
@@ -71,7 +72,8 @@ class ZFNet(Classifier):
         for module in self.modules():
             if isinstance(module, (nn.Conv2d, nn.Linear)):
                 nn.init.normal_(module.weight, std=0.01)
-                nn.init.zeros_(module.bias)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
 
 
 def _feature_px(input_px: int) -> int:

@@ -65,7 +65,7 @@ def count(model: Classifier, input_px: int) -> Complexity:
     )
 
 
-class _Watch(TorchDispatchMode):
+class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Notes each layer as it ends, and which modules multiply activations with each other.
 
     Such products are batched matrix products, `[B, I, J] x [B, J, K]`; a convolution's and a linear layer's own count
@@ -73,7 +73,7 @@ class _Watch(TorchDispatchMode):
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.found: list[Layer] = []
         self.at_work: list[int] = []  # products of the modules that are at work, the innermost last
 

@@ -121,7 +121,7 @@ class _LocalResponseNorm(torch.autograd.Function):
 def _channel_sums(x: Tensor, size: int, groups: int) -> Tensor:
     """Sums over `size` adjacent channels (odd), fewer at a group's ends: `[N, C, H, W]` to the same shape."""
     sums = x.clone()
-    into, given = sums.unflatten(1, (groups, -1)), x.unflatten(1, (groups, -1))
+    into, given = torch.unflatten(sums, 1, (groups, -1)), torch.unflatten(x, 1, (groups, -1))
     for shift in range(1, size // 2 + 1):
         into[:, :, shift:] += given[:, :, :-shift]
         into[:, :, :-shift] += given[:, :, shift:]
@@ -154,7 +154,7 @@ class LocallyConnected2d(nn.Module):
         """`[N, C, S, S]` to `[N, C', S', S']`."""
         seen = F.unfold(x, self.kernel_size, padding=self.padding)  # N x C * kernel_size ** 2 x positions
         y = torch.bmm(seen.permute(2, 0, 1), self.weight.transpose(1, 2)) + self.bias  # positions x N x C'
-        return y.permute(1, 2, 0).unflatten(2, (self.out_side, self.out_side))
+        return torch.unflatten(y.permute(1, 2, 0), 2, (self.out_side, self.out_side))
 
     def extra_repr(self) -> str:
         """The sizes, for `print`."""

@@ -87,7 +87,7 @@ def shifted(pictures: Tensor, windows: Tensor, reflect: bool) -> Tensor:
 class Moments(NamedTuple):
     """Sums over contrast-normalised pictures, float64, on the CPU; those of several shares add up."""
 
-    count: Tensor  # [1]
+    num_images: Tensor  # [1]
     total: Tensor  # [D]
     products: Tensor  # [D, D]
 
@@ -98,7 +98,7 @@ def moments(pictures: Iterable[Tensor], side_px: int) -> Moments:
     sums = Moments(*(torch.zeros(shape, dtype=torch.float64) for shape in ((1,), (size,), (size, size))))
     for batch in pictures:
         flat = contrast_normalized(batch.flatten(1).float())
-        sums.count.add_(len(flat))
+        sums.num_images.add_(len(flat))
         sums.total.add_(flat.sum(dim=0, dtype=torch.float64))
         sums.products.add_(flat.T @ flat)
     return sums
@@ -106,7 +106,7 @@ def moments(pictures: Iterable[Tensor], side_px: int) -> Moments:
 
 def fitted(sums: Moments) -> tuple[Tensor, Tensor]:
     """Mean `[D]` and matrix `[D, D]`, float32."""
-    mean = sums.total / sums.count
-    covariance = sums.products / sums.count - torch.outer(mean, mean)
+    mean = sums.total / sums.num_images
+    covariance = sums.products / sums.num_images - torch.outer(mean, mean)
     variances, directions = torch.linalg.eigh(covariance + FILTER_BIAS * torch.eye(len(mean), dtype=torch.float64))
     return mean.float(), ((directions * variances.rsqrt()) @ directions.T).float()

@@ -102,10 +102,10 @@ def read(library: str, model: str, tag: str, path: Path) -> dict[str, Tensor]:
 
 def synsets(num_classes: int) -> list[str] | None:
     """ImageNet's classes in the order that networks of so many outputs have them; None for other numbers."""
-    from timm.data import ImageNetInfo, infer_imagenet_subset
+    from timm.data.imagenet_info import ImageNetInfo, infer_imagenet_subset
 
     subset = infer_imagenet_subset({"num_classes": num_classes})
-    return None if subset is None else list(ImageNetInfo(subset).label_names())
+    return None if subset is None else list(ImageNetInfo(subset).label_names())  # type: ignore[no-untyped-call]
 
 
 def _timms(model: str, num_classes: int, input_px: int) -> nn.Module:
@@ -113,7 +113,7 @@ def _timms(model: str, num_classes: int, input_px: int) -> nn.Module:
 
     config = timm.models.get_pretrained_cfg(model)
     own_px = config.input_size[-1] if config else input_px
-    sized = {"img_size": input_px} if config and config.fixed_input_size and input_px != own_px else {}
+    sized: dict[str, Any] = {"img_size": input_px} if config and config.fixed_input_size and input_px != own_px else {}
     network: nn.Module = timm.create_model(model, num_classes=num_classes, **sized)
     return network
 
@@ -128,7 +128,7 @@ def _options(model: str, input_px: int) -> dict[str, Any]:
 def _without_auxiliary_heads(network: nn.Module) -> nn.Module:
     """What torchvision does with them where weights are loaded."""
     if getattr(network, "aux_logits", False):
-        network.aux_logits = False
+        network.aux_logits = False  # type: ignore[assignment]
         for name in ("aux1", "aux2", "AuxLogits"):
             if hasattr(network, name):
                 setattr(network, name, None)
@@ -175,7 +175,8 @@ def _of_timm(model: str, tag: str) -> Published:
         file = f"{model}.{tag}{Path(hub[1]).suffix}"
         address = f"{constants.ENDPOINT}/{hub[0]}/resolve/main/{hub[1]}"
     else:
-        hub, file, address = None, config.url.rsplit("/", 1)[-1], config.url
+        hub, address = None, str(config.url)
+        file = address.rsplit("/", 1)[-1]
     return Published(
         file=file,
         address=address,
