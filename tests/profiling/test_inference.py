@@ -27,20 +27,20 @@ def test_costs_are_of_the_best_batch_that_fits(monkeypatch):
     joules = iter(range(1000))
     counter = Counter("a test", lambda: [float(next(joules))], [float("inf")])
     of = inference.Pass(Small().eval(), 16, CPU)
-    found = inference.measure(of, 8e9, counter)
-    best = found["best_batch"]
-    assert found["images_per_second"] == max(rate for size, rate in found["tried_batches"].items() if size <= best)
-    assert found["weight_bytes"] == 4 * (8 * 27 + 8 + 40 + 5)
-    assert found["joules_an_image"] == 1 / found["latency"]["passes"]
-    assert found["peak_bytes"] > found["weight_bytes"] + 4 * 8 * 14 * 14
+    found = inference.measure(of, "float32", 8e9, counter)
+    best = found.best_batch
+    assert found.images_per_second == max(rate for size, rate in found.tried_batches.items() if size <= best)
+    assert found.weight_bytes == 4 * (8 * 27 + 8 + 40 + 5)
+    assert found.joules_an_image == 1 / found.latency.passes
+    assert found.peak_bytes > found.weight_bytes + 4 * 8 * 14 * 14
 
 
 def test_batches_that_do_not_fit_memory_are_not_tried():
     of = inference.Pass(Small().eval(), 16, CPU)
-    found = inference.measure(of, 0.0, "not told")
-    assert (found["best_batch"], list(found["tried_batches"])) == (1, [1])
-    assert found["joules_an_image"] is None
-    assert found["best_batch_peak_bytes"] == found["peak_bytes"]
+    found = inference.measure(of, "float32", 0.0, "not told")
+    assert (found.best_batch, list(found.tried_batches)) == (1, [1])
+    assert found.joules_an_image is None
+    assert found.best_batch_peak_bytes == found.peak_bytes
 
 
 def test_weights_that_are_cast_once_give_the_numbers_of_weights_that_are_cast_at_each_pass():

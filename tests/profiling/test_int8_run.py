@@ -11,7 +11,9 @@ from safetensors.torch import save_file
 
 from ilsvrc.artifacts import run_files
 from ilsvrc.config import registry, specs
-from ilsvrc.profiling import inference
+from ilsvrc.profiling import inference, int8_run
+from ilsvrc.profiling.cost_files import Int8Costs, TestCosts
+from ilsvrc.profiling.timing import Latency
 from ilsvrc.stages import int8
 
 
@@ -69,20 +71,31 @@ def test_a_network_without_an_int8_form_says_why_and_stops_nothing(packed, capsy
     assert "int8 not: " in capsys.readouterr().err
 
 
-def test_pictures_are_spread_evenly_over_a_file(packed, monkeypatch):
-    given = int8.arguments().parse_args(
-        ["--run=r", "--weights=w", "--weights-info=i", "--train=t", "--val=v", "--output=o", "--loader=pillow"]
+def test_images_are_spread_evenly_over_a_file(packed):
+    paths = dict.fromkeys(("weights", "weights_info", "train", "val", "output"), Path())
+    job = int8_run.Int8Job(run="r", **paths, threads=1, loader="pillow")
+    every, some = (
+        torch.cat([labels for _, labels in int8_run.images(job, packed / "val.beton", number, 32)])
+        for number in (30, 4)
     )
-    every = torch.cat([labels for _, labels in int8.pictures(given, packed / "val.beton", 30, 32)])
-    some = torch.cat([labels for _, labels in int8.pictures(given, packed / "val.beton", 4, 32)])
     assert some.tolist() == every[[0, 10, 19, 29]].tolist()
 
 
 def test_sets_of_classes_are_judged_by_f2():
-    what, judge = int8.judged({"label_sets": [[], [0, 1]], "classes": ["a", "b", "c"]})
+    f2 = int8_run.measure_of({"label_sets": [[], [0, 1]], "classes": ["a", "b", "c"]})
     logits = torch.tensor([[2.0, -3.0, -3.0], [-3.0, -3.0, -3.0]])
-    assert what == "f2"
-    assert judge(logits, torch.tensor([1, 0])) == pytest.approx(5 / (8 + 1) + 1)
-    assert int8.errors_in_words({"int8_f2_percent": 77.7, "float32_f2_percent": 80.0, "num_images": 2}) == (
-        ", F2 77.7 % (float32 80.0 %), n = 2"
-    )
+    assert f2.name == "f2"
+    assert f2.sum(logits, torch.tensor([1, 0])) == pytest.approx(5 / (8 + 1) + 1)
+
+
+def test_f2_is_said_in_the_place_of_an_error():
+    costs = TestCosts(
+        precision="int8", latency=Latency(4.0, 5.0, 6.0, 10), images_per_second=500.0, best_batch=16,
+        tried_batches={1: 250.0}, weight_bytes=1, peak_bytes=2, best_batch_peak_bytes=3, joules_an_image=None,
+        best_batch_joules_an_image=None,
+    )  # fmt: skip
+    tested = Int8Costs(
+        **dict(costs), int8_layers=2, layers=3, calibration_images=256, int8_f2_percent=77.7, float32_f2_percent=80.0,
+        protocol="single_crop", num_images=2,
+    )  # fmt: skip
+    assert int8_run.text(tested) == "int8 4 ms, 500 images/s in batches of 16, F2 77.7 % (float32 80.0 %), n = 2"

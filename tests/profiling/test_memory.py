@@ -85,11 +85,11 @@ def test_what_is_extended_from_smaller_batches_is_what_would_be_measured(monkeyp
     measured = training_memory.peak(prepare, 32, 32, free_bytes=8e9)
     monkeypatch.setattr(training_memory, "STEP_SECONDS", 1e-9)
     extended = training_memory.peak(prepare, 32, 32, free_bytes=8e9)
-    assert (measured["extended_from"], extended["extended_from"]) == (None, [2, 4])
-    assert extended["peak_bytes"] == pytest.approx(measured["peak_bytes"], rel=0.1)
+    assert (measured.extended_from, extended.extended_from) == (None, (2, 4))
+    assert extended.num_bytes == pytest.approx(measured.num_bytes, rel=0.1)
 
 
 def test_a_batch_that_would_not_fit_is_not_tried():
     found = training_memory.peak(lambda size: prepared(resnet_cifar(depth=20)), 1024, 32, free_bytes=50e6)
-    assert found["extended_from"]
-    assert found["peak_bytes"] > 500e6
+    assert found.extended_from
+    assert found.num_bytes > 500e6

@@ -7,7 +7,8 @@ from ilsvrc.profiling import timing
 
 def test_percentiles_of_a_hundred_passes_are_passes_themselves():
     found = timing.latency([milliseconds / 1e3 for milliseconds in range(100, 0, -1)])
-    assert found == (pytest.approx(50.0), pytest.approx(95.0), pytest.approx(99.0), 100)
+    assert (found.median_ms, found.p95_ms, found.p99_ms) == pytest.approx((50.0, 95.0, 99.0))
+    assert found.passes == 100
 
 
 @pytest.mark.parametrize(
@@ -29,7 +30,7 @@ def test_passes_fill_the_time_that_is_given(each, given, passes):
 
 
 def search(rates):
-    """The best batch where a batch passes so many pictures a second, and those that were tried."""
+    """The best batch where a batch passes so many images a second, and those that were tried."""
     best, tried = timing.best_batch(lambda size: size / rates[size] if size in rates else None, 1 / rates[1])
     assert {size: round(rate) for size, rate in tried.items()} == {size: rates[size] for size in tried}
     return best, list(tried)

@@ -1,9 +1,17 @@
 """The table of costs, the points and their fronts, and the figure."""
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
+from ilsvrc.profiling.cost_files import CostFile, Int8File
 from ilsvrc.reporting import error_vs_cost, figures
+
+MACHINE = {
+    "device": "cpu", "threads": 2, "energy": "not told", "hardware": "2 cores", "versions": {}, "commit": None,
+    "dirty": None,
+}  # fmt: skip
 
 
 def passes(precision, milliseconds, rate, **more):
@@ -17,17 +25,24 @@ def passes(precision, milliseconds, rate, **more):
 
 
 def network(name, multiply_adds, *tests):
-    return {
+    content = {
         "architecture": name, "crop_px": 80, "num_classes": 10, "parameters": 100, "multiply_adds": multiply_adds,
-        "activations": 7, "training": {"batch_size": 32, "precision": "float32", "peak_bytes": 4000,
-        "extended_from": [2, 4]}, "tests": list(tests), "device": "cpu", "threads": 2, "energy": "not told",
-        "hardware": "2 cores",
+        "activations": 7, "training": {"batch_size": 32, "optimizer": "sgd", "precision": "float32",
+        "peak_bytes": 4000, "extended_from": [2, 4]}, "tests": list(tests), "spec": {}, **MACHINE,
     }  # fmt: skip
+    return CostFile.parse(content, Path("costs.json"))
 
 
 def int8(run, **more):
-    found = passes("int8", 1.0, 2000.0, int8_top1_error_percent=4.0, float32_top1_error_percent=3.0, **more)
-    return {"run": run, "architecture": "slow", "crop_px": 80, "tests": [found], "device": "cpu", "threads": 2}
+    more = more or {"int8_top1_error_percent": 4.0, "float32_top1_error_percent": 3.0}
+    tested = passes(
+        "int8", 1.0, 2000.0, int8_layers=2, layers=2, calibration_images=8, protocol="single_crop", num_images=9, **more
+    )
+    content = {
+        "run": run, "weights_sha256": "", "architecture": "slow", "crop_px": 80, "num_classes": 10, "tests": [tested],
+        **MACHINE,
+    }  # fmt: skip
+    return Int8File.parse(content, Path("int8.json"))
 
 
 @pytest.fixture
@@ -120,9 +135,8 @@ def test_a_table_of_nothing_but_counts_can_be_drawn(scores):
 
 
 def test_of_sets_of_classes_the_highest_f2_is_on_the_front(scores):
-    tested = passes("int8", 1.0, 2000.0, int8_f2_percent=80.0, float32_f2_percent=81.0)
     quick, slow = (network(name, n, passes("float32", ms, 1.0)) for name, n, ms in (("quick", 10, 2), ("slow", 90, 8)))
-    file = {"run": "slow/0", "architecture": "slow", "crop_px": 80, "tests": [tested], "device": "cpu", "threads": 2}
+    file = int8("slow/0", int8_f2_percent=80.0, float32_f2_percent=81.0)
     table = error_vs_cost.table(
         [*error_vs_cost.rows("q", quick), *error_vs_cost.rows("s", slow), *error_vs_cost.rows("s", file)]
     )

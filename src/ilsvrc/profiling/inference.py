@@ -1,4 +1,4 @@
-"""What a network costs in test: latency, throughput, memory and energy of forward passes on noise."""
+"""Costs of a network at test: latency, throughput, memory and energy of forward passes on noise."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -8,17 +8,18 @@ import torch
 from torch import Tensor, nn
 
 from ilsvrc.profiling import memory, timing
+from ilsvrc.profiling.cost_files import TestCosts
 from ilsvrc.profiling.energy import Counter
 
 WARM_UP_SECONDS, LATENCY_SECONDS = 0.15, 0.6
 BATCH_SECONDS = 0.1  # of each batch that is tried
-SEARCH_SECONDS = 1.2  # of all of them; a slow network gets 16 single pictures' time, but no more than
-MOST_SEARCH_SECONDS = 20.0
+SEARCH_SECONDS = 1.2  # of all of them; a slow network gets 16 single images' time, but no more than
+MAX_SEARCH_SECONDS = 20.0
 MEMORY_SHARE = 0.5  # of what is free
 
 
 class Pass:
-    """Forward passes of a network on noise, on its device: what is timed."""
+    """Forward passes of a network on noise, on its device."""
 
     def __init__(
         self,
@@ -30,7 +31,7 @@ class Pass:
         self.network, self.input_px, self.device, self.autocast = network, input_px, device, autocast
 
     def noise(self, batch_size: int) -> Tensor:
-        """Pictures as a network sees them, normalised: float32 `[N, 3, H, W]`, channels last."""
+        """Normalized images: standard normal noise, float32 `[N, 3, H, W]`, channels last."""
         shape = (batch_size, 3, self.input_px, self.input_px)
         return torch.randn(shape, device=self.device).to(memory_format=torch.channels_last)
 
@@ -47,41 +48,44 @@ class Pass:
         return run
 
 
-def cast_weights(network: nn.Module, dtype: torch.dtype) -> nn.Module:
+def cast_weights(network: nn.Module, dtype: torch.dtype | None) -> nn.Module:
     """Weights that autocast would cast at each pass, cast once, as one would for use: the numbers are the same."""
     for module in network.modules():
-        if isinstance(module, (nn.Conv2d, nn.Linear)):
+        if dtype and isinstance(module, (nn.Conv2d, nn.Linear)):
             module.to(dtype)
     return network
 
 
-def measure(of: Pass, free_bytes: int, energy: Counter | str) -> dict[str, Any]:
+def measure(of: Pass, precision: str, free_bytes: int, energy: Counter | str) -> TestCosts:
     """Latency at batch 1, throughput at the best batch, and the memory and energy of both.
 
     Args:
         of: the network.
+        precision: the name of what it computes in.
         free_bytes: what the device has free; larger batches than fit half of it are not tried.
         energy: the machine's counter, or why it has none.
     """
     one = of.of(of.noise(1))
-    timing.passes(one, WARM_UP_SECONDS, least=2)
+    timing.passes(one, WARM_UP_SECONDS, at_least=2)
     weights = memory.weight_bytes(of.network)
     peak = weights + memory.peaks([one], of.device)[0]
     times, joules = _with_energy(lambda: timing.passes(one, LATENCY_SECONDS), energy)
     latency = timing.latency(times)
+    joules_an_image = None if joules is None else joules / len(times)
     search = _Search(of, weights, peak, free_bytes * MEMORY_SHARE, latency.median_ms / 1e3, energy)
     best, rates = timing.best_batch(search.seconds_of, latency.median_ms / 1e3)
-    return {
-        "latency": latency._asdict(),
-        "images_per_second": rates[best],
-        "best_batch": best,
-        "tried_batches": rates,
-        "weight_bytes": weights,
-        "peak_bytes": peak,
-        "best_batch_peak_bytes": peak if best == 1 else weights + memory.peaks([of.of(of.noise(best))], of.device)[0],
-        "joules_an_image": None if joules is None else joules / len(times),
-        "best_batch_joules_an_image": search.joules.get(best, None if joules is None else joules / len(times)),
-    }
+    return TestCosts(
+        precision=precision,
+        latency=latency,
+        images_per_second=rates[best],
+        best_batch=best,
+        tried_batches=rates,
+        weight_bytes=weights,
+        peak_bytes=peak,
+        best_batch_peak_bytes=peak if best == 1 else weights + memory.peaks([of.of(of.noise(best))], of.device)[0],
+        joules_an_image=joules_an_image,
+        best_batch_joules_an_image=search.joules.get(best, joules_an_image),
+    )
 
 
 class _Search:
@@ -92,7 +96,7 @@ class _Search:
     ) -> None:
         self.of, self.weights, self.an_image, self.free = of, weights, peak - weights, free_bytes
         self.seconds_an_image, self.energy = alone, energy
-        self.left = min(MOST_SEARCH_SECONDS, max(SEARCH_SECONDS, 16 * alone))
+        self.left = min(MAX_SEARCH_SECONDS, max(SEARCH_SECONDS, 16 * alone))
         self.joules: dict[int, float | None] = {}
 
     def seconds_of(self, batch_size: int) -> float | None:
@@ -103,7 +107,7 @@ class _Search:
         try:
             run = self.of.of(self.of.noise(batch_size))
             run()
-            times, joules = _with_energy(lambda: timing.passes(run, BATCH_SECONDS, least=2), self.energy)
+            times, joules = _with_energy(lambda: timing.passes(run, BATCH_SECONDS, at_least=2), self.energy)
         except torch.OutOfMemoryError:
             return None
         self.joules[batch_size] = None if joules is None else joules / (len(times) * batch_size)
@@ -114,9 +118,9 @@ class _Search:
 
 
 def _with_energy(work: Callable[[], list[float]], energy: Counter | str) -> tuple[list[float], float | None]:
-    """What `work` gives, and the joules that it took where they are told."""
+    """The result of `work`, and the joules that it took; None where the machine has no counter."""
     if isinstance(energy, str):
         return work(), None
     before = energy.read()
-    found = work()
-    return found, energy.between(before, energy.read())
+    times = work()
+    return times, energy.between(before, energy.read())

@@ -1,22 +1,24 @@
-"""Measures what `stages/cost.py` is asked for."""
+"""Costs of a network on this machine, whatever its weights: counts, a training step's memory, and passes on noise."""
 
-import argparse
 import json
+from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import psutil
 import torch
 
 from ilsvrc.config import registry, specs
-from ilsvrc.config.cost_specs import CostSpec
+from ilsvrc.config.cost_specs import CostSpec, Step
 from ilsvrc.config.recipe import Recipe
 from ilsvrc.evaluation.predict_split import chosen_device
 from ilsvrc.models.common import flops
 from ilsvrc.models.common.layers import Classifier
 from ilsvrc.profiling import energy, inference
+from ilsvrc.profiling.cost_files import CostFile, NotMeasured, TestCosts, TrainingMemory, TrainingNotMeasured
 from ilsvrc.profiling.training_memory import peak
-from ilsvrc.runtime import files, hardware, messages, precision
+from ilsvrc.runtime import files, hardware, precision
 from ilsvrc.runtime.distributed import World
 from ilsvrc.training import build
 from ilsvrc.training.loop import Training
@@ -24,95 +26,120 @@ from ilsvrc.training.loop import Training
 NOISE = {"mean": [127.5] * 3, "std": [127.5] * 3, "eigenvalues": [1.0] * 3, "eigenvectors": torch.eye(3).tolist()}
 
 
-def measure_network(given: argparse.Namespace) -> None:
-    """Measures the network of `--spec` for the classes of `--source`, and prints a line."""
-    spec: CostSpec = specs.parse_specification(CostSpec, given.spec)
-    source = files.read_json(given.source)
+@dataclass(frozen=True)
+class CostJob:
+    """A measurement: `spec` is a CostSpec as JSON, `source` the JSON file that lists the classes."""
+
+    spec: str
+    source: Path
+    output: Path
+    threads: int
+    gpus: int
+
+
+@dataclass(frozen=True)
+class Network:
+    """An architecture as it is measured: with `num_classes` outputs, for images of `crop_px` x `crop_px` px."""
+
+    architecture: str
+    crop_px: int
+    num_classes: int
+    step: Step | None  # None: not trained here
+
+    def build(self) -> Classifier:
+        """The network, with its recipe's dropout where it has one."""
+        return build.build(train_spec(self, self.step), self.num_classes) if self.step else self.build_plain()
+
+    def build_plain(self) -> Classifier:
+        """The network by its builder's defaults."""
+        made: Classifier = registry.architecture(self.architecture)(num_classes=self.num_classes, input_px=self.crop_px)
+        return made
+
+
+def measure_network(job: CostJob) -> CostFile:
+    """Measures a network and writes the file of costs."""
+    spec, source = specs.parse_specification(CostSpec, job.spec), files.read_json(job.source)
     num_classes = len(source["classes"])
-    spec = spec.model_copy(update={"crop_px": spec.crop_px or source["crop_px"]})
-    torch.set_num_threads(given.threads)
-    with hardware.claimed_gpus(given.gpus) as gpus:
+    network = Network(spec.architecture, spec.crop_px or int(source["crop_px"]), num_classes, spec.step)
+    torch.set_num_threads(job.threads)
+    with hardware.claimed_gpus(job.gpus) as gpus:
         device = chosen_device(gpus)
         counter = energy_counter(device)
-        found = {
-            "spec": json.loads(given.spec),
-            "architecture": spec.architecture,
-            "crop_px": spec.crop_px,
-            "num_classes": num_classes,
-            **counts(spec, num_classes),
-            "training": training_memory(spec, num_classes, device),
-            "tests": [test(spec, num_classes, name, device, counter) for name in spec.precisions],
-            **machine(device, given.threads, counter),
-        }
-    files.write_text(given.output, json.dumps(found, indent=1) + "\n")
-    messages.say(f"measured {spec.architecture} at {spec.crop_px} px: {'; '.join(map(in_words, found['tests']))}")
+        measured = CostFile(
+            spec=json.loads(job.spec),
+            architecture=network.architecture,
+            crop_px=network.crop_px,
+            num_classes=num_classes,
+            **counts(network),
+            training=training_memory(network, device),
+            tests=[test(network, name, device, counter) for name in spec.precisions],
+            **machine(device, job.threads, counter),
+        )
+    measured.write(job.output)
+    return measured
 
 
-def counts(spec: CostSpec, num_classes: int) -> dict[str, int]:
+def counts(network: Network) -> dict[str, int]:
     """Parameters, multiply-adds and activations at test time, as `describe` counts them."""
     with torch.device("meta"):
-        found = flops.count(network_of(spec, num_classes), spec.crop_px)
+        found = flops.count(network.build(), network.crop_px)
     return {name: getattr(found, name) for name in ("parameters", "multiply_adds", "activations")}
 
 
-def network_of(spec: CostSpec, num_classes: int) -> Classifier:
-    """The network, with its recipe's dropout where it has one."""
-    if spec.step is None:
-        network: Classifier = registry.architecture(spec.architecture)(num_classes=num_classes, input_px=spec.crop_px)
-        return network
-    return build.build(train_spec(spec, spec.step.batch_size), num_classes)
-
-
-def test(
-    spec: CostSpec, num_classes: int, name: str, device: torch.device, counter: energy.Counter | str
-) -> dict[str, Any]:
-    """Costs of forward passes in a precision, or why there are none."""
+def test(network: Network, name: str, device: torch.device, counter: energy.Counter | str) -> TestCosts | NotMeasured:
+    """Costs of forward passes in the precision `name`, or why there are none."""
     if name == "bfloat16" and not precision.has_bfloat16(device):
-        return {"precision": name, "why_not": f"this {device.type} has no bfloat16 arithmetic: it would be emulated"}
-    network = registry.architecture(spec.architecture)(num_classes=num_classes, input_px=spec.crop_px)
-    if name in precision.LOWER:
-        network = inference.cast_weights(network, precision.LOWER[name])
-    network = network.to(device).to(memory_format=torch.channels_last).eval()
-    passes = inference.Pass(network, spec.crop_px, device, precision.autocast(name, device))
+        why_not = f"this {device.type} has no bfloat16 arithmetic: it would be emulated"
+        return NotMeasured(precision=name, why_not=why_not)
+    built = inference.cast_weights(network.build_plain(), precision.LOWER.get(name))
+    built = built.to(device).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    passes = inference.Pass(built, network.crop_px, device, precision.autocast(name, device))
     try:
-        return {"precision": name, **inference.measure(passes, free_bytes(device), counter)}
+        return inference.measure(passes, name, free_bytes(device), counter)
     except RuntimeError as error:  # memory, or an operation that the precision lacks
-        return {"precision": name, "why_not": first_line(error)}
+        return NotMeasured(precision=name, why_not=first_line(error))
 
 
-def training_memory(spec: CostSpec, num_classes: int, device: torch.device) -> dict[str, Any]:
-    """The peak of a step of the recipe's batch in one process, or why it is not known."""
-    if spec.step is None:
-        return {"why_not": "not trained here"}
-    about: dict[str, Any] = {"batch_size": spec.step.batch_size, "optimizer": spec.step.optimizer}
+def training_memory(network: Network, device: torch.device) -> TrainingMemory | TrainingNotMeasured:
+    """Peak memory of a step of the recipe's batch in one process, or why it is not known."""
+    step = network.step
+    if step is None:
+        return TrainingNotMeasured(why_not="not trained here")
     try:
-        number_format = precision.choose(spec.step.precision, device)
-        prepare = partial(prepared, spec, num_classes, number_format, World(device=device))
-        found = peak(prepare, spec.step.batch_size, spec.crop_px, inference.MEMORY_SHARE * free_bytes(device))
-        return {**about, "precision": number_format, **found}
+        chosen = precision.choose(step.precision, device)
+        prepare = partial(prepared, network, step, chosen, World(device=device))
+        free = inference.MEMORY_SHARE * free_bytes(device)
+        found = peak(prepare, step.batch_size, network.crop_px, free)
     except (ValueError, RuntimeError) as error:
-        return {**about, "why_not": first_line(error)}
+        return TrainingNotMeasured(batch_size=step.batch_size, optimizer=step.optimizer, why_not=first_line(error))
+    return TrainingMemory(
+        batch_size=step.batch_size,
+        optimizer=step.optimizer,
+        precision=chosen,
+        peak_bytes=found.num_bytes,
+        extended_from=found.extended_from,
+    )
 
 
-def prepared(spec: CostSpec, num_classes: int, number_format: str, world: World, batch_size: int) -> Training:
+def prepared(network: Network, step: Step, chosen_precision: str, world: World, batch_size: int) -> Training:
     """The training as it starts, in batches of `batch_size`."""
-    manifest = {**NOISE, "classes": [str(number) for number in range(num_classes)]}
-    return build.prepare(train_spec(spec, batch_size), manifest, 1, world, number_format)
+    manifest = {**NOISE, "classes": [str(number) for number in range(network.num_classes)]}
+    return build.prepare(train_spec(network, step, batch_size), manifest, 1, world, chosen_precision)
 
 
-def train_spec(spec: CostSpec, batch_size: int) -> specs.TrainSpec:
+def train_spec(network: Network, step: Step, batch_size: int | None = None) -> specs.TrainSpec:
     """A training that holds what the recipe's would: its other values settle no memory."""
-    step = spec.step.model_dump() | {"batch_size": batch_size}
-    group = spec.step.batch_norm_group
-    if group and batch_size % min(group, batch_size):
-        step["batch_norm_group"] = None
-    recipe = Recipe(epochs=1, learning_rate=1e-3, initialization="he_normal", **step)
+    size = batch_size or step.batch_size
+    values = step.model_dump() | {"batch_size": size}
+    if step.batch_norm_group and size % min(step.batch_norm_group, size):
+        values["batch_norm_group"] = None
+    recipe = Recipe(epochs=1, learning_rate=1e-3, initialization="he_normal", **values)
     form = specs.FormSpec(data="noise")
-    return specs.TrainSpec(form=form, architecture=spec.architecture, crop_px=spec.crop_px, recipe=recipe)
+    return specs.TrainSpec(form=form, architecture=network.architecture, crop_px=network.crop_px, recipe=recipe)
 
 
 def energy_counter(device: torch.device) -> energy.Counter | str:
-    """What counts joules here, or why nothing does."""
+    """The machine's counter of joules, or why it has none."""
     uuid = f"GPU-{torch.cuda.get_device_properties(device).uuid}" if device.type == "cuda" else ""
     return energy.counter(device.type, uuid)
 
@@ -124,8 +151,8 @@ def free_bytes(device: torch.device) -> int:
     return int(psutil.virtual_memory().available)
 
 
-def machine(device: torch.device, threads: int, counter: energy.Counter | str) -> files.Info:
-    """What it was measured on."""
+def machine(device: torch.device, threads: int, counter: energy.Counter | str) -> dict[str, Any]:
+    """Fields of a file of costs on the machine that it was measured on."""
     return {
         "device": device.type,
         "threads": threads,
@@ -134,15 +161,6 @@ def machine(device: torch.device, threads: int, counter: energy.Counter | str) -
         "versions": hardware.versions(),
         **hardware.commit(),
     }
-
-
-def in_words(tested: files.Info) -> str:
-    """`float32 4.1 ms, 512 images/s in batches of 16`, or why not."""
-    name = tested["precision"]
-    if "why_not" in tested:
-        return f"{name} not: {tested['why_not']}"
-    milliseconds, rate = tested["latency"]["median_ms"], tested["images_per_second"]
-    return f"{name} {milliseconds:.3g} ms, {rate:.3g} images/s in batches of {tested['best_batch']}"
 
 
 def first_line(error: Exception) -> str:

@@ -1,18 +1,20 @@
-"""How long passes take: single ones, and the batch that passes most pictures a second."""
+"""Time of passes: percentiles of single ones, and the batch that passes most images a second."""
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-GAIN = 1.03  # a batch twice as large is worth it where it passes so many times the pictures a second
+GAIN = 1.03  # a batch twice as large is worth it where it passes so many times the images a second
 PATIENCE = 2  # doublings in a row that gain nothing, after which the search ends
-LEAST_PASSES, MOST_PASSES = 10, 2000
-OVERTIME = 10  # times the seconds that are given, for LEAST_PASSES of a slow network
+MIN_PASSES, MAX_PASSES = 10, 2000
+OVERTIME = 10  # times the seconds that are given, for MIN_PASSES of a slow network
 
 
-class Latency(NamedTuple):
+@dataclass(frozen=True)
+class Latency:
     """Milliseconds of a pass: the median and two percentiles of `passes`."""
 
     median_ms: float
@@ -28,33 +30,33 @@ def latency(seconds: Sequence[float]) -> Latency:
 
 
 def passes(
-    run: Callable[[], Any], seconds: float, least: int = LEAST_PASSES, clock: Callable[[], float] = time.perf_counter
+    run: Callable[[], Any], seconds: float, at_least: int = MIN_PASSES, clock: Callable[[], float] = time.perf_counter
 ) -> list[float]:
     """Seconds of each pass, for about `seconds`.
 
-    At least `least` passes, where they take no longer than OVERTIME times that; `run` returns when its work is done.
+    At least `at_least` passes, where they take no longer than OVERTIME times that; `run` returns when its work is done.
     """
-    found: list[float] = []
+    times: list[float] = []
     start = clock()
-    while not found or (len(found) < MOST_PASSES and clock() - start < _most(seconds, len(found) < least)):
+    while not times or (len(times) < MAX_PASSES and clock() - start < _longest(seconds, len(times) < at_least)):
         begin = clock()
         run()
-        found.append(clock() - begin)
-    return found
+        times.append(clock() - begin)
+    return times
 
 
-def _most(seconds: float, too_few: bool) -> float:
+def _longest(seconds: float, too_few: bool) -> float:
     return seconds * (OVERTIME if too_few else 1)
 
 
 def best_batch(seconds_of: Callable[[int], float | None], alone: float) -> tuple[int, dict[int, float]]:
-    """The batch of 1, 2, 4, ... pictures that passes most a second, and each tried one's pictures a second.
+    """The batch of 1, 2, 4, ... images that passes most a second, and each tried one's images a second.
 
     Larger ones are tried while they gain more than 3 % on the best so far (the first of two doublings may fail to).
 
     Args:
         seconds_of: a batch's seconds a pass, None where it takes more memory or time than there is.
-        alone: seconds of a single picture.
+        alone: seconds of a single image.
     """
     best, size, idle = 1, 2, 0
     rates = {1: 1 / alone}

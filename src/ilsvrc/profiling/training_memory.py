@@ -1,8 +1,8 @@
-"""How much memory a step of training takes: forward, backward and the optimizer's update, in one process."""
+"""Peak memory of a training step: forward, backward and the optimizer's update, in one process."""
 
 import time
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -13,16 +13,23 @@ from ilsvrc.training.loop import Training
 
 STEP_SECONDS = 1.5  # what a step on a CPU may take; a larger batch's memory is extended from smaller ones
 SMALL_BATCH = 8
-BYTES_AN_ACTIVATION = 24  # float32's values and gradients of a layer, its norm and its nonlinearity: a bound
 
 Prepare = Callable[[int], Training]
 
 
-def peak(prepare: Prepare, batch_size: int, input_px: int, free_bytes: float) -> dict[str, Any]:
-    """Most bytes that a step of `batch_size` pictures holds, weights and optimizer's state included.
+@dataclass(frozen=True)
+class Peak:
+    """Peak memory of a step in bytes; `extended_from` names the two batch sizes that it was extrapolated from."""
+
+    num_bytes: int
+    extended_from: tuple[int, int] | None
+
+
+def peak(prepare: Prepare, batch_size: int, input_px: int, free_bytes: float) -> Peak:
+    """Most bytes that a step of `batch_size` images holds, weights and optimizer's state included.
 
     Where such a step takes longer than STEP_SECONDS or more memory than is free, the line through two smaller batches
-    is extended, which `extended_from` names: what forward and backward passes take grows with the pictures, an update
+    is extended, which `extended_from` names: what forward and backward passes take grows with the images, an update
     does not.
 
     Args:
@@ -37,10 +44,10 @@ def peak(prepare: Prepare, batch_size: int, input_px: int, free_bytes: float) ->
     affordable = int(small * STEP_SECONDS / (time.perf_counter() - start))
     affordable = min(affordable, int(small * free_bytes / (first.passes + first.update)))
     if small == batch_size:
-        return {"peak_bytes": first.total, "extended_from": None}
+        return Peak(first.total, None)
     if batch_size <= affordable:
         try:
-            return {"peak_bytes": parts(prepare(batch_size), batch_size, input_px).total, "extended_from": None}
+            return Peak(parts(prepare(batch_size), batch_size, input_px).total, None)
         except torch.OutOfMemoryError:
             affordable = small
     return _extended(prepare, batch_size, input_px, affordable)
@@ -88,14 +95,11 @@ def _held(training: Training) -> int:
     return sum(memory.tensor_bytes(tree_leaves(part.state_dict())) for part in training.parts_with_state().values())
 
 
-def _extended(prepare: Prepare, batch_size: int, input_px: int, affordable: int) -> dict[str, Any]:
+def _extended(prepare: Prepare, batch_size: int, input_px: int, affordable: int) -> Peak:
     """The line through two batches that can be paid for, at `batch_size`."""
     large = max(4, 2 ** (affordable.bit_length() - 1))
     low, high = (parts(prepare(size), size, input_px) for size in (large // 2, large))
     slope = (high.passes - low.passes) / (large - large // 2)
     passes = high.passes + round(slope * (batch_size - large))
     noise = (batch_size - large) * 3 * input_px**2
-    return {
-        "peak_bytes": Parts(high.held + noise, passes, high.update).total,
-        "extended_from": [large // 2, large],
-    }
+    return Peak(Parts(high.held + noise, passes, high.update).total, (large // 2, large))

@@ -13,9 +13,17 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from ilsvrc.evaluation import headline_metric
 from ilsvrc.evaluation.pareto import front
+from ilsvrc.profiling.cost_files import (
+    CostFile,
+    Int8Costs,
+    Int8File,
+    NotMeasured,
+    TestCosts,
+    TrainingMemory,
+    TrainingNotMeasured,
+)
 from ilsvrc.reporting import figures
 from ilsvrc.reporting.figures import Style
-from ilsvrc.runtime.files import Info
 
 COLUMNS = (
     "network", "run", "architecture", "crop_px", "num_classes", "precision", "device", "threads",
@@ -44,17 +52,12 @@ COSTS = OF_THE_NETWORK | OF_A_PRECISION
 MARKERS = {"float32": "o", "bfloat16": "s", "int8": "^"}
 
 
-def rows(network: str, measured: Info) -> list[dict[str, Any]]:
+def rows(network: str, measured: CostFile | Int8File) -> list[dict[str, Any]]:
     """A row of costs.csv for each precision of a file of costs, called `network`; int8's file names a run."""
-    step = measured.get("training", {})
-    shared = {key: measured[key] for key in COLUMNS if key in measured} | {"network": network}
-    shared |= {
-        "training_batch": step.get("batch_size"),
-        "training_precision": step.get("precision"),
-        "training_bytes": step.get("peak_bytes"),
-        "training_extended_from": " ".join(map(str, step.get("extended_from") or [])) or None,
-    }
-    return [shared | _tested(tested) for tested in measured["tests"] or [{"precision": None}]]
+    shared = {key: value for key, value in measured.model_dump().items() if key in COLUMNS} | {"network": network}
+    if isinstance(measured, CostFile):
+        shared |= _trained(measured.training)
+    return [shared | _tested(tested) for tested in measured.tests] or [shared | {"precision": None}]
 
 
 def table(rows_: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
@@ -132,23 +135,35 @@ def error_against(
         return figures.as_svg(figure)
 
 
-def _tested(tested: Info) -> dict[str, Any]:
-    """A precision's part of a row."""
-    if "why_not" in tested or tested["precision"] is None:
-        return {key: tested.get(key) for key in ("precision", "why_not")}
-    latency, rate = tested["latency"], tested["images_per_second"]
+def _trained(step: TrainingMemory | TrainingNotMeasured) -> dict[str, Any]:
+    """Columns of a training step."""
+    if isinstance(step, TrainingNotMeasured):
+        return {"training_batch": step.batch_size}
     return {
-        **{key: value for key, value in tested.items() if key in (*COLUMNS, *OF_SETS)},
-        "test_bytes": tested["peak_bytes"],
-        "best_batch_test_bytes": tested["best_batch_peak_bytes"],
-        "latency_ms": latency["median_ms"],
-        "latency_p95_ms": latency["p95_ms"],
-        "latency_p99_ms": latency["p99_ms"],
-        "latency_passes": latency["passes"],
-        "ms_an_image": 1e3 / rate,
-        "top1_error_percent": tested.get("int8_top1_error_percent"),
-        "f2_percent": tested.get("int8_f2_percent"),
+        "training_batch": step.batch_size,
+        "training_precision": step.precision,
+        "training_bytes": step.peak_bytes,
+        "training_extended_from": " ".join(map(str, step.extended_from or ())) or None,
     }
+
+
+def _tested(tested: TestCosts | NotMeasured) -> dict[str, Any]:
+    """Columns of a precision."""
+    if isinstance(tested, NotMeasured):
+        return tested.model_dump()
+    columns = {key: value for key, value in tested.model_dump().items() if key in (*COLUMNS, *OF_SETS)}
+    columns |= {
+        "test_bytes": tested.peak_bytes,
+        "best_batch_test_bytes": tested.best_batch_peak_bytes,
+        "latency_ms": tested.latency.median_ms,
+        "latency_p95_ms": tested.latency.p95_ms,
+        "latency_p99_ms": tested.latency.p99_ms,
+        "latency_passes": tested.latency.passes,
+        "ms_an_image": 1e3 / tested.images_per_second,
+    }
+    if isinstance(tested, Int8Costs):
+        columns |= {"top1_error_percent": tested.int8_top1_error_percent, "f2_percent": tested.int8_f2_percent}
+    return columns
 
 
 def _drawn(found: pd.DataFrame, cost: str) -> np.ndarray:

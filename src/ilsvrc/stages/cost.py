@@ -1,9 +1,9 @@
-"""What a network costs on this machine, whatever its weights: counts, a training step's memory, and tests on noise."""
+"""Costs of a network on this machine, whatever its weights: counts, a training step's memory, and passes on noise."""
 
 import argparse
 from pathlib import Path
 
-from ilsvrc.runtime import entry_point
+from ilsvrc.runtime import entry_point, messages
 from ilsvrc.stages.train import ENVIRONMENT
 from ilsvrc.training.preflight import setup
 
@@ -11,17 +11,23 @@ from ilsvrc.training.preflight import setup
 MEASURED_WITH = {k: v for k, v in ENVIRONMENT.items() if k.startswith("MALLOC")} | {"KINETO_LOG_LEVEL": "99"}
 
 
-def main(given: argparse.Namespace) -> None:
+def main(args: argparse.Namespace) -> None:
     """Measures the network of `--spec` for the classes of `--source`, and prints a line."""
-    from ilsvrc.profiling import network  # here, so that what starts again has not imported torch for nothing
+    from ilsvrc.profiling import (  # here, so that what starts again has not imported torch for nothing
+        cost_files,
+        network,
+    )
 
-    network.measure_network(given)
+    job = network.CostJob(args.spec, args.source, args.output, args.threads, args.gpus)
+    measured = network.measure_network(job)
+    tests = "; ".join(map(cost_files.costs_text, measured.tests))
+    messages.say(f"measured {measured.architecture} at {measured.crop_px} px: {tests}")
 
 
 def arguments() -> argparse.ArgumentParser:
     """The stage's arguments."""
     parser = entry_point.parser(__doc__)
-    parser.add_argument("--spec", required=True, help="costs.asked.CostSpec as JSON")
+    parser.add_argument("--spec", required=True, help="config.cost_specs.CostSpec as JSON")
     parser.add_argument(
         "--source", type=Path, required=True, help="source.json or weights.json: how many classes there are"
     )
