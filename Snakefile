@@ -37,7 +37,6 @@ rule all:
 
 onstart:
     wiring.hold_the_lock()
-    wiring.keep_groups(PREDICTION_GROUPS)
 
 
 onsuccess:

@@ -3,8 +3,9 @@ import re
 import sys
 from pathlib import Path
 
-from ilsvrc.config import runs, specs
+from ilsvrc.config import specs
 from ilsvrc.pipeline import wiring
+from ilsvrc.pipeline.commands import command
 from ilsvrc.runtime import hardware
 
 if workflow.overwrite_configfiles:
@@ -22,6 +23,23 @@ GPUS = hardware.num_gpus()
 workflow.global_resources.setdefault("gpu", GPUS)
 CORES = workflow.global_resources["_cores"].value or 1  # --report and --lint name none
 
+# The machine's options, which change no file's content: a profile sets them, or --set-resources train:precision=float32.
+MACHINE = {
+    "gpu": min(1, GPUS),  # 0: on the CPU
+    "processes": 0,  # 0: one for each GPU
+    "precision": "auto",
+    "loader": "ffcv",
+    "accumulate": 1,  # micro-batches of a step
+    "compile": "auto",
+}
+
+RUN_FILES = {
+    "weights": "results/runs/{run}/weights.safetensors",
+    "weights_info": "results/runs/{run}/weights.json",
+    "history": "results/runs/{run}/history.csv",
+    "run_info": "results/runs/{run}/run.json",
+}
+
 
 wildcard_constraints:
     run=r"[^/]+/[^/]+/[^/]+/seed=\d+-[0-9a-f]{8}",
@@ -29,9 +47,9 @@ wildcard_constraints:
     form="|".join(map(re.escape, PIPELINE.pack_specs)),
 
 
-def is_real_run():
-    """A run that writes: the main process, not a dry run."""
-    return workflow.is_main_process and not workflow.dryrun
+def machine(*names):
+    """Some of the machine's options, as resources of a rule."""
+    return {name: MACHINE[name] for name in names}
 
 
 def refuse_too_many_gpus():
@@ -43,6 +61,15 @@ def refuse_too_many_gpus():
             raise WorkflowError(f"{rule_name}:gpu={asked} is asked for, but the limit here is {limit}; lower it")
 
 
+def force_damaged_predictions():
+    """Has damaged predictions made again, as `--forcerun <file>` would: Snakemake sees only that a file exists."""
+    if workflow.is_main_process and workflow.dag_settings and not workflow.dag_settings.targets:
+        damaged = PIPELINE.damaged_predictions()
+        for path in damaged:
+            print(f"{path} is damaged or of an older format: it is made again", file=sys.stderr)
+        workflow.dag_settings.forcerun = frozenset({*workflow.dag_settings.forcerun, *damaged})
+
+
 def training_threads():
     """Cores of one training: runs that go side by side share them."""
     side_by_side = max(1, min(GPUS or CORES, len(PIPELINE.trained)))
@@ -50,16 +77,17 @@ def training_threads():
 
 
 def not_recorded():
-    """Why DVC cannot record this run, or nothing: it reads params.yaml, not the command line."""
+    """Reason why DVC cannot record this run, empty where it can: it reads params.yaml, not the command line."""
     changed = workflow.overwrite_configfiles or workflow.config_settings.config
     return "the configuration came from the command line, not from params.yaml" if changed else ""
 
 
 def print_results():
-    """Where to look, as the last lines of a run."""
+    """Prints where the report and the runs are, as the last lines of a run."""
     if Path("results/report.html").exists():
         print(f"\nReport: {Path('results/report.html').absolute()}", file=sys.stderr)
         print("Runs:   mlflow ui", file=sys.stderr)
 
 
 refuse_too_many_gpus()
+force_damaged_predictions()

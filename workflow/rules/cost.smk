@@ -14,23 +14,19 @@ rule cost:
         "../../environment.yml"
     threads: CORES
     resources:
-        gpu=min(1, GPUS),
+        **machine("gpu"),
     params:
         spec=cost_spec,
     shell:
-        "exec python -m ilsvrc.stages.cost --spec {params.spec:q} --source {input.source:q}"
-        " --output {output:q} --threads {threads} --gpus {resources.gpu} --log {log:q}"
+        command("cost")
 
 
 # In int8, always on the CPU: with the weights of each network's first run.
 rule int8:
     input:
-        weights=ancient("results/runs/{run}/weights.safetensors"),
-        weights_info="results/runs/{run}/weights.json",
-        train=ancient(f"{PIPELINE.packed}/train.beton"),
-        train_manifest=f"{PIPELINE.packed}/train.manifest.json",
-        val=ancient(f"{PIPELINE.packed_for_test}/val.beton"),
-        val_manifest=f"{PIPELINE.packed_for_test}/val.manifest.json",
+        **run_weights(),
+        **packed(PIPELINE.packed, "train"),
+        **packed(PIPELINE.packed_for_test, "val"),
     output:
         "results/costs/{run}/int8.json",
     log:
@@ -41,11 +37,9 @@ rule int8:
         "../../environment.yml"
     threads: CORES
     resources:
-        loader="ffcv",
+        **machine("loader"),
     shell:
-        "exec python -m ilsvrc.stages.int8 --run {wildcards.run:q} --weights {input.weights:q}"
-        " --weights-info {input.weights_info:q} --train {input.train:q} --val {input.val:q}"
-        " --output {output:q} --threads {threads} --loader {resources.loader} --log {log:q}"
+        command("int8")
 
 
 rule cost_table:
@@ -53,17 +47,9 @@ rule cost_table:
         costs=PIPELINE.costs.files,
         scores=rules.score.output.scores,
     output:
-        table=report("results/tables/costs.csv", caption="../report/costs.rst", category="Costs"),
-        points=report(
-            "results/tables/error_against_costs.csv",
-            caption="../report/error_against_costs.rst",
-            category="Costs",
-        ),
-        figure=report(
-            "results/figures/error_against_costs.svg",
-            caption="../report/error_against_costs.rst",
-            category="Costs",
-        ),
+        table=captioned("results/tables/{}.csv", "costs", "Costs"),
+        points=captioned("results/tables/{}.csv", "error_against_costs", "Costs"),
+        figure=captioned("results/figures/{}.svg", "error_against_costs", "Costs"),
     log:
         "logs/cost_table.log",
     benchmark:
@@ -73,5 +59,4 @@ rule cost_table:
     params:
         spec=PIPELINE.cost_table_spec,
     shell:
-        "exec python -m ilsvrc.stages.cost_table --spec {params.spec:q} --scores {input.scores:q}"
-        " --table {output.table:q} --points {output.points:q} --figure {output.figure:q} --log {log:q}"
+        command("cost_table")

@@ -12,8 +12,7 @@ rule acquire:
     params:
         spec=PIPELINE.source_spec,
     shell:
-        "exec python -m ilsvrc.stages.acquire --spec {params.spec:q}"
-        " --source {output.source:q} --index {output.index:q} --log {log:q}"
+        command("acquire")
 
 
 rule pack:
@@ -36,10 +35,7 @@ rule pack:
     params:
         spec=pack_spec,
     shell:
-        "exec python -m ilsvrc.stages.pack --spec {params.spec:q} --split {wildcards.split}"
-        " --source {input.source:q} --index {input.index:q} --beton {output.beton:q}"
-        " --manifest {output.manifest:q} --images {output.images:q}"
-        " --mean-image {output.mean_image:q} --workers {threads} --log {log:q}"
+        command("pack")
 
 
 rule data:

@@ -26,8 +26,7 @@ rule score:
     params:
         spec=PIPELINE.results_spec,
     shell:
-        "exec python -m ilsvrc.stages.score --spec {params.spec:q} --scores {output.scores:q}"
-        " --metrics {output.metrics:q} --curves {output.curves:q} --tables results/tables --log {log:q}"
+        command("score")
 
 
 # The packed test file, from which pictures are shown, is no input: where it is not there, it is not made for that.
@@ -39,7 +38,7 @@ rule report:
         costs=PIPELINE.cost_results(),
         inspections=PIPELINE.inspections(),
     output:
-        report=report("results/report.html", caption="../report/report.rst", category="Report"),
+        report=captioned("results/{}.html", "report", "Report"),
         tables=[captioned("results/tables/{}.csv", name, "Tables") for name in TABLES],
         figures=[captioned("results/figures/{}.svg", name, "Figures") for name in FIGURES],
     log:
@@ -52,9 +51,7 @@ rule report:
         spec=PIPELINE.results_spec,
         packed=PIPELINE.packed_for_test,
     shell:
-        "exec python -m ilsvrc.stages.report --spec {params.spec:q} --scores {input.scores:q}"
-        " --curves {input.curves:q} --costs {input.costs:q} --packed {params.packed:q} --report {output.report:q}"
-        " --tables results/tables --figures results/figures --log {log:q}"
+        command("report")
 
 
 rule record:
@@ -73,5 +70,4 @@ rule record:
         spec=PIPELINE.whole_spec,
         skip=not_recorded(),
     shell:
-        "exec python -m ilsvrc.stages.record --spec {params.spec:q} --skip={params.skip:q}"
-        " --output {output:q} --log {log:q}"
+        command("record")

@@ -1,13 +1,10 @@
 # Weights that were not trained here, in the place of a training: the same files.
 rule import_weights:
     input:
-        manifest=f"{PIPELINE.packed_for_test}/val.manifest.json",
+        val_manifest=f"{PIPELINE.packed_for_test}/val.manifest.json",
         file=ancient(file_of_weights),
     output:
-        weights="results/runs/{run}/weights.safetensors",
-        weights_info="results/runs/{run}/weights.json",
-        history="results/runs/{run}/history.csv",
-        run_info="results/runs/{run}/run.json",
+        **RUN_FILES,
     log:
         "logs/import_weights/{run}.log",
     benchmark:
@@ -20,7 +17,4 @@ rule import_weights:
         spec=import_spec,
         work=work_folder,
     shell:
-        "exec python -m ilsvrc.stages.import_weights --spec {params.spec:q} --run {wildcards.run:q}"
-        " --file {input.file:q} --val-manifest {input.manifest:q}"
-        " --weights {output.weights:q} --weights-info {output.weights_info:q}"
-        " --history {output.history:q} --run-info {output.run_info:q} --work {params.work:q} --log {log:q}"
+        command("import_weights")

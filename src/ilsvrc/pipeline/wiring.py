@@ -5,7 +5,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
@@ -17,7 +17,6 @@ from ilsvrc.config.schema import parse
 from ilsvrc.evaluation import prediction_file
 from ilsvrc.models.common import reference_counts
 
-GROUPS_FILE = Path("work/prediction_groups.json")
 LOCK_FILE = Path("work/snakemake.lock")
 _HELD: list[IO[str]] = []  # locks live as long as their files are open
 
@@ -110,7 +109,7 @@ class Pipeline:
         """Among how many training pictures the nearest are looked for; 0 where nothing looks into networks."""
         return self.params.inspect.nearest_of if self.params.inspect else 0
 
-    def training_pictures(self, run: str) -> list[str]:
+    def training_images(self, run: str) -> list[str]:
         """The packed training split that a run's pictures are compared with: one file, none for weights that exist."""
         return [f"{self.packed}/train.beton"] if run in self.trained else []
 
@@ -128,7 +127,7 @@ class Pipeline:
         """`pattern` for each run, `{run}` in it replaced by the run's name."""
         return [pattern.replace("{run}", name) for name in self.runs]
 
-    def weights_before(self, run: str, role: str) -> list[str]:
+    def dependency_weights(self, run: str, role: str) -> list[str]:
         """The weights that a run needs in the `role` of `teacher` or `start`: one file or none."""
         before = getattr(self.trained[run], role)
         return [f"results/runs/{before.name}/weights.safetensors"] if before else []
@@ -146,29 +145,9 @@ class Pipeline:
         """The predictions of every run by every protocol."""
         return [str(prediction_file.prediction_file(run, p)) for run in self.runs for p in self.params.protocols]
 
-    def damaged_predictions(self, run: str) -> list[str]:
-        """Predictions of `run` that are there but cut short or of an older format: Snakemake would believe in them."""
-        files = [prediction_file.prediction_file(run, protocol) for protocol in self.params.protocols]
-        return [str(file) for file in files if file.exists() and not prediction_file.is_whole(file)]
-
-    def prediction_groups(self, is_main_process: bool = True) -> dict[tuple[str, ...], list[str]]:
-        """Protocols that one job predicts together -> the runs for which it does.
-
-        A run's missing protocols go together (one decode, one forward pass), apart from those that are there, so that
-        a protocol added later runs alone. A job that a cluster starts must see the groups as the main process saw
-        them, while files come and go: it reads them from a file.
-        """
-        if not is_main_process and GROUPS_FILE.exists():
-            return {tuple(group["protocols"]): group["runs"] for group in json.loads(GROUPS_FILE.read_text())}
-        groups: dict[tuple[str, ...], list[str]] = {}
-        for run in self.runs:
-            there = [
-                p for p in self.params.protocols if prediction_file.is_whole(prediction_file.prediction_file(run, p))
-            ]
-            missing = [p for p in self.params.protocols if p not in there]
-            for protocols in filter(None, (tuple(there), tuple(missing))):
-                groups.setdefault(protocols, []).append(run)
-        return groups
+    def damaged_predictions(self) -> list[str]:
+        """Predictions that are there but cut short or of an older format: Snakemake would believe in them."""
+        return [path for path in self.predictions() if Path(path).exists() and not prediction_file.is_whole(Path(path))]
 
 
 def read(values: Any, where: str) -> Pipeline:
@@ -206,17 +185,6 @@ def hold_the_lock() -> None:
     _HELD.append(lock)
 
 
-def keep_groups(groups: dict[tuple[str, ...], list[str]]) -> None:
-    """Writes the groups down for the jobs that a cluster starts."""
-    GROUPS_FILE.parent.mkdir(exist_ok=True)
-    GROUPS_FILE.write_text(json.dumps([{"protocols": p, "runs": names} for p, names in groups.items()]))
-
-
 def one_of(names: Iterable[str]) -> str:
     """A wildcard's constraint: one of `names`, and nothing where there are none."""
     return "|".join(map(re.escape, names)) or "(?!)"
-
-
-def rule_name(protocols: Sequence[str], all_protocols: Sequence[str]) -> str:
-    """`predict`, with the protocols' names where it predicts only some of them."""
-    return "_".join(("predict", *([] if tuple(protocols) == tuple(all_protocols) else protocols)))
