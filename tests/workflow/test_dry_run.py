@@ -1,11 +1,12 @@
 """What a plain dry run lists and refuses, before any job."""
 
-import fcntl
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+from checkouts import Checkout
+from filelock import FileLock
 
 from ilsvrc.config.params import load
 from ilsvrc.evaluation import predictions
@@ -74,50 +75,54 @@ def test_configfile_replaces_the_book_and_is_not_recorded(checkout):
     assert checkout.jobs("--configfile", "other.yaml") == FRESH | {"train": 1, "predict": 1, "cost": 1, "inspect": 1}
 
 
-def test_protocols_that_are_missing_are_predicted_together_apart_from_those_that_are_there(
-    tmp_path, monkeypatch, checkout
-):
-    monkeypatch.chdir(checkout.folder)
-    flow = wiring.Pipeline(load())
-    both = ("single_crop", "ten_crop")
-    assert flow.prediction_groups() == {both: list(flow.runs)}
-    first = next(iter(flow.runs))
-    keep(checkout.folder, first, "single_crop")
-    assert flow.prediction_groups() == {
-        ("single_crop",): [first],
-        ("ten_crop",): [first],
-        both: list(flow.runs)[1:],
-    }
+def complete(checkout: Checkout) -> wiring.Pipeline:
+    """Files of all runs and predictions, as Snakemake sees them: newer than nothing that they are made from."""
+    flow = wiring.Pipeline(load(checkout.folder / "params.yaml"))
+    raw, packed = checkout.folder / flow.raw, checkout.folder / flow.packed
+    made = [raw / "source.json", raw / "index.csv"]
+    kinds = ("beton", "manifest.json", "images.csv", "mean_image.npy")
+    made += [packed / f"{split}.{kind}" for split in ("train", "val") for kind in kinds]
+    files = ("weights.safetensors", "weights.json", "history.csv", "run.json")
+    made += [checkout.folder / "results/runs" / run / file for run in flow.runs for file in files]
+    for path in made:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("{}")
+    for run in flow.runs:
+        for protocol in flow.params.protocols:
+            keep(checkout.folder, run, protocol)
+    return flow
 
 
-def test_a_damaged_prediction_is_predicted_with_what_is_missing(monkeypatch, checkout):
-    monkeypatch.chdir(checkout.folder)
-    flow = wiring.Pipeline(load())
+def test_a_protocol_added_later_is_predicted_by_the_same_rule(checkout):
+    complete(checkout)
+    assert "predict" not in checkout.jobs()
+    checkout.edit(protocols=["single_crop", "ten_crop", "flip"])
+    assert checkout.jobs()["predict"] == 3
+    assert "flip.npz" in checkout.snakemake("--dry-run", "--until", "predict", "--quiet", "host").stdout
+    assert "Skipping" not in checkout.snakemake("--dry-run", "--set-resources", "predict:processes=2").stderr
+
+
+def test_predictions_can_be_forced_whatever_is_there(checkout):
+    complete(checkout)
+    assert checkout.jobs("--forcerun", "predict")["predict"] == 3
+
+
+def test_a_damaged_prediction_is_listed_and_named_and_a_dry_run_leaves_it(checkout):
+    flow = complete(checkout)
     first = next(iter(flow.runs))
-    keep(checkout.folder, first, "single_crop")
-    damaged = keep(checkout.folder, first, "ten_crop")
+    damaged = checkout.folder / "results/predictions" / first / "ten_crop.npz"
     damaged.write_bytes(damaged.read_bytes()[:300])
-    assert flow.damaged_predictions(first) == [f"results/predictions/{first}/ten_crop.npz"]
-    assert flow.prediction_groups()[("ten_crop",)] == [first]
-
-
-def test_jobs_that_a_cluster_starts_see_the_groups_of_the_main_process(monkeypatch, checkout):
-    monkeypatch.chdir(checkout.folder)
-    flow = wiring.Pipeline(load())
-    groups = flow.prediction_groups()
-    wiring.keep_groups(groups)
-    first = next(iter(flow.runs))
-    keep(checkout.folder, first, "ten_crop")
-    assert flow.prediction_groups(is_main_process=False) == groups
-    assert flow.prediction_groups() != groups
+    assert checkout.jobs()["predict"] == 1
+    said = f"results/predictions/{first}/ten_crop.npz is damaged or of an older format: it is made again"
+    assert said in checkout.snakemake("--dry-run").stderr
+    assert damaged.exists()
+    assert checkout.jobs("data") == {}
 
 
 def test_one_pipeline_at_a_time_in_a_folder(checkout):
     (checkout.folder / "work").mkdir()
-    with (checkout.folder / "work/snakemake.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        lock.write("4242")
-        lock.flush()
+    (checkout.folder / "work/snakemake.pid").write_text("4242")
+    with FileLock(checkout.folder / "work/snakemake.lock"):
         done = checkout.snakemake(check=False)
         assert done.returncode == 1
         assert "another snakemake (process 4242) works in this folder" in done.stderr

@@ -61,13 +61,14 @@ def refuse_too_many_gpus():
             raise WorkflowError(f"{rule_name}:gpu={asked} is asked for, but the limit here is {limit}; lower it")
 
 
-def force_damaged_predictions():
-    """Has damaged predictions made again, as `--forcerun <file>` would: Snakemake sees only that a file exists."""
-    if workflow.is_main_process and workflow.dag_settings and not workflow.dag_settings.targets:
-        damaged = PIPELINE.damaged_predictions()
-        for path in damaged:
-            print(f"{path} is damaged or of an older format: it is made again", file=sys.stderr)
-        workflow.dag_settings.forcerun = frozenset({*workflow.dag_settings.forcerun, *damaged})
+def discard_damaged_predictions():
+    """Removes damaged predictions, so that Snakemake makes them again; a dry run leaves and returns them."""
+    damaged = PIPELINE.damaged_predictions() if workflow.is_main_process else []
+    for path in damaged:
+        print(f"{path} is damaged or of an older format: it is made again", file=sys.stderr)
+        if not workflow.output_settings.dryrun:
+            Path(path).unlink()
+    return damaged if workflow.output_settings.dryrun else []
 
 
 def training_threads():
@@ -90,4 +91,4 @@ def print_results():
 
 
 refuse_too_many_gpus()
-force_damaged_predictions()
+DAMAGED = discard_damaged_predictions()

@@ -76,3 +76,9 @@ def file_of_weights(wildcards):
 def training_images(wildcards):
     """Training images among which the nearest are looked for, where a run was trained here."""
     return PIPELINE.training_images(wildcards.run)
+
+
+def sign_of_damage(wildcards):
+    """An input more where a dry run left damaged predictions: Snakemake makes a file of other inputs again."""
+    folder = f"results/predictions/{wildcards.run}/"
+    return workflow.main_snakefile if any(path.startswith(folder) for path in DAMAGED) else []

@@ -1,6 +1,5 @@
 """What the Snakefile wires: the paths, parameters and groups that one params.yaml leads to. Never imports torch."""
 
-import fcntl
 import json
 import os
 import re
@@ -8,7 +7,9 @@ import sys
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
+
+from filelock import BaseFileLock, FileLock, Timeout
 
 from ilsvrc.config import cost_specs, packed_formats, registry, runs, specs
 from ilsvrc.config.ensembles import find
@@ -18,7 +19,7 @@ from ilsvrc.evaluation import prediction_file
 from ilsvrc.models.common import reference_counts
 
 LOCK_FILE = Path("work/snakemake.lock")
-_HELD: list[IO[str]] = []  # locks live as long as their files are open
+_HELD: list[BaseFileLock] = []  # a lock is let go with its object
 
 
 class Pipeline:
@@ -172,16 +173,14 @@ def hold_the_lock() -> None:
         BlockingIOError: another one holds it; the message names its process.
     """
     LOCK_FILE.parent.mkdir(exist_ok=True)
-    lock = LOCK_FILE.open("a+")
+    lock, holder = FileLock(LOCK_FILE, timeout=0), LOCK_FILE.with_suffix(".pid")
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        lock.seek(0)
-        holder = f"another snakemake (process {lock.read()}) works in this folder; wait for it or stop it"
-        raise BlockingIOError(holder) from None
-    lock.truncate(0)
-    lock.write(str(os.getpid()))
-    lock.flush()
+        lock.acquire()
+    except Timeout:
+        process = holder.read_text() if holder.exists() else "unknown"
+        other = f"another snakemake (process {process}) works in this folder; wait for it or stop it"
+        raise BlockingIOError(other) from None
+    holder.write_text(str(os.getpid()))
     _HELD.append(lock)
 
 
