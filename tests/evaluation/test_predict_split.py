@@ -137,6 +137,42 @@ def test_predicting_twice_gives_the_same_bytes(run: runs.Run, packed: Path) -> N
     assert path.read_bytes() == first
 
 
+def written(trained: runs.Run, *protocols: str) -> list[int]:
+    """The files' inode numbers: a file that is written again is a new one."""
+    return [prediction_file.prediction_file(trained.name, protocol).stat().st_ino for protocol in protocols]
+
+
+def test_a_protocol_added_later_is_predicted_alone(run: runs.Run, packed: Path) -> None:
+    predict_split.predict_split(job(run, packed, "single_crop"))
+    (before,) = written(run, "single_crop")
+    assert predict_split.predict_split(job(run, packed, "single_crop", "ten_crop")).protocols == ("ten_crop",)
+    assert written(run, "single_crop") == [before]
+
+
+@pytest.mark.parametrize("field", ["revision", "weights_sha256", "manifest_sha256"])
+def test_predictions_of_another_specification_are_made_again(run: runs.Run, packed: Path, field: str) -> None:
+    predict_split.predict_split(job(run, packed, "single_crop", "ten_crop"))
+    path = prediction_file.prediction_file(run.name, "single_crop")
+    found = predictions.read_prediction(path)
+    predictions.write_prediction(path, found._replace(spec=dict(found.spec) | {field: "another"}))
+    assert predict_split.predict_split(job(run, packed, "single_crop", "ten_crop")).protocols == ("single_crop",)
+
+
+def test_a_damaged_prediction_is_made_again_alone(run: runs.Run, packed: Path) -> None:
+    predict_split.predict_split(job(run, packed, "single_crop", "ten_crop"))
+    path = prediction_file.prediction_file(run.name, "ten_crop")
+    path.write_bytes(path.read_bytes()[:300])
+    assert predict_split.predict_split(job(run, packed, "single_crop", "ten_crop")).protocols == ("ten_crop",)
+
+
+def test_where_all_predictions_are_there_a_forced_job_makes_all_again(run: runs.Run, packed: Path) -> None:
+    both = job(run, packed, "single_crop", "ten_crop")
+    predict_split.predict_split(both)
+    before = written(run, "single_crop", "ten_crop")
+    assert predict_split.predict_split(both).protocols == ("single_crop", "ten_crop")
+    assert all(now != then for now, then in zip(written(run, "single_crop", "ten_crop"), before, strict=True))
+
+
 def test_weights_of_another_run_are_refused(run: runs.Run, packed: Path) -> None:
     with pytest.raises(ValueError, match="of another run"):
         predict_split.predict_split(job(run, packed, "ten_crop", run=fake_results.run(seed=1).name))

@@ -112,14 +112,14 @@ def test_an_edit_reruns_exactly_what_depends_on_it(edited, edit, jobs):
 
 
 def test_a_protocol_added_later_runs_alone(done):
-    assert done.jobs_of_a_new_protocol == {"predict_ten_crop": 1} | RESULTS
+    assert done.jobs_of_a_new_protocol == {"predict": 1} | RESULTS
 
 
 def test_a_prediction_that_was_deleted_is_made_again(tmp_path, done):
     run = rows(done.folder / "results/scores.csv")[0]["run"]
     there = done.folder / "results/predictions" / run / "ten_crop.npz"
     aside = shutil.move(there, tmp_path / "ten_crop.npz")
-    assert done.jobs()["predict_ten_crop"] == 1
+    assert done.jobs()["predict"] == 1
     shutil.move(aside, there)
     assert done.jobs() == {}
 
@@ -129,7 +129,7 @@ def test_a_damaged_prediction_is_named_and_made_again(done):
     there = done.folder / "results/predictions" / run / "ten_crop.npz"
     whole = there.read_bytes()
     there.write_bytes(whole[:1000])
-    assert done.jobs()["predict_ten_crop"] == 1
+    assert done.jobs()["predict"] == 1
     again = done.snakemake()
     assert f"{run}/ten_crop.npz is damaged or of an older format: it is made again" in again.stderr
     assert there.read_bytes() == whole

@@ -19,7 +19,14 @@ import torch
 
 from ilsvrc.artifacts import run_files
 from ilsvrc.config import registry, specs
-from ilsvrc.evaluation import compatibility, load_network, multilabel_metrics, multiprocess, predictions
+from ilsvrc.evaluation import (
+    compatibility,
+    load_network,
+    multilabel_metrics,
+    multiprocess,
+    prediction_file,
+    predictions,
+)
 from ilsvrc.evaluation.predictor import plan, predict, require_each_once
 from ilsvrc.loading import view_batches
 from ilsvrc.packing import beton
@@ -74,14 +81,18 @@ class Predicted(NamedTuple):
 
 
 def predict_split(job: PredictJob) -> Predicted:
-    """Writes a file of predictions for each of the job's outputs.
+    """Writes a file of predictions for each of the job's outputs, less those that are there as this job writes them.
+
+    Where all of them are, the job was forced, and writes them all again.
 
     Raises:
         ValueError: the weights, the split or a protocol do not belong together, or an image did not come exactly once.
     """
     weights, manifest = files.read_json(job.weights_info), files.read_json(job.val_manifest)
     check(job.run, job.weights_info, weights, job.val_manifest, manifest)
-    protocols = {name: registry.load("protocols", name) for name in job.protocols}
+    by_path = {path: specification(job.run, path.stem, weights, manifest) for path in job.output}
+    missing = [path for path, spec in by_path.items() if not prediction_file.is_current(path, spec)]
+    job = dataclasses.replace(job, output=missing or job.output)
     names, labels = image_names(job.images), beton.open_packed(job.val).labels
     started = time.perf_counter()
     with hardware.claimed_gpus(job.gpus) as gpus:
@@ -89,9 +100,8 @@ def predict_split(job: PredictJob) -> Predicted:
     require_each_once(times_seen)
     seconds = time.perf_counter() - started
     wanted = targets(labels, manifest)
-    for path, protocol in zip(job.output, protocols, strict=True):
-        spec = specification(job.run, protocol, protocols[protocol].revision, weights, manifest)
-        predictions.write_prediction(path, predictions.keep(rows[protocol], wanted, names, spec))
+    for path in job.output:
+        predictions.write_prediction(path, predictions.keep(rows[path.stem], wanted, names, by_path[path]))
     return Predicted(job.run, job.protocols, len(labels), how, seconds)
 
 
@@ -197,12 +207,12 @@ def targets(labels: np.ndarray, manifest: Info) -> np.ndarray:
     return multilabel_metrics.members(manifest["label_sets"], len(manifest["classes"]))[labels].astype(np.uint8)
 
 
-def specification(run: str, protocol: str, revision: int, weights: Info, manifest: Info) -> Info:
+def specification(run: str, protocol: str, weights: Info, manifest: Info) -> Info:
     """Specification of a file of predictions, which `predictions.check_prediction` reads."""
     return {
         "run_key": run_files.run_key(run),
         "protocol": protocol,
-        "revision": revision,
+        "revision": registry.load("protocols", protocol).revision,
         "weights_sha256": weights["weights_sha256"],
         "manifest_sha256": manifest["content_sha256"],
         "form": manifest["spec"],

@@ -5,6 +5,7 @@ A file is a zip that numpy reads (NPZ): one member an array, and `about.json`, w
 
 import json
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +53,13 @@ def about(path: Path) -> dict[str, Any]:
 
 
 def is_whole(path: Path) -> bool:
-    """Whether `path` is a file of predictions of this format; a look at its ends, not at all its bytes."""
+    """True if `path` is a file of predictions of this format; its ends are read, not all its bytes."""
     try:
         return bool(about(path))
     except (DamagedError, FileNotFoundError):
         return False
+
+
+def is_current(path: Path, spec: Mapping[str, Any]) -> bool:
+    """True if `path` is a file of predictions of this format that was made from `spec`."""
+    return is_whole(path) and about(path)["spec"] == json.loads(json.dumps(spec))
