@@ -33,8 +33,8 @@ from ilsvrc.packing import writer
 from ilsvrc.packing.manifest import describe
 from ilsvrc.runtime import files, hardware, parent_death, precision
 from ilsvrc.runtime.distributed import World
-from ilsvrc.stages import train
-from ilsvrc.training import build, data, inputs, loop
+from ilsvrc.training import build, data, inputs, launch, loop
+from ilsvrc.training.job import Inputs, Resources
 from ilsvrc.training.torch_compile import Compiled
 
 BASELINE = "torchvision"
@@ -131,7 +131,7 @@ def pack_form(archive: Path, scratch: Path, form: str, options: argparse.Namespa
     labels, path = {name: label for label, name in enumerate(classes)}, scratch / f"{form}.beton"
     packing = writer.pack(samples, labels, scratch, form_spec(form, options.crop_px), path, options.threads)
     manifest = describe(form_spec(form, options.crop_px), "train", classes, packing, samples)
-    manifest.write(path.with_suffix(".json"))
+    path.with_suffix(".json").write_text(json.dumps(manifest))
 
 
 def form_spec(form: str, crop_px: int) -> specs.FormSpec:
@@ -161,7 +161,7 @@ class Steps:
         compiling = self.compiled.seconds if self.compiled else 0.0
         print(json.dumps([time.perf_counter(), self.late, compiling]), flush=True)
 
-    def wants_stop(self) -> bool:
+    def should_stop(self) -> bool:
         return False
 
     def save(self, progress: Any) -> None:
@@ -197,7 +197,7 @@ class TimedBatches(NamedTuple):
 def ours(told: Told, steps: Steps) -> None:
     """As stages/train_worker.py trains, without validation and checkpoints."""
     spec, manifest, world = specification(told), files.read_json(manifest_path(told)), World(device=steps.device)
-    with data.opened(stage_arguments(told), spec, manifest, world) as (batches, _):
+    with opened(told, world) as (batches, _):
         torch.set_num_threads(told["threads"])
         beside = inputs.Given(not_compiled=sys.exit if told.get("compile") else None)
         training = build.prepare(spec, manifest, len(batches), world, told["precision"], beside)
@@ -219,16 +219,17 @@ class Contiguous(nn.Module):
 
 def loading(told: Told, steps: Steps) -> None:
     """The loader of `ours`, whose batches nobody uses."""
-    manifest = files.read_json(manifest_path(told))
-    with data.opened(stage_arguments(told), specification(told), manifest, World()) as (batches, _):
+    with opened(told, World()) as (batches, _):
         for epoch in range(sys.maxsize):
             for _batch in batches.epoch(epoch):
                 steps.stepped(told["batch"])
 
 
-def stage_arguments(told: Told) -> argparse.Namespace:
-    beton = Path(told["scratch"]) / f"{told['form']}.beton"
-    return argparse.Namespace(loader=told["loader"], train=beton, val=beton, threads=told["threads"], accumulate=1)
+def opened(told: Told, world: World) -> Any:
+    beton, manifest = Path(told["scratch"]) / f"{told['form']}.beton", manifest_path(told)
+    packed = Inputs(train=beton, train_manifest=manifest, val=beton, val_manifest=manifest)
+    resources = Resources(loader=told["loader"], threads=told["threads"])
+    return data.opened(packed, resources, specification(told), files.read_json(manifest), world)
 
 
 def manifest_path(told: Told) -> Path:
@@ -355,8 +356,8 @@ def start(told: Told, network: str, scratch: Path, options: argparse.Namespace) 
     """A variant, after its first steps, stopped. torchvision's loop has the environment that a person would give it."""
     told = {"form": FORMS[0], "network": network, "scratch": str(scratch), "crop_px": options.crop_px} | told
     told |= {name: getattr(options, name) for name in ("batch", "threads", "device")}
-    kept = {parent_death.PARENT: str(os.getpid()), train.COMPILED: str(scratch / "compiled")} | (
-        {} if told["kind"] == "plain" else train.ENVIRONMENT
+    kept = {parent_death.PARENT: str(os.getpid()), launch.COMPILED: str(scratch / "compiled")} | (
+        {} if told["kind"] == "plain" else launch.ENVIRONMENT
     )
     process = subprocess.Popen(
         [sys.executable, __file__, "--child", json.dumps(told)], stdout=subprocess.PIPE, text=True,

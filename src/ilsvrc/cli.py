@@ -185,9 +185,10 @@ def bottleneck(
     from ilsvrc.pipeline import first_runs, wiring
     from ilsvrc.profiling import bottleneck
     from ilsvrc.profiling.throughput import Machine
-    from ilsvrc.training.preflight import setup
+    from ilsvrc.runtime import restart
+    from ilsvrc.training import launch
 
-    setup.with_trainings_memory()
+    restart.restart_with(launch.ENVIRONMENT)
     flow = wiring.Pipeline(configuration.load(params))
     beton, specs = first_runs.packed_train(flow), first_runs.first_runs(flow, list(architectures))
     job = bottleneck.BottleneckJob(beton, tuple(specs), Machine(threads, _gpus(gpus), loader), precision)

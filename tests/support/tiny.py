@@ -87,7 +87,7 @@ class Listener:
     def stepped(self, num_images: int) -> None:
         self.steps += num_images // BATCH
 
-    def wants_stop(self) -> bool:
+    def should_stop(self) -> bool:
         return False
 
     def save(self, progress: Progress) -> None:

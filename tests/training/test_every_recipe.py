@@ -1,6 +1,5 @@
 """Every recipe trains: two real steps of a network that it is for, on a few digits."""
 
-import argparse
 import json
 import math
 import re
@@ -25,7 +24,9 @@ from ilsvrc.loading.views import View
 from ilsvrc.models.common import reference_counts
 from ilsvrc.runtime import files
 from ilsvrc.runtime.distributed import World
-from ilsvrc.training import build, data, inputs, loop
+from ilsvrc.training import build, data, loop
+from ilsvrc.training.inputs import Given
+from ilsvrc.training.job import Inputs, Outputs, Resources, WorkerJob
 
 RECIPES = registry.names("recipes")
 PARAMETERS = {name: int(row["parameters"]) for name, row in reference_counts.architectures().items()}
@@ -100,22 +101,24 @@ def weights_of(architecture: str, crop_px: int, digits: Path) -> Path:
     return path
 
 
-def arguments(digits: Path, spec: specs.TrainSpec) -> argparse.Namespace:
+def job(digits: Path, spec: specs.TrainSpec) -> WorkerJob:
     start, teacher = spec.recipe.start_from, spec.recipe.teacher
-    return argparse.Namespace(
-        loader="pillow", threads=1, accumulate=1, work=None, train=digits / "train.beton", val=digits / "val.beton",
-        start=[weights_of(start, spec.crop_px, digits)] if start else [],
-        teacher=[weights_of(teacher, smallest_px(teacher), digits)] if teacher else [],
+    packed = Inputs(
+        digits / "train.beton", digits / "train.manifest.json", digits / "val.beton", digits / "val.manifest.json",
+        start=weights_of(start, spec.crop_px, digits) if start else None,
+        teacher=weights_of(teacher, smallest_px(teacher), digits) if teacher else None,
     )  # fmt: skip
+    nowhere = Outputs(*map(Path, ("weights.safetensors", "weights.json", "history.csv", "run.json")))
+    return WorkerJob(spec, "digits/a/recipe/seed=0-0", packed, nowhere, digits, Resources(loader="pillow"))
 
 
 @pytest.mark.parametrize("recipe_name", EACH)
 def test_two_steps_of_every_recipe_have_finite_losses_and_move_the_weights(recipe_name: str, digits: Path):
     spec = specification(recipe_name)
-    given, manifest = arguments(digits, spec), files.read_json(digits / "train.manifest.json")
-    with data.opened(given, spec, manifest, World()) as (training_batches, watched):
-        beside = inputs.Given.by(given, spec.recipe)
-        training = build.prepare(spec, manifest, len(training_batches), World(), "float32", beside)
+    asked, manifest = job(digits, spec), files.read_json(digits / "train.manifest.json")
+    with data.opened(asked.inputs, asked.resources, spec, manifest, World()) as (training_batches, watched):
+        given = Given.of(asked)
+        training = build.prepare(spec, manifest, len(training_batches), World(), "float32", given)
         before = {name: p.detach().clone() for name, p in training.network.named_parameters()}
         loop.in_training_mode(training)
         steps = islice(enumerate(training_batches.epoch(0)), STEPS)

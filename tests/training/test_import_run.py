@@ -24,6 +24,7 @@ from ilsvrc.loading.views import View
 from ilsvrc.models.pretrained import libraries
 from ilsvrc.runtime import download, files
 from ilsvrc.stages import import_weights
+from ilsvrc.training import import_run
 
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 SYNSETS = [f"n0{number}" for number in (1440764, 1443537, 1484850, 1491361, 1494475, 1496331)]
@@ -40,7 +41,7 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(import_weights, "track", lambda *given: None)  # seconds; the whole pipeline's test looks at it
+    monkeypatch.setattr(import_run, "track", lambda *given: None)  # seconds; the whole pipeline's test looks at it
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "no_cache"))
     monkeypatch.setenv(download.MIRRORS, str(tmp_path / "mirror"))
     (tmp_path / "mirror").mkdir()

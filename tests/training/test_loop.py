@@ -131,7 +131,7 @@ def test_a_validation_loss_that_is_no_number_stops_the_training_before_it_is_kep
 
 def test_a_training_that_was_asked_to_stop_saves_and_goes_on_to_the_same_weights(tmp_path):
     class Asked(tiny.Listener):
-        def wants_stop(self) -> bool:
+        def should_stop(self) -> bool:
             return self.steps == 5
 
     whole, _ = uninterrupted()

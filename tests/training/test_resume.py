@@ -9,7 +9,6 @@ import subprocess
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -20,8 +19,7 @@ from safetensors.torch import load_file
 from ilsvrc.artifacts import run_files
 from ilsvrc.config import runs, specs
 from ilsvrc.runtime import distributed
-from ilsvrc.stages import train, train_worker
-from ilsvrc.training import checkpoint
+from ilsvrc.training import checkpoint, worker
 
 FREQUENT = str(Path(small_training.__file__).with_name("frequent_checkpoints"))
 EPOCHS = 7  # of 5 steps
@@ -153,7 +151,7 @@ def test_each_attempt_but_the_first_went_on(stopped):
 
 @pytest.mark.parametrize("name", [name for name, (victim, _) in STOPS.items() if victim == 0])
 def test_a_signal_to_the_launcher_ends_with_75_and_one_line_that_says_where(stopped, run, name):
-    assert stopped.codes[name] == train.TRY_AGAIN == 75
+    assert stopped.codes[name] == os.EX_TEMPFAIL == 75
     where = r": stopped in epoch \d after \d steps; the same command goes on from there"
     assert len(re.findall(f"^{re.escape(run.name)}{where}$", stopped.said[name], re.MULTILINE)) == 1
 
@@ -179,8 +177,7 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before_and_this_is_said(stopp
 def test_a_damaged_checkpoint_does_not_take_the_place_of_the_good_one(tmp_path, capsys):
     torch.save({"format": checkpoint.FORMAT, "identity": {"spec": "a"}}, tmp_path / checkpoint.BEFORE)
     (tmp_path / checkpoint.NAME).write_bytes(b"half")
-    given = SimpleNamespace(work=tmp_path)
-    assert train_worker.found_checkpoint(given, {"spec": "a"}, distributed.World()) is not None
+    assert worker.found_checkpoint(tmp_path, {"spec": "a"}, distributed.World()) is not None
     assert "is damaged" in capsys.readouterr().err
     assert not (tmp_path / checkpoint.NAME).exists() and (tmp_path / checkpoint.BEFORE).exists()
 

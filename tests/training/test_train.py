@@ -2,12 +2,13 @@
 
 import csv
 import json
+import os
 import re
 import signal
 import sqlite3
 import subprocess
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,7 +22,8 @@ from ilsvrc.artifacts import run_files
 from ilsvrc.config import runs, specs
 from ilsvrc.runtime import files
 from ilsvrc.stages import train
-from ilsvrc.training import checkpoint
+from ilsvrc.training import checkpoint, launch, work_folder
+from ilsvrc.training.job import TrainJob
 
 EPOCHS = 9
 
@@ -74,7 +76,7 @@ def stopped(run, packed, tmp_path_factory) -> Outcome:
         launcher = small_training.start(run, packed, outcome.at)
         stop(outcome, run, launcher, epochs, victim, number)
     first = small_training.start(run, packed, outcome.at)
-    wait_for(lambda: (work(outcome, run) / "lock").read_text() == str(first.pid), first)
+    wait_for(lambda: (work(outcome, run) / work_folder.LAUNCHER).read_text() == str(first.pid), first)
     second = small_training.start(run, packed, outcome.at)
     outcome.waited_for = first.pid
     stop(outcome, run, first, 7, 0, signal.SIGKILL)
@@ -165,7 +167,7 @@ def test_the_launcher_says_what_ended_the_run_and_what_to_do(stopped, run):
     )
     assert "ended by SIGKILL" in torchrun
     assert re.search(r"goes on after [78] epochs and 0 steps", last)
-    assert stopped.codes == [1, train.TRY_AGAIN, 1, -9, 0]
+    assert stopped.codes == [1, os.EX_TEMPFAIL, 1, -9, 0]
 
 
 def test_a_second_launcher_waits_and_names_the_first(stopped, run):
@@ -268,14 +270,15 @@ def test_a_training_that_diverges_says_so_once_and_has_failed_in_mlflow(packed, 
     assert Outcome(tmp_path).query("SELECT status FROM runs") == [("FAILED",)]
 
 
-def given(run: runs.Run, at: Path, **changes: object):
-    return train.arguments().parse_args(small_training.command(run, at, work=at / "work", **changes)[3:])
+def job(run: runs.Run, at: Path, **changes: object) -> TrainJob:
+    words = small_training.command(run, at, work=at / "work", **changes)[3:]
+    return train.train_job(train.arguments().parse_args(words))
 
 
 def test_a_name_of_another_specification_is_refused(run, packed, tmp_path):
     other = small_training.run(seed=7)
     with pytest.raises(ValueError, match=f"does not end with its specification's key, {specs.key8(other.spec)}"):
-        train.check(given(run, packed, spec=specs.specification(other.spec)))
+        launch.check(job(run, packed, spec=specs.specification(other.spec)))
 
 
 @pytest.mark.parametrize(
@@ -288,37 +291,38 @@ def test_a_name_of_another_specification_is_refused(run, packed, tmp_path):
     ],
 )
 def test_processes_share_the_threads(asked, expected, run, packed, tmp_path):
-    found = train.choices(given(run, tmp_path, **asked))
-    assert (found["processes"], found["threads"]) == expected
+    found = launch.resources_of(job(run, tmp_path, **asked))
+    assert (found.processes, found.threads) == expected
 
 
 def test_a_resume_keeps_what_the_machine_chose(run, tmp_path):
     kept = {"processes": 2, "threads": 1, "gpus": 0, "precision": "auto", "loader": "pillow", "accumulate": 1}
     kept["compile"] = "on"
-    files.write_text(tmp_path / "work" / train.MACHINE, json.dumps(kept))
-    assert train.choices(given(run, tmp_path, threads=8, precision="bfloat16", loader="ffcv")) == kept
+    files.write_text(tmp_path / "work" / work_folder.MACHINE, json.dumps(kept))
+    again = job(run, tmp_path, threads=8, precision="bfloat16", loader="ffcv")
+    assert asdict(launch.resources_of(again)) == kept
 
 
 def test_a_resume_on_other_processes_is_said(run, tmp_path, capsys):
     kept = {"processes": 2, "threads": 1, "gpus": 0, "precision": "auto", "loader": "pillow", "accumulate": 1}
-    files.write_text(tmp_path / "work" / train.MACHINE, json.dumps(kept))
-    assert train.choices(given(run, tmp_path, processes=1, threads=2))["processes"] == 1
+    files.write_text(tmp_path / "work" / work_folder.MACHINE, json.dumps(kept))
+    assert launch.resources_of(job(run, tmp_path, processes=1, threads=2)).processes == 1
     said = capsys.readouterr().err
     assert "began with processes = 2, gpus = 0, accumulate = 1 and goes on with processes = 1, gpus = 0" in said
 
 
 def test_a_training_from_before_there_was_a_choice_is_not_compiled(run, tmp_path):
     kept = {"processes": 1, "threads": 1, "gpus": 0, "precision": "float32", "loader": "pillow", "accumulate": 1}
-    files.write_text(tmp_path / "work" / train.MACHINE, json.dumps(kept))
-    assert train.choices(given(run, tmp_path, compile="on"))["compile"] == "off"
-    assert train.choices(given(run, tmp_path, compile="on", accumulate=2))["compile"] == "off"
+    files.write_text(tmp_path / "work" / work_folder.MACHINE, json.dumps(kept))
+    assert launch.resources_of(job(run, tmp_path, compile="on")).compile == "off"
+    assert launch.resources_of(job(run, tmp_path, compile="on", accumulate=2)).compile == "off"
 
 
 def test_a_resume_in_more_parts_is_what_a_person_wants_whose_memory_was_full(run, tmp_path):
     kept = {"processes": 2, "threads": 1, "gpus": 0, "precision": "bfloat16", "loader": "pillow", "accumulate": 1}
-    files.write_text(tmp_path / "work" / train.MACHINE, json.dumps(kept))
-    found = train.choices(given(run, tmp_path, processes=2, accumulate=4))
-    assert (found["accumulate"], found["precision"]) == (4, "bfloat16")
+    files.write_text(tmp_path / "work" / work_folder.MACHINE, json.dumps(kept))
+    found = launch.resources_of(job(run, tmp_path, processes=2, accumulate=4))
+    assert (found.accumulate, found.precision) == (4, "bfloat16")
 
 
 @pytest.mark.parametrize(
@@ -331,4 +335,4 @@ def test_a_resume_in_more_parts_is_what_a_person_wants_whose_memory_was_full(run
     ],
 )
 def test_a_status_is_put_in_words(status, words):
-    assert train.reason(status).startswith(words)
+    assert launch.reason(status).startswith(words)

@@ -5,6 +5,7 @@ from torch import nn
 
 from ilsvrc.config import registry
 from ilsvrc.models.common import classifier_names
+from ilsvrc.models.pretrained.read_weights import read_weights
 from ilsvrc.training import transfer
 
 
@@ -94,11 +95,11 @@ def test_weights_are_read_from_the_usual_files(tmp_path, file):
     else:
         wrapped = {f"module.{name}": value for name, value in state.items()}
         torch.save({"state_dict": wrapped, "epoch": 3} if file.endswith("pth") else state, tmp_path / file)
-    found = transfer.read_weights(tmp_path / file)
+    found = read_weights(tmp_path / file)
     assert found.keys() == state.keys()
 
 
 def test_a_file_that_holds_no_weights_is_named(tmp_path):
     (tmp_path / "weights.pt").write_bytes(b"<html>")
     with pytest.raises(ValueError, match=r"weights\.pt holds no weights"):
-        transfer.read_weights(tmp_path / "weights.pt")
+        read_weights(tmp_path / "weights.pt")

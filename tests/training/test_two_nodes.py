@@ -1,6 +1,7 @@
 """Two launchers, each as on a node of its own, that train one run; stopped once, by a signal to the second one."""
 
 import csv
+import os
 import signal
 import socket
 import subprocess
@@ -15,7 +16,8 @@ from safetensors.torch import load_file
 from ilsvrc.artifacts import run_files
 from ilsvrc.config import runs, specs
 from ilsvrc.stages import train
-from ilsvrc.training import checkpoint, nodes
+from ilsvrc.training import checkpoint, launch, nodes
+from ilsvrc.training.job import Nodes, TrainJob
 
 FREQUENT = Path(small_training.__file__).with_name("frequent_checkpoints")
 STEPS = 48  # of 6 an epoch
@@ -97,7 +99,7 @@ def test_the_second_node_waits_and_takes_no_lock(two):
 
 def test_a_signal_to_one_node_stops_both_and_the_first_says_where(two, run):
     (code, said), (other_code, other_said) = two[1][:2]
-    assert (code, other_code) == (train.TRY_AGAIN, train.TRY_AGAIN), (said, other_said)
+    assert (code, other_code) == (os.EX_TEMPFAIL, os.EX_TEMPFAIL), (said, other_said)
     assert f"{run.name}: stopped in epoch " in said and "stopped in" not in other_said
 
 
@@ -110,21 +112,24 @@ def test_two_nodes_make_the_weights_of_one_launcher_with_two_processes(two, one,
     assert measured(two[0], run) == measured(one, run)
 
 
-def given(*words: str):
-    command = small_training.command(small_training.run(), Path("packed"))
-    return train.arguments().parse_args([*command[3:], *words])
+RUN = small_training.run()
+
+
+def job(*words: str) -> TrainJob:
+    command = small_training.command(RUN, Path("packed"))
+    return train.train_job(train.arguments().parse_args([*command[3:], *words]))
 
 
 def test_one_node_is_what_is_not_said():
-    assert nodes.meeting(given(), 3) == ["--standalone", "--nproc-per-node=3"]
+    assert nodes.torchrun_words(job().nodes, RUN.name, 3) == ["--standalone", "--nproc-per-node=3"]
 
 
 def test_nodes_share_processes_and_meet_under_the_runs_key():
-    asked = given("--nodes=2", "--node-rank=1", "--rendezvous=first:29500", "--processes=3", "--gpus=3")
-    chosen = train.choices(asked)
-    assert (chosen["processes"], chosen["gpus"]) == (6, 6)
-    words = nodes.meeting(asked, chosen["processes"])
-    key = run_files.run_key(small_training.run().name)
+    asked = job("--nodes=2", "--node-rank=1", "--rendezvous=first:29500", "--processes=3", "--gpus=3")
+    chosen = launch.resources_of(asked)
+    assert (chosen.processes, chosen.gpus) == (6, 6)
+    words = nodes.torchrun_words(asked.nodes, asked.run, chosen.processes)
+    key = run_files.run_key(RUN.name)
     assert {"--nproc-per-node=3", "--nnodes=2", "--node-rank=1", f"--rdzv-id={key}"} <= set(words)
     assert "--rdzv-endpoint=first:29500" in words
 
@@ -132,8 +137,7 @@ def test_nodes_share_processes_and_meet_under_the_runs_key():
 def test_the_environment_says_what_the_options_do_not(monkeypatch):
     for name, value in {"NODES": "4", "NODE_RANK": "2", "RENDEZVOUS": "first:29500"}.items():
         monkeypatch.setenv(f"ILSVRC_{name}", value)
-    found = given("--node-rank=3")
-    assert (found.nodes, found.node_rank, found.rendezvous) == (4, 3, "first:29500")
+    assert job("--node-rank=3").nodes == Nodes(4, 3, "first:29500")
 
 
 @pytest.mark.parametrize(
@@ -146,9 +150,9 @@ def test_the_environment_says_what_the_options_do_not(monkeypatch):
 )
 def test_a_place_that_is_none_is_refused(words, message):
     with pytest.raises(ValueError, match=message):
-        nodes.check(given(*words))
+        nodes.check(job(*words).nodes)
 
 
 def test_processes_that_nodes_cannot_share_are_refused():
     with pytest.raises(ValueError, match=r"3 processes, .* do not stand evenly on 2 nodes; give --processes"):
-        nodes.meeting(given("--nodes=2", "--rendezvous=first:1"), 3)
+        nodes.torchrun_words(Nodes(2, 0, "first:1"), RUN.name, 3)

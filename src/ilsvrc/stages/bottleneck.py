@@ -12,8 +12,8 @@ from ilsvrc.pipeline import first_runs, wiring
 from ilsvrc.profiling import bottleneck
 from ilsvrc.profiling.bottleneck import BottleneckJob
 from ilsvrc.profiling.throughput import Machine
-from ilsvrc.runtime import entry_point, hardware
-from ilsvrc.training.preflight import setup
+from ilsvrc.runtime import entry_point, hardware, restart
+from ilsvrc.training import launch
 
 
 def main(args: argparse.Namespace) -> None:
@@ -37,5 +37,5 @@ def arguments() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    setup.with_trainings_memory()
+    restart.restart_with(launch.ENVIRONMENT)
     entry_point.run(main, arguments())

@@ -3,9 +3,8 @@
 import argparse
 from pathlib import Path
 
-from ilsvrc.runtime import entry_point, messages
-from ilsvrc.stages.train import ENVIRONMENT
-from ilsvrc.training.preflight import setup
+from ilsvrc.runtime import entry_point, messages, restart
+from ilsvrc.training.launch import ENVIRONMENT
 
 # The allocator's settings are a training's; the profiler, which counts memory, keeps its remarks to itself.
 MEASURED_WITH = {k: v for k, v in ENVIRONMENT.items() if k.startswith("MALLOC")} | {"KINETO_LOG_LEVEL": "99"}
@@ -38,5 +37,5 @@ def arguments() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    setup.started_with(MEASURED_WITH)
+    restart.restart_with(MEASURED_WITH)
     entry_point.run(main, arguments())

@@ -5,9 +5,8 @@ from pathlib import Path
 
 from ilsvrc.profiling import int8_run
 from ilsvrc.profiling.int8_run import Int8Job
-from ilsvrc.runtime import entry_point, messages
+from ilsvrc.runtime import entry_point, messages, restart
 from ilsvrc.stages.cost import MEASURED_WITH
-from ilsvrc.training.preflight import setup
 
 
 def main(args: argparse.Namespace) -> None:
@@ -42,5 +41,5 @@ def arguments() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    setup.started_with(MEASURED_WITH)
+    restart.restart_with(MEASURED_WITH)
     entry_point.run(main, arguments())

@@ -1,6 +1,5 @@
 """What a recipe says, as objects that train."""
 
-import argparse
 import inspect
 from collections.abc import Callable
 from contextlib import closing
@@ -17,6 +16,7 @@ from ilsvrc.loading import batches
 from ilsvrc.models.common import classifier_names
 from ilsvrc.models.common.layers import Classifier
 from ilsvrc.models.common.normalization import Normalization
+from ilsvrc.models.pretrained import read_weights
 from ilsvrc.runtime import files, precision
 from ilsvrc.runtime.distributed import World
 from ilsvrc.training import batch_norm, data, dropout, initialization, optimizer, parameter_groups, transfer
@@ -96,7 +96,7 @@ def first_network(
     classifier = classifier_names.classifier_names(partial(build, spec)) if given.start else set()
     taken: list[str] = []
     if given.start:
-        taken = transfer.take_over(network, transfer.read_weights(given.start), recipe.start_layers, classifier)
+        taken = transfer.take_over(network, read_weights.read_weights(given.start), recipe.start_layers, classifier)
     network = place(network, world, dtype)
     own = parameter_groups.own_settings(network, recipe.bias_rate, recipe.layer_rates, recipe.layer_decays)
     own = own.times(transfer.rates(network, taken, recipe.trunk_rate))
@@ -221,7 +221,7 @@ def schedule_of(recipe: Recipe, steps_an_epoch: int) -> Schedule:
     )
 
 
-def number_format(given: argparse.Namespace, spec: specs.TrainSpec, world: World) -> str:
-    """The precision that the recipe says, else what the machine's owner asked for."""
-    asked = given.precision if spec.recipe.precision == "auto" else spec.recipe.precision
-    return precision.choose(asked, world.device)
+def precision_of(spec: specs.TrainSpec, requested: str, world: World) -> str:
+    """The precision that the recipe says, else the one that the machine's owner requested."""
+    in_recipe = spec.recipe.precision
+    return precision.choose(requested if in_recipe == "auto" else in_recipe, world.device)

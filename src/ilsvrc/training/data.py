@@ -1,6 +1,5 @@
 """What a recipe says of pictures: which are shown and watched, how they are cut, changed, mixed and normalised."""
 
-import argparse
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -23,6 +22,7 @@ from ilsvrc.runtime import counter_rng, files
 from ilsvrc.runtime.distributed import World
 from ilsvrc.training import validation
 from ilsvrc.training.augmentation import Augmentation
+from ilsvrc.training.job import Inputs, Resources
 from ilsvrc.training.mixup_cutmix import Mixing
 
 COLOURS = ("lighting", "lighting_unit", "brightness", "contrast", "saturation", "hue", "rand_augment", "erasing")
@@ -35,27 +35,29 @@ Beside = Callable[[batches.Batch, int], Tensor | None]  # of a batch and an epoc
 
 @contextmanager
 def opened(
-    given: argparse.Namespace, spec: specs.TrainSpec, manifest: files.Info, world: World
-) -> Iterator[tuple[Any, Any]]:
-    """Batches to train on, and to watch: training images that the recipe holds out, else the test split.
+    inputs: Inputs, resources: Resources, spec: specs.TrainSpec, manifest: files.Info, world: World
+) -> Iterator[tuple[batches.TrainingBatches, batches.TestingBatches]]:
+    """Batches to train on, and to validate on: training images that the recipe holds out, else the test split.
 
-    What is watched on the test split chooses nothing, unless the recipe says `monitor: test`.
+    Validation on the test split chooses nothing, unless the recipe says `monitor: test`.
     """
     recipe = spec.recipe
-    share: dict[str, Any] = {"rank": world.rank, "world_size": world.size, "workers": given.threads}
+    shard: dict[str, Any] = {"rank": world.rank, "world_size": world.size, "workers": resources.threads}
     chosen = apart = None
     if recipe.validation_fraction:
-        labels = beton.open_packed(given.train).labels
+        labels = beton.open_packed(inputs.train).labels
         chosen, apart = held_out(labels, manifest, recipe.validation_fraction, spec.seed)
     training = batches.open_training(
-        given.loader, given.train, look=loaded(spec, manifest), batch_size=recipe.batch_size, seed=spec.seed,
+        resources.loader, inputs.train, look=loaded(spec, manifest), batch_size=recipe.batch_size, seed=spec.seed,
         subset=chosen, order=recipe.order, repeats=recipe.repeats,
-        side_in=partial(recipe.crop_px_in, crop_px=spec.crop_px) if recipe.grows_px else None, **share,
+        side_in=partial(recipe.crop_px_in, crop_px=spec.crop_px) if recipe.grows_px else None, **shard,
     )  # fmt: skip
-    watched = given.val if apart is None else given.train
+    watched = inputs.val if apart is None else inputs.train
     center = [View(short_side_px(spec), spec.crop_px)]
-    a_pass = max(1, recipe.batch_size // (world.size * max(1, given.accumulate)))  # what fits memory in training
-    testing = batches.open_testing(given.loader, watched, views=center, batch_size=a_pass, subset=apart, **share)
+    micro_batch = max(1, recipe.batch_size // (world.size * max(1, resources.accumulate)))  # fits memory in training
+    testing = batches.open_testing(
+        resources.loader, watched, views=center, batch_size=micro_batch, subset=apart, **shard
+    )
     with closing(training), closing(testing):
         yield training, testing
 

@@ -27,7 +27,7 @@ class Listener(Protocol):
     def stepped(self, num_images: int) -> None:
         """A step of `num_images` over all processes is done."""
 
-    def wants_stop(self) -> bool:
+    def should_stop(self) -> bool:
         """Someone asked this process to stop."""
 
     def save(self, progress: Any) -> None:
@@ -69,7 +69,7 @@ class Checks:
         pace = len(self.sums) * SECONDS_BETWEEN_CHECKS / max(1e-9, now - self.checked)
         due = now - self.saved >= SECONDS_BETWEEN_CHECKPOINTS
         wait = min(max(1, int(pace)), MOST_STEPS_BETWEEN_CHECKS)
-        stop, due, self.wait = self.training.world.agreement(to.wants_stop(), due, wait)
+        stop, due, self.wait = self.training.world.agreement(to.should_stop(), due, wait)
         self.checked, self.sums, self.indices = now, [], []
         if at_the_end:
             self._gather(at_the_end=True)

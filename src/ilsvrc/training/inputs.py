@@ -1,12 +1,12 @@
 """What a training is given beside its specification and the packed images."""
 
-import argparse
 import csv
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ilsvrc.config.recipe import Recipe, is_file
+from ilsvrc.config.recipe import is_file
+from ilsvrc.training.job import WorkerJob
 
 
 @dataclass(frozen=True)
@@ -26,23 +26,21 @@ class Given:
     names: list[str] = field(default_factory=list, compare=False)
 
     @classmethod
-    def by(
-        cls, given: argparse.Namespace, recipe: Recipe, not_compiled: Callable[[str], None] | None = None
-    ) -> "Given":
-        """From the stage's arguments; the mean image and the names lie beside the packed images."""
-        start_ = given.start[0] if given.start else None
-        if start_ is None and recipe.start_from and is_file(recipe.start_from):
-            start_ = Path(recipe.start_from)
+    def of(cls, job: WorkerJob, not_compiled: Callable[[str], None] | None = None) -> "Given":
+        """From a job; the mean image and the names lie beside the packed images."""
+        start, start_from = job.inputs.start, job.spec.recipe.start_from
+        if start is None and start_from and is_file(start_from):
+            start = Path(start_from)
         return cls(
-            start=start_,
-            teacher=given.teacher[0] if given.teacher else None,
-            packed=given.train,
-            mean_image=given.train.with_suffix(".mean_image.npy"),
-            images=given.train.with_suffix(".images.csv"),
-            work=given.work,
-            loader=given.loader,
-            threads=given.threads,
-            accumulate=given.accumulate,
+            start=start,
+            teacher=job.inputs.teacher,
+            packed=job.inputs.train,
+            mean_image=job.inputs.train.with_suffix(".mean_image.npy"),
+            images=job.inputs.train.with_suffix(".images.csv"),
+            work=job.work,
+            loader=job.resources.loader,
+            threads=job.resources.threads,
+            accumulate=job.resources.accumulate,
             not_compiled=not_compiled,
         )
 

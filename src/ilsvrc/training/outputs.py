@@ -1,9 +1,8 @@
 """What a finished training leaves: its weights, its history, and what they were made from and with."""
 
-import argparse
 import json
+from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any
 
 import safetensors.torch
 import torch
@@ -15,38 +14,39 @@ from ilsvrc.models.common import flops
 from ilsvrc.runtime import files, hardware
 from ilsvrc.training import build, history
 from ilsvrc.training.history import Row
+from ilsvrc.training.job import WorkerJob
 from ilsvrc.training.loop import Progress, Training
+from ilsvrc.training.machine import Machine
 
 
 def write(
-    given: argparse.Namespace,
-    spec: specs.TrainSpec,
+    job: WorkerJob,
     manifest: files.Info,
     training: Training,
     so_far: Progress,
-    machine: dict[str, Any],
+    machine: Machine,
     num_images: int,
 ) -> None:
     """Writes the run's files, each whole or not at all."""
     state = weights_of(training)
-    with files.atomically(given.weights) as unfinished:
+    with files.atomically(job.outputs.weights) as unfinished:
         safetensors.torch.save_file({name: value.cpu().contiguous() for name, value in state.items()}, unfinished)
-    made_from = {"key": run_files.run_key(given.run), "spec": json.loads(given.spec)}
+    made_from = {"key": run_files.run_key(job.run), "spec": json.loads(specs.specification(job.spec))}
     weights = {
         **made_from,
-        "weights_sha256": files.file_sha256(given.weights),
+        "weights_sha256": files.file_sha256(job.outputs.weights),
         "manifest_sha256": manifest["content_sha256"],
-        "crop_px": spec.crop_px,
+        "crop_px": job.spec.crop_px,
         **{name: manifest[name] for name in ("mean", "std", "classes")},
         "num_classes": len(manifest["classes"]),
         **run_files.of_sets(manifest),
     }
-    about = {**made_from, **describe(given, spec, so_far.history, machine), "num_images": num_images}
+    about = {**made_from, **describe(job, so_far.history, machine), "num_images": num_images}
     about["reported_epoch"] = reported(training, so_far.history)["epoch"]
-    about |= cost(spec, len(manifest["classes"]))
-    files.write_text(given.history, history.as_csv(so_far.history))
-    files.write_text(given.weights_info, json.dumps(weights, indent=1) + "\n")
-    files.write_text(given.run_info, json.dumps(about, indent=1) + "\n")
+    about |= cost(job.spec, len(manifest["classes"]))
+    files.write_text(job.outputs.history, history.as_csv(so_far.history))
+    files.write_text(job.outputs.weights_info, json.dumps(weights, indent=1) + "\n")
+    files.write_text(job.outputs.run_info, json.dumps(about, indent=1) + "\n")
 
 
 def weights_of(training: Training) -> dict[str, torch.Tensor]:
@@ -57,21 +57,21 @@ def weights_of(training: Training) -> dict[str, torch.Tensor]:
     return {name: value.float() if value.is_floating_point() else value for name, value in own.items()}
 
 
-def describe(given: argparse.Namespace, spec: specs.TrainSpec, rows: list[Row], machine: dict[str, Any]) -> files.Info:
+def describe(job: WorkerJob, rows: list[Row], machine: Machine) -> files.Info:
     """What run.json holds beside the specification: names, times, machine, versions, commit."""
-    label, architecture, recipe, _ = given.run.split("/")
+    label, architecture, recipe, _ = job.run.split("/")
     return {
-        "run": given.run,
+        "run": job.run,
         "dataset": label,
         "architecture": architecture,
         "recipe_name": recipe.split(",")[0],
-        "seed": spec.seed,
+        "seed": job.spec.seed,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "epochs": len(rows),
         "train_seconds": sum(row["seconds"] for row in rows),
         "images_per_second": mean_rate(rows),
-        **machine,
-        "hardware": hardware.describe(given.gpus),
+        **asdict(machine),
+        "hardware": hardware.describe(job.resources.gpus),
         "versions": hardware.versions(),
         **hardware.commit(),
     }

@@ -5,32 +5,14 @@ A new classifier on a frozen trunk, the last stages, or everything with a rate o
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 
 from ilsvrc.models.common.layers import Classifier
 
 VGG_CONVS, VGG_LINEARS = 4, 3  # Simonyan and Zisserman 2014, section 3.1: the first four, and the last three
-
-
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """Weights by name, from a safetensors file or what `torch.save` wrote of a state dict.
-
-    Raises:
-        ValueError: it is neither.
-    """
-    try:
-        if path.suffix == ".safetensors":
-            return safetensors.torch.load_file(path)
-        found = torch.load(path, map_location="cpu", weights_only=True)
-        found = next((found[key] for key in ("state_dict", "model") if key in found), found)
-        return {name.removeprefix("module."): value for name, value in found.items() if isinstance(value, Tensor)}
-    except Exception as error:  # of many kinds
-        raise ValueError(f"{path} holds no weights ({type(error).__name__}: {error})") from None
 
 
 def take_over(network: Classifier, weights: Mapping[str, Tensor], which: str, classifier: set[str]) -> list[str]:

@@ -32,12 +32,12 @@ def weights(**changes: torch.Tensor) -> dict[str, torch.Tensor]:
 
 
 def test_the_classifiers_weights_are_those_whose_shape_depends_on_the_classes():
-    assert adapt.outputs_of(Small) == {"fc.weight": 0, "fc.bias": 0, "aux.weight": 0, "aux.bias": 0}
-    assert adapt.num_outputs(weights(), adapt.outputs_of(Small)) == 4
+    assert adapt.classifier_dims(Small) == {"fc.weight": 0, "fc.bias": 0, "aux.weight": 0, "aux.bias": 0}
+    assert adapt.num_outputs(weights(), adapt.classifier_dims(Small)) == 4
 
 
 def test_rows_of_other_classes_are_taken_away_and_the_order_is_the_datas():
-    found = adapt.fitted(weights(), Small, adapt.outputs_of(Small), [3, 1])
+    found = adapt.fitted(weights(), Small, adapt.classifier_dims(Small), [3, 1])
     assert found["fc.bias"].tolist() == [3.0, 1.0]
     assert found["fc.weight"][:, 0].tolist() == [3.0, 1.0]
     assert found["fc.weight"].dtype == torch.float32
@@ -49,11 +49,11 @@ def test_weights_of_another_network_are_refused_with_what_differs():
     given = weights()
     given["body.weight"] = given.pop("stem.weight")
     with pytest.raises(ValueError, match=r"misses 1: stem\.weight; has besides 1: body\.weight"):
-        adapt.fitted(given, Small, adapt.outputs_of(Small), [0])
+        adapt.fitted(given, Small, adapt.classifier_dims(Small), [0])
     with pytest.raises(ValueError, match=r"stem\.bias is \[3\] in the file and \[2\] in the network"):
-        adapt.fitted(weights(**{"stem.bias": torch.zeros(3)}), Small, adapt.outputs_of(Small), [0])
+        adapt.fitted(weights(**{"stem.bias": torch.zeros(3)}), Small, adapt.classifier_dims(Small), [0])
     with pytest.raises(ValueError, match="no classifier"):
-        adapt.num_outputs({"x": torch.zeros(1)}, adapt.outputs_of(Small))
+        adapt.num_outputs({"x": torch.zeros(1)}, adapt.classifier_dims(Small))
 
 
 @pytest.mark.parametrize(
@@ -66,19 +66,19 @@ def test_weights_of_another_network_are_refused_with_what_differs():
     ],
 )
 def test_classes_are_found_by_name_by_synset_or_else_assumed(classes, num_outputs, named, expected):
-    assert adapt.places(classes, num_outputs, named, is_librarys=True) == expected
+    assert adapt.places(classes, num_outputs, named, from_library=True) == expected
 
 
 def test_a_persons_thousand_outputs_are_assumed_to_be_imagenets():
-    found = adapt.places(["n01443537"], 1000, None, is_librarys=False)
+    found = adapt.places(["n01443537"], 1000, None, from_library=False)
     assert found == ([1], "1 of the weights' 1000 classes, assumed: ImageNet's, by synset")
 
 
 def test_other_classes_are_an_error_that_names_them():
     with pytest.raises(ValueError, match=r"not the weights': c \(of 1 that the weights do not know; they know a, b"):
-        adapt.places(["a", "c"], 2, ["a", "b"], is_librarys=False)
+        adapt.places(["a", "c"], 2, ["a", "b"], from_library=False)
     with pytest.raises(ValueError, match=r"tell 1000 classes apart and the data has 2 \(cat, dog"):
-        adapt.places(["cat", "dog"], 1000, None, is_librarys=True)
+        adapt.places(["cat", "dog"], 1000, None, from_library=True)
 
 
 def test_synsets_are_imagenets_in_the_order_of_their_names():

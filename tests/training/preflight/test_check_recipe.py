@@ -19,17 +19,18 @@ from ilsvrc.packing.beton import open_packed
 from ilsvrc.pipeline import wiring
 from ilsvrc.runtime.distributed import World
 from ilsvrc.runtime.precision import autocast
-from ilsvrc.stages import check_recipe
+from ilsvrc.stages import check_recipe as stage
 from ilsvrc.training.labels import ClassSets
 from ilsvrc.training.loop import Training
 from ilsvrc.training.loss import Objective
 from ilsvrc.training.optimizer import make_optimizer
-from ilsvrc.training.preflight import checks
-from ilsvrc.training.preflight.checks import Look, Seen, Try
+from ilsvrc.training.preflight import checks, setup
+from ilsvrc.training.preflight.checks import FirstStep, Try
+from ilsvrc.training.preflight.probe import Finding, Probe
 from ilsvrc.training.schedule import Schedule
 
 QUICK = {"batch_size": 16, "crop_px": 32, "batch_norm_group": 16}
-CHECKS = ["start", "first loss", "signal", "gradients", "first step", "by heart"]
+CHECKS = ["start", "first loss", "signal", "gradients", "first step", "overfit"]
 
 
 class Chain(Classifier):
@@ -44,8 +45,8 @@ class Chain(Classifier):
         return self.head(self.relu(self.hidden(images[:, 0].flatten(1))))
 
 
-def look(network: Classifier, rate: float = 0.1, **changes: Any) -> Look:
-    """Four pictures of four classes."""
+def probe(network: Classifier, rate: float = 0.1, **changes: Any) -> Probe:
+    """Four images of four classes."""
     images = torch.randint(256, (4, 2, 2, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     planned = Schedule("constant", rate, 100, 10, **changes)
     training = Training(
@@ -54,7 +55,7 @@ def look(network: Classifier, rate: float = 0.1, **changes: Any) -> Look:
         batch_size=4, seed=0, world=World(), autocast=autocast("float32", torch.device("cpu")),
     )  # fmt: skip
     spec = small_training.run(initialization="he_normal").spec
-    return Look(spec, training, Batch(images, torch.arange(4), torch.arange(4)), planned, classes=4)
+    return Probe(spec, training, Batch(images, torch.arange(4), torch.arange(4)), planned, num_classes=4)
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +79,7 @@ def run(folder: Path, monkeypatch: pytest.MonkeyPatch, architecture: str = "resn
     write(folder, architecture, **training)
     monkeypatch.chdir(folder)
     words = ["--loader", "pillow", "--threads", "1", "--gpus", "0", "--seconds", "60"]
-    check_recipe.main(check_recipe.arguments().parse_args(words))
+    stage.main(stage.arguments().parse_args(words))
 
 
 def verdicts(text: str) -> dict[str, str]:
@@ -127,56 +128,56 @@ def test_what_cannot_start_is_said_in_one_line(digits, monkeypatch, capsys, trai
     assert said in out
 
 
-def test_the_pictures_are_the_first_of_each_class_and_then_the_second_ones(digits, monkeypatch):
-    monkeypatch.setattr(check_recipe, "PICTURES", 16)
+def test_the_images_are_the_first_of_each_class_and_then_the_second_ones(digits, monkeypatch):
+    monkeypatch.setattr(setup, "NUM_IMAGES", 16)
     beton = next(digits.rglob("train.beton"))
-    labels, chosen = open_packed(beton).labels, check_recipe.of_all_classes(beton)
+    labels, chosen = open_packed(beton).labels, setup.indices_of_all_classes(beton)
     assert labels[chosen].tolist() == [*range(10), *range(6)]
     assert chosen.tolist() == [int(np.flatnonzero(labels == i % 10)[i // 10]) for i in range(16)]
 
 
 def test_a_layer_whose_activations_are_all_zero_is_named():
-    seen = Seen(look(Chain(bias=-1e6)))
-    assert seen.silent == ["relu"]
-    found = checks.signal(seen)
+    first = FirstStep(probe(Chain(bias=-1e6)))
+    assert first.silent == ["relu"]
+    found = checks.signal(first)
     assert found.fits is False
-    assert "all activations are 0 at relu" in found.said
+    assert "all activations are 0 at relu" in found.message
 
 
 def test_layers_that_begin_at_zero_are_no_dead_ones():
     network = Chain()
     nn.init.zeros_(network.head.weight)
     nn.init.zeros_(network.head.bias)
-    seen = Seen(look(network))
-    assert seen.silent == []
-    assert checks.signal(seen).fits
+    first = FirstStep(probe(network))
+    assert first.silent == []
+    assert checks.signal(first).fits
 
 
-def test_activations_and_gradients_that_are_no_numbers_are_named():
-    looked = look(Chain(bias=float("inf")))
-    seen = Seen(looked)
-    assert seen.broken[0] == "hidden"
-    assert checks.signal(seen).fits is False
-    assert checks.gradients(looked, seen).fits is False
+def test_activations_and_gradients_that_are_nan_or_infinite_are_named():
+    probed = probe(Chain(bias=float("inf")))
+    first = FirstStep(probed)
+    assert first.broken[0] == "hidden"
+    assert checks.signal(first).fits is False
+    assert checks.gradients(probed, first).fits is False
 
 
 def test_a_parameter_without_gradient_is_named():
     network = Chain()
     network.unused = nn.Linear(2, 2)
-    looked = look(network)
-    found = checks.gradients(looked, Seen(looked))
+    probed = probe(network)
+    found = checks.gradients(probed, FirstStep(probed))
     assert found.fits is False
-    assert "none at unused.weight, unused.bias" in found.said
+    assert "none at unused.weight, unused.bias" in found.message
 
 
 def test_a_step_is_measured_in_units_of_the_weights():
-    looked = look(Chain(), rate=0.25)
-    before = looked.training.network.head.weight.detach().clone()
-    seen = Seen(looked)
-    step = (looked.training.network.head.weight.detach() - before).flatten().tolist()
+    probed = probe(Chain(), rate=0.25)
+    before = probed.training.network.head.weight.detach().clone()
+    first = FirstStep(probed)
+    step = (probed.training.network.head.weight.detach() - before).flatten().tolist()
     by_hand = sum(x * x for x in step) ** 0.5 / sum(x * x for x in before.flatten().tolist()) ** 0.5
-    assert seen.ratios["head.weight"] == pytest.approx(by_hand, rel=1e-5)
-    assert set(seen.ratios) == {"hidden.weight", "head.weight"}
+    assert first.ratios["head.weight"] == pytest.approx(by_hand, rel=1e-5)
+    assert set(first.ratios) == {"hidden.weight", "head.weight"}
     assert by_hand > 0
 
 
@@ -193,10 +194,10 @@ def test_a_step_is_measured_in_units_of_the_weights():
 def test_steps_longer_than_the_weights_or_below_rounding_are_refused(
     ratios: list[float], warmup_steps: int, fits: bool
 ):
-    looked = look(Chain(), warmup_steps=warmup_steps)
-    seen = Seen(looked)
-    seen.ratios = dict(zip("abc", ratios, strict=True))
-    assert checks.first_update(looked, seen).fits is fits
+    probed = probe(Chain(), warmup_steps=warmup_steps)
+    first = FirstStep(probed)
+    first.ratios = dict(zip("abc", ratios, strict=True))
+    assert checks.first_update(probed, first).fits is fits
 
 
 @pytest.mark.parametrize(
@@ -205,40 +206,40 @@ def test_steps_longer_than_the_weights_or_below_rounding_are_refused(
     [(0.0, True), (0.5, True), (2.0, False), (-2.0, False)],
 )
 def test_the_first_loss_is_judged_by_its_distance_from_ln_k(scale: float, fits: bool):
-    looked = look(Chain())
-    seen = Seen(looked)
-    seen.logits = -4 * scale * torch.eye(4)
+    probed = probe(Chain())
+    first = FirstStep(probed)
+    first.logits = -4 * scale * torch.eye(4)
     loss = float(np.log(np.exp(-4 * scale) + 3) + 4 * scale)
-    found = checks.first_loss(looked, seen)
+    found = checks.first_loss(probed, first)
     assert found.fits is fits
-    assert found.said.startswith(f"{loss:.3g}, ln 4 is 1.39")
+    assert found.message.startswith(f"{loss:.3g}, ln 4 is 1.39")
 
 
-def test_four_pictures_are_learned_by_heart_and_the_weights_begin_anew_at_each_rate():
+def test_four_images_are_overfitted_and_the_weights_begin_anew_at_each_rate():
     torch.manual_seed(0)
-    looked = look(Chain())
-    start = {name: value.clone() for name, value in looked.training.network.state_dict().items()}
-    found = checks.by_heart(looked, start, until=float("inf"))
+    probed = probe(Chain())
+    start = {name: value.clone() for name, value in probed.training.network.state_dict().items()}
+    found = checks.overfit(probed, start, until=float("inf"))
     assert found.fits
-    looked.training.network.load_state_dict(start)
-    first = checks.try_rate(looked, 1.0, float("inf"))
-    looked.training.network.load_state_dict(start)
-    again = checks.try_rate(looked, 1.0, float("inf"))
+    probed.training.network.load_state_dict(start)
+    first = checks.try_rate(probed, 1.0, float("inf"))
+    probed.training.network.load_state_dict(start)
+    again = checks.try_rate(probed, 1.0, float("inf"))
     assert first == again
-    assert first.learned
+    assert first.overfitted
     assert 1 < first.steps < checks.STEPS
     assert first.losses[-1] < 0.1 * np.log(4) < first.losses[0]
 
 
 def test_the_time_ends_a_try():
-    assert checks.try_rate(look(Chain()), 1e-9, until=0.0).steps == 1
+    assert checks.try_rate(probe(Chain()), 1e-9, until=0.0).steps == 1
 
 
-BAD = Try(1.0, 3, [2.3, float("nan")], learned=False)
-GOOD = Try(0.1, 9, [2.3, 0.1], learned=True)
-WHOLE = Try(1.0, checks.STEPS, [2.3, 2.2], learned=False)
+BAD = Try(1.0, 3, [2.3, float("nan")], overfitted=False)
+GOOD = Try(0.1, 9, [2.3, 0.1], overfitted=True)
+WHOLE = Try(1.0, checks.STEPS, [2.3, 2.2], overfitted=False)
 STILL = WHOLE._replace(losses=[1.4, 1.39])
-SHORT = Try(1.0, 5, [2.3, 2.2], learned=False)
+SHORT = Try(1.0, 5, [2.3, 2.2], overfitted=False)
 
 
 @pytest.mark.parametrize(
@@ -248,53 +249,53 @@ SHORT = Try(1.0, 5, [2.3, 2.2], learned=False)
         ([WHOLE, GOOD], True, "at 0.1 of its rate"),
         ([BAD, GOOD], False, "learning_rate = 0.1 is too high"),
         ([BAD._replace(losses=[2.3, 5e14]), GOOD], False, "learning_rate = 0.1 is too high"),
-        ([WHOLE, WHOLE, WHOLE], False, "not learned: set another initialization"),
-        ([STILL, STILL, BAD], False, "not learned: set another initialization"),
-        ([BAD, BAD, BAD], False, "not learned: learning_rate = 0.1 is too high"),
+        ([WHOLE, WHOLE, WHOLE], False, "not overfitted: set another initialization"),
+        ([STILL, STILL, BAD], False, "not overfitted: set another initialization"),
+        ([BAD, BAD, BAD], False, "not overfitted: learning_rate = 0.1 is too high"),
         ([WHOLE, SHORT, SHORT], None, "--seconds gives more time"),
         ([BAD, SHORT, BAD], None, "--seconds gives more time"),
     ],
 )
 def test_tries_at_three_rates_are_judged_together(tries: list[Try], fits: bool | None, said: str):
-    found = checks.judged(look(Chain()), tries)
+    found = checks.judged(probe(Chain()), tries)
     assert found.fits is fits
-    assert said in found.said
+    assert said in found.message
 
 
 def test_an_undecided_check_is_no_failure(digits, monkeypatch, capsys):
-    monkeypatch.setattr(checks, "by_heart", lambda *_: checks.Finding("by heart", None, "too slow"))
+    monkeypatch.setattr(checks, "overfit", lambda *_: Finding("overfit", None, "too slow"))
     run(digits, monkeypatch)
-    assert verdicts(capsys.readouterr().out)["by heart"] == "undecided"
+    assert verdicts(capsys.readouterr().out)["overfit"] == "undecided"
 
 
 def test_a_papers_initialization_may_be_slow_but_not_blow_up():
-    looked = look(Chain())
-    recipe = looked.spec.recipe.model_copy(update={"initialization": "paper"})
-    looked = looked._replace(spec=looked.spec.model_copy(update={"recipe": recipe}))
-    assert checks.judged(looked, [STILL, STILL, BAD]).fits is None
-    assert checks.judged(looked, [BAD, STILL, STILL]).fits is False
+    probed = probe(Chain())
+    recipe = probed.spec.recipe.model_copy(update={"initialization": "paper"})
+    probed = probed._replace(spec=probed.spec.model_copy(update={"recipe": recipe}))
+    assert checks.judged(probed, [STILL, STILL, BAD]).fits is None
+    assert checks.judged(probed, [BAD, STILL, STILL]).fits is False
 
 
-def test_several_classes_a_picture_begin_near_k_times_ln_2_and_are_learned_by_heart():
+def test_several_classes_an_image_begin_near_k_times_ln_2_and_are_overfitted():
     torch.manual_seed(0)
     network = Chain()
-    seen_by = look(network)
-    seen_by.training.objective.labels = ClassSets([[0, 1], [1, 2, 3], [], [3]], 4)
+    probed = probe(network)
+    probed.training.objective.labels = ClassSets([[0, 1], [1, 2, 3], [], [3]], 4)
     start = {name: value.clone() for name, value in network.state_dict().items()}
-    found = checks.first_loss(seen_by, Seen(seen_by))
-    assert found.fits and "4 ln 2 is 2.77" in found.said
+    found = checks.first_loss(probed, FirstStep(probed))
+    assert found.fits and "4 ln 2 is 2.77" in found.message
     network.load_state_dict(start)
-    learned = checks.try_rate(seen_by, 1.0, math.inf)
-    assert learned.learned and learned.losses[-1] < 0.277
+    tried = checks.try_rate(probed, 1.0, math.inf)
+    assert tried.overfitted and tried.losses[-1] < 0.277
     with torch.no_grad():
-        logits = network(seen_by.training.objective.normalization(seen_by.batch.images))
-    assert torch.equal(logits > 0, seen_by.labels.targets(seen_by.batch.labels).bool())
+        logits = network(probed.training.objective.normalization(probed.batch.images))
+    assert torch.equal(logits > 0, probed.labels.targets(probed.batch.labels).bool())
 
 
 def test_logits_that_are_too_large_for_sigmoids_are_named():
-    seen_by = look(Chain())
-    seen_by.training.objective.labels = ClassSets([[0, 1], [1, 2, 3], [], [3]], 4)
-    seen = Seen(seen_by)
-    seen.logits = 20 * torch.ones(4, 4)
-    found = checks.first_loss(seen_by, seen)
-    assert found.fits is False and found.said.startswith("50, 4 ln 2 is 2.77")  # ten of sixteen answers cost 20
+    probed = probe(Chain())
+    probed.training.objective.labels = ClassSets([[0, 1], [1, 2, 3], [], [3]], 4)
+    first = FirstStep(probed)
+    first.logits = 20 * torch.ones(4, 4)
+    found = checks.first_loss(probed, first)
+    assert found.fits is False and found.message.startswith("50, 4 ln 2 is 2.77")  # ten of sixteen answers cost 20

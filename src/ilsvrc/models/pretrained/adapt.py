@@ -26,7 +26,7 @@ class Places(NamedTuple):
     how: str
 
 
-def places(classes: Sequence[str], num_outputs: int, named: Sequence[str] | None, is_librarys: bool) -> Places:
+def places(classes: Sequence[str], num_outputs: int, named: Sequence[str] | None, from_library: bool) -> Places:
     """Finds the data's `classes` among the weights' outputs.
 
     `named` are the weights' classes where they come with them. Else outputs of a known number are ImageNet's synsets,
@@ -37,7 +37,7 @@ def places(classes: Sequence[str], num_outputs: int, named: Sequence[str] | None
     """
     known = named or libraries.synsets(num_outputs)
     if known and set(classes) <= set(known):
-        what = "by name" if named else "by ImageNet's synsets" if is_librarys else "assumed: ImageNet's, by synset"
+        what = "by name" if named else "by ImageNet's synsets" if from_library else "assumed: ImageNet's, by synset"
         of = "" if len(classes) == num_outputs else f"{len(classes)} of the weights' {num_outputs} classes, "
         place = {name: i for i, name in enumerate(known)}
         return Places([place[name] for name in classes], f"{of}{what}")
@@ -56,7 +56,7 @@ def places(classes: Sequence[str], num_outputs: int, named: Sequence[str] | None
     return Places(list(range(num_outputs)), "assumed: the data's, sorted by name")
 
 
-def outputs_of(build: Build) -> dict[str, int]:
+def classifier_dims(build: Build) -> dict[str, int]:
     """Names of the weights whose shape depends on the number of classes -> the dimension that does."""
     with torch.device("meta"):
         few, more = (build(count).state_dict() for count in (2, 3))

@@ -1,0 +1,223 @@
+"""Import of weights that were not trained here, in the place of a training: the same files as a training writes."""
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from ilsvrc.artifacts import run_files
+from ilsvrc.config import pretrained, registry, specs
+from ilsvrc.evaluation import load_network
+from ilsvrc.models.common import flops
+from ilsvrc.models.pretrained import adapt, download, libraries
+from ilsvrc.models.pretrained.read_weights import read_weights
+from ilsvrc.runtime import files, hardware, messages
+from ilsvrc.tracking import mlflow_runs
+from ilsvrc.training import history
+from ilsvrc.training.job import Outputs
+from ilsvrc.training.work_folder import RUN_ID
+
+
+@dataclass(frozen=True)
+class ImportJob:
+    """Import of weights that were not trained here."""
+
+    spec: specs.ImportSpec
+    run: str  # name: the folder under results/runs
+    file: Path | None  # a person's weights; None: a library's
+    val_manifest: Path  # of the packed test split
+    outputs: Outputs
+    work: Path  # keeps the id of the run in MLflow
+
+
+def import_run(job: ImportJob) -> None:
+    """Finds, checks and writes the weights.
+
+    Raises:
+        ValueError: the weights are not of the architecture, or not of the data's classes.
+        OSError: a library's weights cannot be fetched.
+    """
+    manifest = files.read_json(job.val_manifest)
+    source = find_weights(job.spec, job.file)
+    try:
+        state, places, config = fit(job.spec, source, manifest["classes"])
+    except ValueError as error:
+        raise ValueError(f"weights: {job.spec.architecture} with {source.path}: {error}") from None
+    write(job, manifest, state, config, provenance(source, places))
+    messages.say(f"not trained here: {job.run} from {source.path}; classes: {places.how}")
+
+
+class InputConfig(NamedTuple):
+    """Size and normalisation of a network's input; mean and std of pixels from 0 to 255."""
+
+    crop_px: int
+    mean: list[float]
+    std: list[float]
+    normalization: str
+    origin: str  # of the normalisation, for a person
+
+
+class SourceWeights(NamedTuple):
+    """Weights by the names of their file, and what is known of them."""
+
+    path: Path
+    state: dict[str, Tensor]
+    label: str  # for a person
+    classes: list[str] | None
+    published: libraries.Published | None  # where they are a library's
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Address, test protocol and stated errors of a library's weights."""
+        return {"address": self.published.address, "tested_with": self.published.tested_with} if self.published else {}
+
+
+def find_weights(spec: specs.ImportSpec, file: Path | None) -> SourceWeights:
+    """A library's, fetched where they are not here; or a person's.
+
+    Raises:
+        ValueError: a person's file is another than params.yaml was read with, or holds no weights.
+    """
+    if file is None:
+        library, model, tag = library_weights(spec)
+        published = libraries.published(library, model, tag)
+        path = download.file_of(published)
+        return SourceWeights(path, libraries.read(library, model, tag, path), spec.source, None, published)
+    if files.file_sha256(file) != spec.sha256:
+        raise ValueError(f"{file} has changed since params.yaml was read; run snakemake again")
+    ours = pretrained.beside(str(file), spec.sha256)
+    return SourceWeights(file, read_weights(file), file.name, ours.get("classes"), None)
+
+
+def library_weights(spec: specs.ImportSpec) -> tuple[str, str, str]:
+    """Library, model and tag."""
+    library, _, rest = spec.source.partition("/")
+    model, _, tag = rest.rpartition(".")
+    return library, model, tag
+
+
+def fit(
+    spec: specs.ImportSpec, source: SourceWeights, classes: list[str]
+) -> tuple[dict[str, Tensor], adapt.Places, InputConfig]:
+    """Weights for the network, the outputs that are the data's classes, and size and normalisation of its input."""
+    config = input_config(spec, source.published)
+    builder = partial(registry.architecture(spec.architecture), input_px=config.crop_px)
+
+    def build(num_classes: int) -> Any:
+        return builder(num_classes=num_classes)
+
+    state = dict(source.state)
+    normalization = {name: state.pop(name) for name in list(state) if name.startswith(load_network.NORMALIZATION)}
+    classifier = adapt.classifier_dims(build)
+    num_outputs = adapt.num_outputs(state, classifier)
+    places = adapt.places(classes, num_outputs, source.classes, from_library=source.published is not None)
+    return adapt.fitted(state, build, classifier, places.outputs) | normalization, places, config
+
+
+def input_config(spec: specs.ImportSpec, published: libraries.Published | None) -> InputConfig:
+    """Size and normalisation: params.yaml's, else the library's, else the architecture's and ImageNet's."""
+    mean, std = (published.mean, published.std) if published else (libraries.IMAGENET_MEAN, libraries.IMAGENET_STD)
+    in_params = spec.mean or spec.normalization != "mean_std"
+    return InputConfig(
+        crop_px=spec.crop_px or (published.crop_px if published else default_px(spec.architecture)),
+        mean=list(spec.mean or (round(255 * level, 4) for level in mean)),
+        std=list(spec.std or (round(255 * level, 4) for level in std)),
+        normalization=spec.normalization,
+        origin="given" if in_params else f"{library_weights(spec)[0]}'s" if published else "assumed: ImageNet's",
+    )
+
+
+def default_px(architecture: str) -> int:
+    """The side of the images that an architecture is for."""
+    library, _, model = architecture.partition(".")
+    return libraries.input_px(library, model) if model else registry.input_px(architecture)
+
+
+def provenance(source: SourceWeights, places: adapt.Places) -> files.Info:
+    """Provenance of the weights, as run.json has it."""
+    return {
+        "source": source.label,
+        "file": str(source.path),
+        "file_sha256": files.file_sha256(source.path),
+        "class_order": places.how,
+        **source.facts,
+    }
+
+
+def write(
+    job: ImportJob, manifest: files.Info, state: dict[str, Tensor], config: InputConfig, origin: files.Info
+) -> None:
+    """Writes the run's files, each whole or not at all, and its run in MLflow."""
+    weights, num_classes = job.outputs.weights, len(manifest["classes"])
+    with files.atomically(weights) as unfinished:
+        safetensors.torch.save_file(state, unfinished)
+    made_from = {"key": run_files.run_key(job.run), "spec": json.loads(specs.specification(job.spec))}
+    weights_info = {
+        **made_from,
+        "weights_sha256": files.file_sha256(weights),
+        "manifest_sha256": manifest["content_sha256"],
+        "crop_px": config.crop_px,
+        "mean": config.mean,
+        "std": config.std,
+        "normalization": config.normalization,
+        "classes": manifest["classes"],
+        "num_classes": num_classes,
+        **run_files.of_sets(manifest),
+    }
+    run_info = {**made_from, **describe(job), **origin, "normalization_is": config.origin}
+    run_info |= cost(job.spec, config.crop_px, num_classes)
+    files.write_text(job.outputs.history, history.as_csv([]))
+    files.write_text(job.outputs.weights_info, json.dumps(weights_info, indent=1) + "\n")
+    files.write_text(job.outputs.run_info, json.dumps(run_info, indent=1) + "\n")
+    track(job, manifest, origin["source"])
+
+
+def describe(job: ImportJob) -> files.Info:
+    """Fields of run.json that every run has; what a training measures is null."""
+    label, architecture, name, _ = job.run.split("/")
+    return {
+        "run": job.run,
+        "dataset": label,
+        "architecture": architecture,
+        "recipe_name": name,
+        "seed": job.spec.seed,
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "train_seconds": None,
+        "images_per_second": None,
+        "hardware": hardware.describe(),
+        "versions": hardware.versions(),
+        **hardware.commit(),
+    }
+
+
+def cost(spec: specs.ImportSpec, crop_px: int, num_classes: int) -> dict[str, int]:
+    """Parameters and multiply-adds of the network."""
+    with torch.device("meta"):
+        network = registry.architecture(spec.architecture)(num_classes=num_classes, input_px=crop_px)
+        counts = flops.count(network, crop_px)
+    return {"parameters": counts.parameters, "multiply_adds": counts.multiply_adds}
+
+
+def track(job: ImportJob, manifest: files.Info, source: str) -> None:
+    """Opens a run in MLflow without training, under which the protocols' scores stand."""
+    spec, commit = job.spec, hardware.commit()
+    tags = {
+        "run": job.run,
+        "data": spec.form.data,
+        "architecture": spec.architecture,
+        "source": source,
+        "trained": "not here",
+        "commit": f"{commit['commit'] or 'unknown'}{' with changes' if commit['dirty'] else ''}",
+        "manifest": manifest["content_sha256"],
+        "weights": str(job.outputs.weights),
+    }
+    parameters = mlflow_runs.flat({"architecture": spec.architecture, "source": source, "data": spec.form.data})
+    tracker = mlflow_runs.Tracker(f"{spec.architecture} {source}", job.work / RUN_ID, parameters, tags)
+    tracker.open()
+    tracker.finish([], {})

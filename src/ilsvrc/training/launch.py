@@ -1,0 +1,192 @@
+"""Launch of a training: claims the devices, keeps others out of the run's work folder, and starts torchrun."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, replace
+from pathlib import Path
+from types import FrameType
+
+from filelock import FileLock, Timeout
+
+from ilsvrc.artifacts import run_files
+from ilsvrc.config import specs
+from ilsvrc.runtime import files, hardware, messages, parent_death, progress
+from ilsvrc.runtime.torchrun import LOG
+from ilsvrc.tracking import mlflow_runs
+from ilsvrc.training import nodes
+from ilsvrc.training.job import Resources, TrainJob, words
+from ilsvrc.training.work_folder import FAILURE, LAUNCHER, LOCK, MACHINE, RUN_ID, STOPPED
+
+PLACES = ("processes", "gpus", "accumulate")  # a person may want others than the run began with
+# glibc would give big tensors back to the kernel after each step and page them in again: AlexNet's takes half the time.
+# OpenMP's threads would spin while they wait for each other, on cores that the loader's threads want.
+ENVIRONMENT = {
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1),
+    "OMP_WAIT_POLICY": "PASSIVE",
+}
+COMPILED = "TORCHINDUCTOR_CACHE_DIR"  # where torch keeps compiled programs for the next time
+LIKELY_CAUSES = {"SIGKILL": " (no memory left?)", "SIGABRT": " (a GPU that no longer answers?)"}
+
+
+def launch(job: TrainJob) -> None:
+    """Runs the workers; their outputs are whole or not there.
+
+    Raises:
+        ValueError: the job is impossible, or a worker died without a message.
+        SystemExit: with 75 where a signal stopped the training, with 1 where a worker failed and said why.
+    """
+    parent_death.die_with_parent(os.getppid())
+    check(job)
+    nodes.check(job.nodes)
+    job.work.mkdir(parents=True, exist_ok=True)
+    lock = nullcontext() if job.nodes.node_rank else locked(job.work, job.run)
+    with lock, hardware.claimed_gpus(job.resources.gpus) as devices:
+        status = run_workers(job, resources_of(job), devices)
+        if status:
+            fail(job, status)
+
+
+def check(job: TrainJob) -> None:
+    """Refuses a name that is not the specification's.
+
+    Raises:
+        ValueError: the name's end is another key; names both.
+    """
+    key = specs.key8(job.spec)
+    if key != run_files.run_key(job.run):
+        raise ValueError(f"--run {job.run} does not end with its specification's key, {key}")
+
+
+def fail(job: TrainJob, status: int) -> None:
+    """Tells MLflow, and the person unless a worker did; exits with 1, or 75 where a signal stopped the training.
+
+    Of several nodes the first one tells.
+    """
+    progress.wipe()
+    if job.nodes.node_rank:
+        sys.exit(os.EX_TEMPFAIL if status in (os.EX_TEMPFAIL, 128 + signal.SIGTERM) else 1)
+    stopped = job.work / STOPPED
+    mlflow_runs.stop(job.work / RUN_ID, "KILLED" if status > 128 or stopped.exists() else "FAILED")
+    if stopped.exists():
+        messages.say(f"{job.run}: {stopped.read_text()}; the same command goes on from there")
+        sys.exit(os.EX_TEMPFAIL)
+    if not (job.work / FAILURE).exists():
+        raise ValueError(f"{job.run} stopped: {reason(status)}; the same command goes on from its last checkpoint")
+    sys.exit(1)
+
+
+def resources_of(job: TrainJob) -> Resources:
+    """Resources of the run: those that it began with, else those that the job asks for.
+
+    Processes and GPUs are those of all nodes: how many nodes they stand on changes no bit.
+    """
+    requested, began = requested_resources(job), first_resources(job.work)
+    if began is None or began == requested:
+        return requested
+    places = {name: getattr(requested, name) for name in PLACES}
+    if not job.resources.processes:
+        places["processes"] = began.processes
+    if places == {name: getattr(began, name) for name in PLACES}:
+        return began
+    messages.say(
+        f"{job.run} began with {described(began)} and goes on with {described(requested)}: its weights will not be "
+        "those of an uninterrupted run"
+    )
+    return replace(requested, precision=began.precision, compile=began.compile)
+
+
+def requested_resources(job: TrainJob) -> Resources:
+    """Resources over all nodes that the job asks for, and threads of each process."""
+    asked, num_nodes = job.resources, job.nodes.nodes
+    processes = asked.processes or asked.gpus or 1
+    return replace(
+        asked,
+        processes=processes * num_nodes,
+        threads=max(1, asked.threads // processes),
+        gpus=asked.gpus * num_nodes,
+    )
+
+
+def described(resources: Resources) -> str:
+    """Resources that settle a run's bits, in words."""
+    return ", ".join(f"{name} = {getattr(resources, name)}" for name in PLACES)
+
+
+def first_resources(work: Path) -> Resources | None:
+    """Resources that the checkpoint in `work` was made with."""
+    path = work / MACHINE
+    return Resources.of({"compile": "off"} | files.read_json(path)) if path.exists() else None  # once never compiled
+
+
+def keep_resources(work: Path, resources: Resources) -> None:
+    """Keeps the resources of a checkpoint beside it, for the next launcher."""
+    files.write_text(work / MACHINE, json.dumps(asdict(resources)))
+
+
+def run_workers(job: TrainJob, resources: Resources, devices: list[str]) -> int:
+    """Exit status of torchrun as a shell gives it; torchrun gets the signals that this process gets."""
+    for left in (FAILURE, STOPPED) if not job.nodes.node_rank else ():
+        (job.work / left).unlink(missing_ok=True)
+    options = nodes.torchrun_words(job.nodes, job.run, resources.processes)
+    worker = ["-m", "ilsvrc.stages.train_worker", *words(replace(job, resources=resources), job.log)]
+    command = [sys.executable, "-m", "ilsvrc.runtime.torchrun", *options, *worker]
+    environment = worker_environment(job, resources, devices)
+    with subprocess.Popen(command, env=environment) as torchrun, signals_passed_to(torchrun):
+        status = torchrun.wait()
+    return status if status >= 0 else 128 - status
+
+
+def worker_environment(job: TrainJob, resources: Resources, devices: list[str]) -> dict[str, str]:
+    """Environment variables of torchrun and its workers."""
+    environment = os.environ | ENVIRONMENT | {"OMP_NUM_THREADS": str(resources.threads), LOG: str(job.log or "")}
+    environment[parent_death.PARENT] = str(os.getpid())
+    environment.setdefault(COMPILED, str(job.work.absolute().parent / "compiled"))
+    if job.resources.gpus:
+        environment["CUDA_VISIBLE_DEVICES"] = ",".join(devices)
+    return environment
+
+
+@contextmanager
+def signals_passed_to(torchrun: "subprocess.Popen[bytes]") -> Iterator[None]:
+    """SIGTERM and SIGINT end torchrun and its workers, not this process before them."""
+
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        torchrun.send_signal(signal.SIGTERM)
+
+    before = {number: signal.signal(number, pass_on) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def locked(work: Path, run: str) -> Iterator[None]:
+    """One training of a run at a time: a second launcher says which process trains it, and waits."""
+    lock, launcher = FileLock(work / LOCK), work / LAUNCHER
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        holder = launcher.read_text() if launcher.exists() else "of another machine"
+        messages.say(f"{run} is being trained by process {holder}; waiting for it")
+        lock.acquire()
+    try:
+        launcher.write_text(str(os.getpid()))
+        yield
+    finally:
+        lock.release()
+
+
+def reason(status: int) -> str:
+    """An exit status in words."""
+    if status <= 128:
+        return f"a worker ended with status {status}; the log says more"
+    name = signal.Signals(status - 128).name
+    return f"ended by {name}{LIKELY_CAUSES.get(name, '')}"

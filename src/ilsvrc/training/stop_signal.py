@@ -1,0 +1,23 @@
+"""Signals that stop a training."""
+
+import signal
+import sys
+from types import FrameType
+
+
+class StopSignal:
+    """Signals that end a training; it goes on until its next check, and a checkpoint."""
+
+    def __init__(self) -> None:
+        self.received = False
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+            signal.signal(number, self._receive)
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        self.received = True
+
+    def give_way(self) -> None:
+        """Where this process fails, SIGTERM is torchrun's, which ends all after one that died: it ends this one too."""
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        if self.received:
+            sys.exit(1)
