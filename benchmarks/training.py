@@ -33,7 +33,7 @@ from ilsvrc.packing import writer
 from ilsvrc.packing.manifest import describe
 from ilsvrc.runtime import files, hardware, parent_death, precision
 from ilsvrc.runtime.distributed import World
-from ilsvrc.training import build, data, inputs, launch, loop
+from ilsvrc.training import build, data, inputs, launch, loop, state
 from ilsvrc.training.job import Inputs, Resources
 from ilsvrc.training.torch_compile import Compiled
 
@@ -206,7 +206,7 @@ def ours(told: Told, steps: Steps) -> None:
             training.objective.normalization = nn.Sequential(training.objective.normalization, Contiguous())
         if isinstance(training.distributed, Compiled):
             steps.compiled = training.distributed
-        progress = loop.Progress()
+        progress = state.Progress()
         while True:
             progress.history.append(loop.train_epoch(training, TimedBatches(batches, steps), progress, steps))
             progress.step, progress.sums, progress.seconds = 0, [0.0, 0.0, 0.0], 0.0

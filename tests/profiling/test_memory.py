@@ -9,9 +9,9 @@ from ilsvrc.models.resnet_cifar import resnet_cifar
 from ilsvrc.profiling import memory, training_memory
 from ilsvrc.runtime.distributed import World
 from ilsvrc.runtime.precision import autocast
-from ilsvrc.training.loop import Training
 from ilsvrc.training.loss import Objective
 from ilsvrc.training.schedule import Schedule
+from ilsvrc.training.state import Training
 
 CPU = torch.device("cpu")
 MEGABYTE = 250_000  # float32 values

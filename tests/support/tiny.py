@@ -11,10 +11,10 @@ from ilsvrc.models.common.layers import Classifier
 from ilsvrc.models.common.normalization import Normalization
 from ilsvrc.runtime.distributed import World
 from ilsvrc.runtime.precision import autocast
-from ilsvrc.training.loop import Progress, Training
 from ilsvrc.training.loss import Objective
 from ilsvrc.training.optimizer import make_optimizer
 from ilsvrc.training.schedule import Schedule
+from ilsvrc.training.state import Progress, Training
 
 BATCH, STEPS, CLASSES = 4, 4, 3
 

@@ -19,11 +19,11 @@ from ilsvrc.runtime import distributed
 from ilsvrc.runtime.precision import autocast, weights_dtype
 from ilsvrc.training import batch_norm, dropout, loop
 from ilsvrc.training.augmentation import Augmentation
-from ilsvrc.training.loop import Progress, Training
 from ilsvrc.training.loss import Objective
 from ilsvrc.training.mixup_cutmix import Mixing
 from ilsvrc.training.optimizer import make_optimizer
 from ilsvrc.training.schedule import Schedule
+from ilsvrc.training.state import Progress, Training
 
 GROUP = 4  # images that share statistics, and are mixed among each other
 

@@ -13,7 +13,7 @@ from ilsvrc.config.recipe import Recipe
 from ilsvrc.training import build, checkpoint, loop, outputs
 from ilsvrc.training.best_checkpoint import BestEpoch
 from ilsvrc.training.health_checks import StoppedError
-from ilsvrc.training.loop import Progress, Training
+from ilsvrc.training.state import Progress, Training
 from ilsvrc.training.weight_averaging import WeightAverage
 
 ERRORS = [50.0, 20.0, 30.0, 20.0, 40.0]  # the second epoch is the first of the two best

@@ -5,7 +5,8 @@ import tiny
 import torch
 
 from ilsvrc.training import checkpoint
-from ilsvrc.training.loop import Progress, train_step
+from ilsvrc.training.loop import train_step
+from ilsvrc.training.state import Progress
 from ilsvrc.training.weight_averaging import WeightAverage
 
 IDENTITY = {"spec": '{"seed":0}', "manifest_sha256": "ab"}

@@ -3,9 +3,9 @@ import tiny
 import torch
 
 from ilsvrc.runtime.distributed import World
-from ilsvrc.training import checkpoint, dropout, health_checks, loop
+from ilsvrc.training import checkpoint, dropout, health_checks, loop, state
 from ilsvrc.training.history import COLUMNS, as_csv, as_line
-from ilsvrc.training.loop import Progress
+from ilsvrc.training.state import Progress
 
 
 class StoppedError(Exception):
@@ -18,7 +18,7 @@ def saves_often(monkeypatch):
     monkeypatch.setattr(health_checks, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
 
 
-def uninterrupted() -> tuple[loop.Training, Progress]:
+def uninterrupted() -> tuple[state.Training, Progress]:
     training, progress = tiny.training(), Progress()
     loop.train(training, tiny.Batches(), tiny.validation, progress, tiny.Listener())
     return training, progress
@@ -100,7 +100,7 @@ class Broken(tiny.Batches):
             yield batch
 
 
-def broken_validation(training: loop.Training, saved: list[int]) -> list[tiny.Batch]:
+def broken_validation(training: state.Training, saved: list[int]) -> list[tiny.Batch]:
     """After the second epoch the weights are no numbers."""
     if saved:
         training.network.linear.weight.data.fill_(float("nan"))

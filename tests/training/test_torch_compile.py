@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from ilsvrc.models.common.layers import Classifier, LocalResponseNorm, draw_for_batch
 from ilsvrc.models.common.normalization import Normalization
 from ilsvrc.runtime.distributed import World
-from ilsvrc.training import batch_norm, checkpoint, dropout, health_checks, loop, torch_compile
+from ilsvrc.training import batch_norm, checkpoint, dropout, health_checks, loop, state, torch_compile
 from ilsvrc.training.loss import Objective
 from ilsvrc.training.torch_compile import choose
 
@@ -53,7 +53,7 @@ class Rich(Classifier):
         return self.outputs(images)[0][1]
 
 
-def rich(not_compiled=None, parts: int = 1, frozen: bool = False) -> loop.Training:
+def rich(not_compiled=None, parts: int = 1, frozen: bool = False) -> state.Training:
     torch.manual_seed(0)
     training = tiny.training(rate=0.5, parts=parts)
     network = Rich()
@@ -66,10 +66,10 @@ def rich(not_compiled=None, parts: int = 1, frozen: bool = False) -> loop.Traini
         "optimizer": torch.optim.SGD(network.parameters(), lr=1.0, momentum=0.9), "not_compiled": not_compiled,
         "frozen": [network.norm] if frozen else [],
     }  # fmt: skip
-    return loop.Training(**{k: v for k, v in vars(training).items() if k != "distributed"} | changes)
+    return state.Training(**{k: v for k, v in vars(training).items() if k != "distributed"} | changes)
 
 
-def stepped(training: loop.Training, sides=(6, 6, 6)) -> dict[str, Tensor]:
+def stepped(training: state.Training, sides=(6, 6, 6)) -> dict[str, Tensor]:
     """The weights after a step at each of the sizes."""
     loop.in_training_mode(training)
     for step, side in enumerate(sides):
@@ -114,7 +114,7 @@ class Drawing(Rich):
 
 
 def test_what_is_no_one_program_is_trained_as_it_is_and_this_is_said_once(without_code):
-    def drawing(not_compiled=None) -> loop.Training:
+    def drawing(not_compiled=None) -> state.Training:
         training = rich(not_compiled)
         training.network.__class__ = Drawing
         return training
@@ -143,18 +143,18 @@ def test_a_compiled_training_that_was_stopped_goes_on_to_the_same_bits(monkeypat
     monkeypatch.setattr(health_checks, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
     monkeypatch.setattr(health_checks, "MOST_STEPS_BETWEEN_CHECKS", 1)
     whole, saves = tiny.training(not_compiled=pytest.fail), []
-    loop.train(whole, tiny.Batches(), tiny.validation, loop.Progress(), tiny.Listener())
+    loop.train(whole, tiny.Batches(), tiny.validation, state.Progress(), tiny.Listener())
     assert whole.distributed.tried
     training = tiny.training(not_compiled=pytest.fail)
 
-    def save_and_stop(progress: loop.Progress) -> None:
+    def save_and_stop(progress: state.Progress) -> None:
         checkpoint.save(tmp_path, training, progress, identity={})
         saves.append(progress.step)
         if len(saves) == 6:  # inside the second epoch
             raise StoppedError
 
     with pytest.raises(StoppedError):
-        loop.train(training, tiny.Batches(), tiny.validation, loop.Progress(), tiny.Listener(save_and_stop))
+        loop.train(training, tiny.Batches(), tiny.validation, state.Progress(), tiny.Listener(save_and_stop))
     assert saves[-1] == 2
     again = tiny.training(not_compiled=pytest.fail)
     progress = checkpoint.restore(checkpoint.load(tmp_path, {})[0], again)

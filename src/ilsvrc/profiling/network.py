@@ -21,7 +21,7 @@ from ilsvrc.profiling.training_memory import peak
 from ilsvrc.runtime import files, hardware, precision
 from ilsvrc.runtime.distributed import World
 from ilsvrc.training import build
-from ilsvrc.training.loop import Training
+from ilsvrc.training.state import Training
 
 NOISE = {"mean": [127.5] * 3, "std": [127.5] * 3, "eigenvalues": [1.0] * 3, "eigenvectors": torch.eye(3).tolist()}
 

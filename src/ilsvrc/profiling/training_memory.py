@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
 from ilsvrc.profiling import memory
-from ilsvrc.training.loop import Training
+from ilsvrc.training.state import Training
 
 STEP_SECONDS = 1.5  # what a step on a CPU may take; a larger batch's memory is extended from smaller ones
 SMALL_BATCH = 8

@@ -23,11 +23,11 @@ from ilsvrc.training import batch_norm, data, dropout, initialization, optimizer
 from ilsvrc.training.best_checkpoint import BestEpoch
 from ilsvrc.training.inputs import Given
 from ilsvrc.training.labels import Classes, ClassSets, Labels
-from ilsvrc.training.loop import Training
 from ilsvrc.training.loss import Distillation, Objective, Teacher
 from ilsvrc.training.max_norm import renormalize_filters
 from ilsvrc.training.prefetch import ahead
 from ilsvrc.training.schedule import Schedule, in_steps
+from ilsvrc.training.state import Training
 from ilsvrc.training.weight_averaging import WeightAverage
 from ilsvrc.training.whitening import of, windows_of
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from ilsvrc.runtime import files
-from ilsvrc.training.loop import Progress, Training
+from ilsvrc.training.state import Progress, Training
 
 NAME, BEFORE = "checkpoint.pt", "checkpoint.before.pt"
 FORMAT = 2

@@ -15,8 +15,8 @@ from ilsvrc.runtime import files, hardware
 from ilsvrc.training import build, history
 from ilsvrc.training.history import Row
 from ilsvrc.training.job import WorkerJob
-from ilsvrc.training.loop import Progress, Training
 from ilsvrc.training.machine import Machine
+from ilsvrc.training.state import Progress, Training
 
 
 def write(

@@ -8,8 +8,8 @@ from ilsvrc.tracking import mlflow_runs
 from ilsvrc.training import checkpoint, history, launch, outputs
 from ilsvrc.training.history import Row
 from ilsvrc.training.job import Resources, WorkerJob
-from ilsvrc.training.loop import Progress, Training
 from ilsvrc.training.machine import Machine
+from ilsvrc.training.state import Progress, Training
 from ilsvrc.training.stop_signal import StopSignal
 from ilsvrc.training.work_folder import RUN_ID
 

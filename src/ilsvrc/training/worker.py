@@ -19,9 +19,9 @@ from ilsvrc.training import build, checkpoint, data, loop, outputs, torch_compil
 from ilsvrc.training.health_checks import StoppedError
 from ilsvrc.training.inputs import Given
 from ilsvrc.training.job import WorkerJob
-from ilsvrc.training.loop import Progress
 from ilsvrc.training.machine import Machine
 from ilsvrc.training.reporter import Reporter, title
+from ilsvrc.training.state import Progress
 from ilsvrc.training.stop_signal import StopSignal
 from ilsvrc.training.work_folder import FAILURE, RUN_ID, STOPPED
 

@@ -21,13 +21,13 @@ from ilsvrc.runtime.distributed import World
 from ilsvrc.runtime.precision import autocast
 from ilsvrc.stages import check_recipe as stage
 from ilsvrc.training.labels import ClassSets
-from ilsvrc.training.loop import Training
 from ilsvrc.training.loss import Objective
 from ilsvrc.training.optimizer import make_optimizer
 from ilsvrc.training.preflight import checks, setup
 from ilsvrc.training.preflight.checks import FirstStep, Try
 from ilsvrc.training.preflight.probe import Finding, Probe
 from ilsvrc.training.schedule import Schedule
+from ilsvrc.training.state import Training
 
 QUICK = {"batch_size": 16, "crop_px": 32, "batch_norm_group": 16}
 CHECKS = ["start", "first loss", "signal", "gradients", "first step", "overfit"]

@@ -7,8 +7,8 @@ from torch import Tensor
 from ilsvrc.config import specs
 from ilsvrc.loading.contract import Batch
 from ilsvrc.training.labels import Labels
-from ilsvrc.training.loop import Training
 from ilsvrc.training.schedule import Schedule
+from ilsvrc.training.state import Training
 
 
 class Finding(NamedTuple):
