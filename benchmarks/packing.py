@@ -28,7 +28,7 @@ from ilsvrc.config.specs import FormSpec
 from ilsvrc.datasets import folder
 from ilsvrc.datasets._card import Sample
 from ilsvrc.packing.pixel_statistics import NUM_MEASURED
-from ilsvrc.packing.read_bytes import own_bytes
+from ilsvrc.packing.read_bytes import sample_bytes
 from ilsvrc.packing.writer import pack
 
 QUALITY = 90  # FFCV's default
@@ -52,7 +52,7 @@ class Pictures:
 
     def __getitem__(self, place: int) -> tuple[Image.Image, int]:
         sample = self.samples[place]
-        picture = Image.open(io.BytesIO(own_bytes(sample, HERE))).convert("RGB")
+        picture = Image.open(io.BytesIO(sample_bytes(sample, HERE))).convert("RGB")
         return picture, self.labels[sample.label_name]
 
 
@@ -61,7 +61,7 @@ def main() -> None:
     samples = list(folder.samples(HERE, {"path": str(given.archive.absolute())}))
     samples = samples[:: max(1, len(samples) // given.images)]
     for sample in samples:  # into the page cache
-        own_bytes(sample, HERE)
+        sample_bytes(sample, HERE)
     with tempfile.TemporaryDirectory(dir=given.scratch) as scratch:
         found = measure(variants(samples, Path(scratch, "x.beton"), given), given.rounds)
     report(found, given, len(samples))
@@ -111,7 +111,7 @@ def variants(samples: list[Sample], beton: Path, given: argparse.Namespace) -> d
 
 def longest_side(samples: Sequence[Sample], short_side_px: int) -> int:
     """FFCV bounds the longest side: the one that the median picture has at this short side."""
-    sizes = [Image.open(io.BytesIO(own_bytes(s, HERE))).size for s in samples[:: max(1, len(samples) // 200)]]
+    sizes = [Image.open(io.BytesIO(sample_bytes(s, HERE))).size for s in samples[:: max(1, len(samples) // 200)]]
     return round(short_side_px * statistics.median(max(size) / min(size) for size in sizes))
 
 

@@ -24,14 +24,14 @@ def digits(tmp_path_factory) -> tuple[dict, list[dict[str, str]]]:
     return run(tmp_path_factory.mktemp("raw"), SourceSpec(dataset="digits"))
 
 
-def test_the_source_counts_pictures_by_split_and_class(digits):
+def test_the_source_counts_images_by_split_and_class(digits):
     source, _ = digits
     assert source["num_images"] == 1797
     assert source["classes"] == [str(label) for label in range(10)]
     assert source["counts"]["val"] == dict(zip("0123456789", (35, 36, 35, 36, 36, 36, 36, 35, 34, 36), strict=True))
 
 
-def test_the_index_names_every_picture_in_packing_order(digits):
+def test_the_index_names_every_image_in_packing_order(digits):
     _, index = digits
     assert len(index) == 1797
     assert index[0] == {
@@ -40,17 +40,17 @@ def test_the_index_names_every_picture_in_packing_order(digits):
     }  # fmt: skip
 
 
-def pictures(root: Path) -> Path:
+def images(root: Path) -> Path:
     for name in ("train/a/1.jpg", "train/b/2.jpg", "val/a/3.jpg", "val/b/4.jpg"):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_bytes(name.encode())
     return root
 
 
-def test_the_source_is_the_same_wherever_the_pictures_are(tmp_path):
+def test_the_source_is_the_same_wherever_the_images_are(tmp_path):
     sources = []
     for place in ("here", "there"):
-        path = pictures(tmp_path / place / "mine")
+        path = images(tmp_path / place / "mine")
         spec = SourceSpec(dataset="folder", options={"path": str(path)}, fingerprint="f")
         sources.append(run(tmp_path / place / "raw", spec)[0])
     assert sources[0] == sources[1]
@@ -59,7 +59,7 @@ def test_the_source_is_the_same_wherever_the_pictures_are(tmp_path):
 
 
 def test_nothing_but_the_two_files_is_left(tmp_path):
-    spec = SourceSpec(dataset="folder", options={"path": str(pictures(tmp_path / "mine"))})
+    spec = SourceSpec(dataset="folder", options={"path": str(images(tmp_path / "mine"))})
     run(tmp_path / "raw", spec)
     assert sorted(path.name for path in (tmp_path / "raw").iterdir()) == ["index.csv", "source.json"]
 
@@ -73,7 +73,7 @@ def test_a_path_that_is_not_set_is_named(tmp_path, path: str | None):
 def test_odd_names_come_out_of_the_index_as_they_went_in(tmp_path):
     names = ["a\nb.jpg", 'q"u,o.jpg', os.fsdecode(b"\xff.jpg"), " .jpg"]
     for name in names:
-        (pictures(tmp_path / "mine") / "train/a" / name).write_bytes(b"x")
+        (images(tmp_path / "mine") / "train/a" / name).write_bytes(b"x")
     run(tmp_path / "raw", SourceSpec(dataset="folder", options={"path": str(tmp_path / "mine")}))
     found = {sample.name: sample for sample in _index.read(tmp_path / "raw/index.csv", "train")}
     assert set(found) == {f"a/{name}" for name in [*names, "1.jpg"]} | {"b/2.jpg"}
@@ -81,7 +81,7 @@ def test_odd_names_come_out_of_the_index_as_they_went_in(tmp_path):
 
 
 def test_a_name_that_the_index_cannot_hold_is_an_error(tmp_path):
-    (pictures(tmp_path / "mine") / "train/a/1\r.jpg").touch()
+    (images(tmp_path / "mine") / "train/a/1\r.jpg").touch()
     with pytest.raises(ValueError, match=r"'a/1\\r.jpg' has a carriage return or a null byte in its name: rename"):
         run(tmp_path / "raw", SourceSpec(dataset="folder", options={"path": str(tmp_path / "mine")}))
     assert list((tmp_path / "raw").glob("*index*unchecked")) == []

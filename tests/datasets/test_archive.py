@@ -10,7 +10,7 @@ import pytest
 from ilsvrc.datasets._card import Sample
 from ilsvrc.datasets._readers.archive import Member, inner_members, members
 from ilsvrc.datasets._readers.unpack import decompress, extract
-from ilsvrc.packing.read_bytes import own_bytes, picture
+from ilsvrc.packing.read_bytes import image_content, sample_bytes
 
 FILES = {"train/a/1.jpg": b"one" * 100, "train/b/2.jpg": b"two" * 50, "val/a/empty.jpg": b""}
 
@@ -26,7 +26,7 @@ def tar(path: Path, files: dict[str, bytes], format: int = tarfile.PAX_FORMAT) -
 
 def content(member: Member) -> bytes:
     sample = Sample("train", "a", "x", str(member.file), member.offset, member.size, member.kind)
-    return picture(sample, own_bytes(sample, Path()))
+    return image_content(sample, sample_bytes(sample, Path()))
 
 
 def read(path: Path) -> dict[str, bytes]:
@@ -59,7 +59,7 @@ def test_a_tar_without_its_end_is_truncated_and_does_not_run_into_the_next(tmp_p
         list(members(tmp_path / "cut.tar"))
 
 
-def test_a_damaged_header_in_the_middle_loses_no_picture_in_silence(tmp_path):
+def test_a_damaged_header_in_the_middle_loses_no_image_in_silence(tmp_path):
     path = tar(tmp_path / "it.tar", {f"{k}.JPEG": b"x" * 512 for k in range(5)})
     data = bytearray(path.read_bytes())
     data[2 * 1024 + 150] ^= 1
@@ -74,7 +74,7 @@ def entry(name: str, kind: bytes, target: str) -> tarfile.TarInfo:
     return info
 
 
-def test_a_hard_link_is_the_picture_that_it_names(tmp_path):
+def test_a_hard_link_is_the_image_that_it_names(tmp_path):
     path = tar(tmp_path / "it.tar", {"./a/1.jpg": b"one", "./a/2.jpg": b"two"})
     with tarfile.open(path, "a") as archive:
         archive.addfile(entry("./b/1.jpg", tarfile.LNKTYPE, "./a/1.jpg"))
@@ -112,7 +112,7 @@ def test_a_sparse_file_in_a_tar_is_an_error(tmp_path):
 
 
 @pytest.mark.parametrize("zeros", [0, 10240, 3 << 20])
-def test_tars_that_were_joined_lose_no_picture_in_silence(tmp_path, zeros: int):
+def test_tars_that_were_joined_lose_no_image_in_silence(tmp_path, zeros: int):
     first = tar(tmp_path / "first.tar", {"a/1.jpg": b"one"}).read_bytes()
     (tmp_path / "it.tar").write_bytes(first + bytes(zeros) + first)
     with pytest.raises(ValueError, match=rf"it.tar is several tars, joined at byte {len(first) + zeros}"):
@@ -246,7 +246,7 @@ def test_a_cut_zip_is_named(tmp_path):
         read(path)
 
 
-def test_a_damaged_deflated_picture_is_the_pictures_fault(tmp_path):
+def test_a_damaged_deflated_image_is_the_images_fault(tmp_path):
     path = tmp_path / "it.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a/1.jpg", os.urandom(200) * 10)
@@ -258,7 +258,7 @@ def test_a_damaged_deflated_picture_is_the_pictures_fault(tmp_path):
         content(member)
 
 
-def test_a_deflated_picture_that_swells_is_cut_short(tmp_path):
+def test_a_deflated_image_that_swells_is_cut_short(tmp_path):
     path = tmp_path / "bomb.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a/1.jpg", bytes(10_000_000))

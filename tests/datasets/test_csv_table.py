@@ -12,8 +12,8 @@ def table(root: Path, rows: list[str] = ROWS, encoding: str = "utf-8") -> Path:
         path = root / row.split(",")[0]
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(row.encode())
-    (root / "pictures.csv").write_text("\n".join([*rows, ""]), encoding=encoding)
-    return root / "pictures.csv"
+    (root / "images.csv").write_text("\n".join([*rows, ""]), encoding=encoding)
+    return root / "images.csv"
 
 
 def listed(path: Path, raw: Path, **options: str) -> list[tuple[str, str, str]]:
@@ -31,7 +31,7 @@ EXPECTED = [
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
-def test_pictures_of_a_table_come_by_split_class_and_name(tmp_path, encoding: str):
+def test_images_of_a_table_come_by_split_class_and_name(tmp_path, encoding: str):
     assert listed(table(tmp_path, encoding=encoding), tmp_path / "raw") == EXPECTED
 
 
@@ -40,7 +40,7 @@ def test_their_files_are_found_from_the_raw_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     raw = Path("data/raw/mine")
     raw.mkdir(parents=True)
-    for options in ({"path": "mine/pictures.csv"}, {"path": str(tmp_path / "mine/pictures.csv")}):
+    for options in ({"path": "mine/images.csv"}, {"path": str(tmp_path / "mine/images.csv")}):
         for sample in folder.samples(raw, options):
             assert (raw / sample.file).stat().st_size == sample.size > 0
 
@@ -68,7 +68,7 @@ def test_without_a_split_a_fifth_is_for_the_test(tmp_path):
         ([*ROWS, "c/9.jpg,cat,train"], r"line 6: there is no file .*c/9\.jpg"),
         ([*ROWS, ",cat,train"], "line 6: file or label is empty"),
         ([*ROWS, ROWS[1]], r"lists a/1\.jpg more than once"),
-        ([*ROWS, "pictures.csv,cat,other"], "has the splits 'other', 'test', 'train'; they should be 'train' and one"),
+        ([*ROWS, "images.csv,cat,other"], "has the splits 'other', 'test', 'train'; they should be 'train' and one"),
         (ROWS[:2], "has the splits 'train'"),
         ([*ROWS, "./a//1.jpg,cat,test"], r"lists a/1\.jpg more than once"),
         ([*ROWS, "a/1.jpg,cat"], "line 6: there should be a value for each of file,label,split; one with a comma"),
@@ -78,7 +78,7 @@ def test_without_a_split_a_fifth_is_for_the_test(tmp_path):
         (["file,label,label", "a/1.jpg,cat,cat"], "each should have a name of its own"),
         ([row.replace(",", ";") for row in ROWS], "has the columns file;label;split; .* parted by commas"),
         ([*ROWS[:3], ROWS[4]], "one of them has none of 'dog'"),
-        ([*ROWS, "pictures.csv, cat,train"], "one of them has none of ' cat'"),
+        ([*ROWS, "images.csv, cat,train"], "one of them has none of ' cat'"),
         (["file,label", "a/1.jpg,cat"], "one of them has none of 'cat' .*without a column split, a fifth"),
         (["file,label"], "one of them has none of nothing"),
     ],
@@ -89,7 +89,7 @@ def test_a_wrong_table_is_named(tmp_path, rows: list[str], message: str):
 
 
 def test_a_table_in_utf_16_is_named(tmp_path):
-    with pytest.raises(ValueError, match=r"pictures.csv is text in UTF-16: save it as CSV in UTF-8"):
+    with pytest.raises(ValueError, match=r"images.csv is text in UTF-16: save it as CSV in UTF-8"):
         listed(table(tmp_path, encoding="utf-16"), tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""Each data set from tiny archives in its owners' exact formats: fetched, indexed and packed, every picture right."""
+"""Each data set from tiny archives in its owners' exact formats: fetched, indexed and packed, every image right."""
 
 import csv
 import gzip
@@ -24,7 +24,7 @@ from ilsvrc.config.specs import FormSpec, PackSpec, SourceSpec
 from ilsvrc.datasets import _ilsvrc2012, _index, _svhn, cifar10, cifar100, flowers102, imagenette, imagewoof, mnist
 from ilsvrc.datasets._acquire import AcquireJob, acquire
 from ilsvrc.packing.pack_split import PackJob, pack_split
-from ilsvrc.packing.read_bytes import own_bytes, picture
+from ilsvrc.packing.read_bytes import image_content, sample_bytes
 from ilsvrc.runtime import download, http
 from ilsvrc.runtime.download import Remote
 
@@ -36,11 +36,11 @@ BY_PATH = {"folder", "imagenet", "imagenet21k", "imagenet_nonblacklisted"}
 class Expected:
     """What should come out: (split, class, name) -> pixels or encoded bytes, and the options to ask with."""
 
-    pictures: dict[tuple[str, str, str], np.ndarray | bytes] = field(default_factory=dict)
+    images: dict[tuple[str, str, str], np.ndarray | bytes] = field(default_factory=dict)
     options: dict[str, str] = field(default_factory=dict)
 
     def counts(self) -> dict[str, int]:
-        return dict(Counter(split for split, _, _ in self.pictures))
+        return dict(Counter(split for split, _, _ in self.images))
 
 
 def noise(*shape: int) -> np.ndarray:
@@ -109,7 +109,7 @@ def cifar10_world(world: World) -> Expected:
             split, count = ("val", place) if name == cifar10.TEST else ("train", number)
             number += name != cifar10.TEST
             class_name = cifar10.CLASSES[label]
-            expected.pictures[split, class_name, f"{class_name}/{count:06d}"] = pixels.transpose(1, 2, 0)
+            expected.images[split, class_name, f"{class_name}/{count:06d}"] = pixels.transpose(1, 2, 0)
         members[f"cifar-10-batches-bin/{name}"] = records
     world.believe(cifar10, "REMOTE", world.serve(cifar10.REMOTE, tar(members, "w:gz", ("cifar-10-batches-bin",))))
     return expected
@@ -123,7 +123,7 @@ def cifar100_world(world: World) -> Expected:
         for number in range(100):
             label, pixels = (number * 7) % 100, noise(3, 32, 32)
             records += bytes([label // 5, label]) + pixels.tobytes()  # coarse, fine
-            expected.pictures[split, names[label], f"{names[label]}/{number:06d}"] = pixels.transpose(1, 2, 0)
+            expected.images[split, names[label], f"{names[label]}/{number:06d}"] = pixels.transpose(1, 2, 0)
         members[f"cifar-100-binary/{name}"] = records
     world.believe(cifar100, "REMOTE", world.serve(cifar100.REMOTE, tar(members, "w:gz", ("cifar-100-binary",))))
     return expected
@@ -141,7 +141,7 @@ def mnist_world(world: World) -> Expected:
         remotes += [world.serve(by_name[f"{name}.gz"], gzip.compress(content)) for name, content in files.items()]
         for number, label in enumerate(labels.tolist()):
             grey = np.repeat(pixels[number][:, :, None], 3, axis=2)
-            expected.pictures[split, str(label), f"{label}/{number:05d}"] = grey
+            expected.images[split, str(label), f"{label}/{number:05d}"] = grey
     world.believe(mnist, "REMOTES", tuple(remotes))
     return expected
 
@@ -156,7 +156,7 @@ def svhn_world(world: World, parts: tuple[str, ...] = ("train", "extra", "test")
             name, number = str(labels[place, 0] % 10), place if part == "test" else train
             train += part != "test"
             split = "val" if part == "test" else "train"
-            expected.pictures[split, name, f"{name}/{number:06d}"] = pixels[..., place]
+            expected.images[split, name, f"{name}/{number:06d}"] = pixels[..., place]
     world.believe(_svhn, "REMOTES", remotes)
     return expected
 
@@ -178,7 +178,7 @@ def flowers102_world(world: World) -> Expected:
         for number in numbers:
             name = flowers102.CLASSES[labels[number - 1] - 1]
             split = "val" if key == "tstid" else "train"
-            expected.pictures[split, name, f"{name}/image_{number:05d}.jpg"] = jpegs[number - 1]
+            expected.images[split, name, f"{name}/image_{number:05d}.jpg"] = jpegs[number - 1]
     return expected
 
 
@@ -188,7 +188,7 @@ def fastai_world(module: ModuleType, top: str) -> Callable[[World], Expected]:
         for split in ("val", "train"):
             for place in range(10):
                 wnid, name = f"n{place:08d}", f"n{place:08d}_{split}.JPEG"
-                members[f"{top}/{split}/{wnid}/{name}"] = expected.pictures[split, wnid, f"{wnid}/{name}"] = jpeg()
+                members[f"{top}/{split}/{wnid}/{name}"] = expected.images[split, wnid, f"{wnid}/{name}"] = jpeg()
         members[f"{top}/.DS_Store"] = members[f"{top}/train/n00000000/._n00000000_train.JPEG"] = b"litter"
         world.believe(module, "REMOTE", world.serve(module.REMOTE, tar(members, "w:gz", (top,))))
         return expected
@@ -197,18 +197,18 @@ def fastai_world(module: ModuleType, top: str) -> Callable[[World], Expected]:
 
 
 def imagenet_files(expected: Expected) -> dict[str, bytes]:
-    """Three classes with two pictures each, five validation pictures, and a devkit that numbers otherwise."""
+    """Three classes with two images each, five validation images, and a devkit that numbers otherwise."""
     wnids = ["n01440764", "n01443537", "n15075141"]
     inner = {}
     for wnid in reversed(wnids):
-        pictures = {f"{wnid}_{number}.JPEG": jpeg() for number in (10026, 7)}
-        inner[f"{wnid}.tar"] = tar(pictures)
-        expected.pictures |= {("train", wnid, f"{wnid}/{name}"): content for name, content in pictures.items()}
+        images = {f"{wnid}_{number}.JPEG": jpeg() for number in (10026, 7)}
+        inner[f"{wnid}.tar"] = tar(images)
+        expected.images |= {("train", wnid, f"{wnid}/{name}"): content for name, content in images.items()}
     truth = [3, 1, 1, 2, 3]  # the devkit's numbers
     order = {1: "n15075141", 2: "n01440764", 3: "n01443537"}
     val = {f"ILSVRC2012_val_{number:08d}.JPEG": jpeg() for number in range(1, 6)}
     for label, (name, content) in zip(truth, val.items(), strict=True):
-        expected.pictures["val", order[label], f"{order[label]}/{name}"] = content
+        expected.images["val", order[label], f"{order[label]}/{name}"] = content
     fields = [("ILSVRC2012_ID", "O"), ("WNID", "O"), ("words", "O"), ("num_children", "O")]
     rows = [(number, wnid, "words", 0) for number, wnid in order.items()] + [(4, "n00001740", "entity", 3)]
     synsets = np.array([rows], dtype=fields).T
@@ -242,18 +242,18 @@ def nonblacklisted_world(world: World) -> Expected:
     listed = {"ILSVRC2014_devkit/data/ILSVRC2014_clsloc_validation_blacklist.txt": b"1\n4\n"}
     Path("ilsvrc/ILSVRC2014_devkit.tgz").write_bytes(tar(listed, "w:gz"))
     left_out = ("00000001.JPEG", "00000004.JPEG")
-    kept = {key: value for key, value in expected.pictures.items() if not key[2].endswith(left_out)}
+    kept = {key: value for key, value in expected.images.items() if not key[2].endswith(left_out)}
     return Expected(kept, expected.options)
 
 
 def imagenet21k_world(world: World) -> Expected:
     expected, inner = Expected(options={"path": "fall11_whole.tar"}), {}
     for wnid in ("n00000002", "n00000001"):
-        pictures = {f"{wnid}_{number}.JPEG": jpeg(8) for number in range(80)}
-        inner[f"{wnid}.tar"] = tar(pictures)
-        for name, content in pictures.items():
+        images = {f"{wnid}_{number}.JPEG": jpeg(8) for number in range(80)}
+        inner[f"{wnid}.tar"] = tar(images)
+        for name, content in images.items():
             number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
-            expected.pictures["train" if number % 50 else "val", wnid, f"{wnid}/{name}"] = content
+            expected.images["train" if number % 50 else "val", wnid, f"{wnid}/{name}"] = content
     Path("fall11_whole.tar").write_bytes(tar(inner))
     return expected
 
@@ -262,7 +262,7 @@ def imagenet21k_folder_world(world: World) -> Expected:
     expected = imagenet21k_world(world)
     with tarfile.open("fall11_whole.tar") as outer:
         outer.extractall("per_class", filter="data")
-    return Expected(expected.pictures, {"path": str(Path("per_class").absolute())})
+    return Expected(expected.images, {"path": str(Path("per_class").absolute())})
 
 
 WORLDS = {
@@ -297,31 +297,31 @@ def packed(raw: Path, split: str, form: FormSpec) -> tuple[dict, list[dict[str, 
 
 
 def believe_counts(world: World, dataset: str, expected: Expected) -> None:
-    """The card with as many pictures and classes as the tiny archives have."""
+    """The card with as many images and classes as the tiny archives have."""
     module = registry.load("datasets", dataset)
     counts = expected.counts() if module.CARD.counts else {}
-    classes = len({label for _, label, _ in expected.pictures}) if module.CARD.classes else None
+    classes = len({label for _, label, _ in expected.images}) if module.CARD.classes else None
     world.believe(module, "CARD", replace(module.CARD, counts=counts, classes=classes))
 
 
 @pytest.mark.parametrize("name", WORLDS)
-def test_every_picture_comes_out_as_it_went_in(world, name: str):
+def test_every_image_comes_out_as_it_went_in(world, name: str):
     dataset = name.split()[0]
     expected = WORLDS[name](world)
     believe_counts(world, dataset, expected)
     raw = acquired(dataset, expected.options)
     found = [sample for split in ("train", "val") for sample in _index.read(raw / "index.csv", split)]
     keys = [(sample.split, sample.label_name, sample.name) for sample in found]
-    assert keys == sorted(expected.pictures)
+    assert keys == sorted(expected.images)
     for key, sample in zip(keys, found, strict=True):
-        assert np.array_equal(picture(sample, own_bytes(sample, raw)), expected.pictures[key])
+        assert np.array_equal(image_content(sample, sample_bytes(sample, raw)), expected.images[key])
     for archive in registry.load("datasets", dataset).CARD.archives:
         assert (raw / archive).is_file()
     assert not list(raw.glob("*.part"))
 
 
 @pytest.mark.parametrize("name", WORLDS)
-def test_every_picture_is_packed_right(world, name: str):
+def test_every_image_is_packed_right(world, name: str):
     dataset = name.split()[0]
     expected = WORLDS[name](world)
     believe_counts(world, dataset, expected)
@@ -331,7 +331,7 @@ def test_every_picture_is_packed_right(world, name: str):
     for split in ("train", "val"):
         manifest, images = packed(raw, split, form)
         contents = packed_payloads(Path("packed", f"{split}.beton"))
-        mine = {key: content for key, content in sorted(expected.pictures.items()) if key[0] == split}
+        mine = {key: content for key, content in sorted(expected.images.items()) if key[0] == split}
         assert [row["name"] for row in images] == [name for _, _, name in mine]
         for content, given, row in zip(contents, mine.values(), images, strict=True):
             assert content == (given if isinstance(given, bytes) else given.tobytes())
@@ -389,7 +389,7 @@ def test_a_second_acquire_fetches_nothing(world):
     assert (raw / cifar10.TEST).is_file()
 
 
-def test_too_few_pictures_leave_no_index(world):
+def test_too_few_images_leave_no_index(world):
     cifar10_world(world)
     with pytest.raises(ValueError, match="should have 50000 images in train; 50 were found: remove data/raw/cifar10"):
         acquired("cifar10", {})
@@ -435,7 +435,7 @@ def flip(path: str) -> None:
 def test_a_wrong_blacklist_is_an_error(world, listed: str):
     expected = nonblacklisted_world(world)
     Path("ilsvrc/ILSVRC2014_clsloc_validation_blacklist.txt").write_text(listed)
-    with pytest.raises(ValueError, match="should list 2 pictures"):
+    with pytest.raises(ValueError, match="should list 2 images"):
         acquired("imagenet_nonblacklisted", expected.options)
 
 
@@ -468,17 +468,17 @@ def test_a_folder_without_tars_is_no_imagenet21k(world):
             acquired("imagenet21k", {"path": path})
 
 
-def test_litter_and_older_copies_are_no_pictures_of_imagenet21k(world):
+def test_litter_and_older_copies_are_no_images_of_imagenet21k(world):
     new, old = jpeg(8), jpeg(9)
-    pictures = tar({"a_1.JPEG": old, "._a_1.JPEG": b"litter", "./a_1.JPEG": new})
-    Path("it.tar").write_bytes(tar({"n1.tar": pictures, "._n1.tar": b"litter"}))
+    images = tar({"a_1.JPEG": old, "._a_1.JPEG": b"litter", "./a_1.JPEG": new})
+    Path("it.tar").write_bytes(tar({"n1.tar": images, "._n1.tar": b"litter"}))
     Path("each").mkdir()
-    Path("each/n1.tar").write_bytes(pictures)
+    Path("each/n1.tar").write_bytes(images)
     Path("each/._n1.tar").write_bytes(b"litter")
     for path in ("it.tar", "each"):
         raw = acquired("imagenet21k", {"path": path})
         found = _index.read(raw / "index.csv", "train")
-        assert [own_bytes(sample, raw) for sample in found] == [new]
+        assert [sample_bytes(sample, raw) for sample in found] == [new]
 
 
 def test_two_tars_of_one_class_are_an_error(world):

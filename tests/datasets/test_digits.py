@@ -22,7 +22,7 @@ def samples(raw) -> list[Sample]:
     return list(digits.samples(raw, {}))
 
 
-def picture(raw, sample: Sample) -> np.ndarray:
+def image(raw, sample: Sample) -> np.ndarray:
     content = (raw / sample.file).read_bytes()[sample.offset : sample.offset + sample.size]
     return np.asarray(Image.open(io.BytesIO(content)))
 
@@ -34,19 +34,19 @@ def test_a_fifth_of_each_class_is_val(samples):
     assert {split: sum(1 for s in samples if s.split == split) for split in ("train", "val")} == digits.CARD.counts
 
 
-def test_no_picture_is_in_both_splits(samples):
+def test_no_image_is_in_both_splits(samples):
     numbers = [sample.name.split("/")[1] for sample in samples]
     assert len(set(numbers)) == len(numbers) == 1797
 
 
-def test_every_picture_is_scikit_learns_scaled_to_255(raw, samples):
+def test_every_image_is_scikit_learns_scaled_to_255(raw, samples):
     from sklearn.datasets import load_digits
 
     given = load_digits()
     for sample in samples[::100]:
         number = int(sample.name[2:6])
         assert given.target[number] == int(sample.label_name)
-        assert (picture(raw, sample) == np.rint(given.images[number] * 255 / 16)).all()
+        assert (image(raw, sample) == np.rint(given.images[number] * 255 / 16)).all()
 
 
 def test_the_archive_is_the_same_at_every_run(raw, tmp_path):

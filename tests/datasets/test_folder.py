@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ilsvrc.datasets import folder
-from ilsvrc.packing.read_bytes import own_bytes, picture
+from ilsvrc.packing.read_bytes import image_content, sample_bytes
 
 TREE = ["train/cat/b.jpg", "train/cat/a.jpg", "train/dog/c.png", "val/cat/d.jpg", "val/dog/e.jpg"]
 
@@ -29,10 +29,10 @@ def packed_tar(root: Path, archive: Path, prefix: str = "") -> Path:
 
 @pytest.fixture(params=["folder", "tar", "prefixed tar"])
 def path(request, tmp_path) -> Path:
-    root = plant(tmp_path / "pictures")
+    root = plant(tmp_path / "images")
     if request.param == "folder":
         return root
-    return packed_tar(root, tmp_path / "pictures.tar", "some/where" if request.param.startswith("prefixed") else "")
+    return packed_tar(root, tmp_path / "images.tar", "some/where" if request.param.startswith("prefixed") else "")
 
 
 def listed(path: Path, raw: Path, **options: object) -> list[tuple[str, str, str]]:
@@ -40,7 +40,7 @@ def listed(path: Path, raw: Path, **options: object) -> list[tuple[str, str, str
     return [(sample.split, sample.label_name, sample.name) for sample in found]
 
 
-def test_pictures_come_by_split_class_and_name(path, tmp_path):
+def test_images_come_by_split_class_and_name(path, tmp_path):
     assert listed(path, tmp_path) == [
         ("train", "cat", "cat/a.jpg"),
         ("train", "cat", "cat/b.jpg"),
@@ -50,19 +50,19 @@ def test_pictures_come_by_split_class_and_name(path, tmp_path):
     ]
 
 
-def test_offset_and_size_give_a_pictures_bytes(path, tmp_path):
+def test_offset_and_size_give_a_images_bytes(path, tmp_path):
     for sample in folder.samples(tmp_path, {"path": str(path)}):
         content = (tmp_path / sample.file).read_bytes()[sample.offset : sample.offset + sample.size]
         assert content == f"{sample.split}/{sample.name}".encode() * 3
 
 
 def test_a_relative_path_stays_relative_to_the_raw_folder(tmp_path, monkeypatch):
-    plant(tmp_path / "pictures")
+    plant(tmp_path / "images")
     monkeypatch.chdir(tmp_path)
-    raw = Path("data/raw/pictures")
-    folder.acquire(raw, {"path": "pictures"})
-    sample = next(folder.samples(raw, {"path": "pictures"}))
-    assert sample.file == "../../../pictures/train/cat/a.jpg"
+    raw = Path("data/raw/images")
+    folder.acquire(raw, {"path": "images"})
+    sample = next(folder.samples(raw, {"path": "images"}))
+    assert sample.file == "../../../images/train/cat/a.jpg"
     assert (raw / sample.file).is_file()
 
 
@@ -123,7 +123,7 @@ def test_a_link_that_leads_nowhere_is_named(tmp_path):
         listed(path, tmp_path)
 
 
-def test_what_is_neither_file_nor_folder_is_no_picture(tmp_path):
+def test_what_is_neither_file_nor_folder_is_no_image(tmp_path):
     path = plant(tmp_path / "p")
     os.mkfifo(path / "train/cat/pipe.jpg")
     assert len(listed(path, tmp_path)) == 5
@@ -143,18 +143,18 @@ def test_a_folder_that_cannot_be_read_is_no_empty_one(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("split", ["train", "val"])
-def test_a_class_without_a_picture_is_named(tmp_path, split: str):
+def test_a_class_without_a_image_is_named(tmp_path, split: str):
     path = plant(tmp_path / "p", [*TREE, f"{split}/eel/.DS_Store"])
-    with pytest.raises(ValueError, match=rf"p/{split} has folders without pictures: eel; fill or remove them"):
+    with pytest.raises(ValueError, match=rf"p/{split} has folders without images: eel; fill or remove them"):
         listed(path, tmp_path)
 
 
-def test_any_other_file_of_a_class_is_a_picture_to_be_checked(tmp_path):
+def test_any_other_file_of_a_class_is_a_image_to_be_checked(tmp_path):
     path = plant(tmp_path / "p", [*TREE, "train/cat/notes.txt"])
     assert ("train", "cat", "cat/notes.txt") in listed(path, tmp_path)
 
 
-def test_files_beside_the_splits_are_no_pictures(tmp_path):
+def test_files_beside_the_splits_are_no_images(tmp_path):
     assert len(listed(plant(tmp_path / "p", [*TREE, "README.md"]), tmp_path)) == 5
 
 
@@ -164,8 +164,8 @@ def test_files_beside_the_splits_are_no_pictures(tmp_path):
         ([], "is empty"),
         (["val/cat/a.jpg"], "has no split 'train', only folders: cat, val"),
         (["train/cat/a.jpg"], r"has no test split \(val, validation, valid, test\), only: train"),
-        ([*TREE, "train/eel/f.jpg"], "the test split has no pictures of eel, which the train split has"),
-        ([*TREE, "val/eel/f.jpg"], "the train split has no pictures of eel, which the test split has"),
+        ([*TREE, "train/eel/f.jpg"], "the test split has no images of eel, which the train split has"),
+        ([*TREE, "val/eel/f.jpg"], "the train split has no images of eel, which the test split has"),
         ([*TREE, "train/cat/kitten/f.jpg"], "kitten/f.jpg should be train/<class>/<image>"),
         ([*TREE, "train/f.jpg"], "train/f.jpg should be train/<class>/<image>"),
         ([f"{a}/{name}" for a in "pq" for name in TREE], "has 'train' in several folders: p, q"),
@@ -253,7 +253,7 @@ def test_a_zip_is_read_like_a_tar(tmp_path, method: int):
             archive.writestr(f"top/{name}", (root / name).read_bytes() if name in TREE else b"litter")
     assert listed(tmp_path / "p.zip", tmp_path) == listed(root, tmp_path)
     for sample in folder.samples(tmp_path, {"path": str(tmp_path / "p.zip")}):
-        content = picture(sample, own_bytes(sample, tmp_path))
+        content = image_content(sample, sample_bytes(sample, tmp_path))
         assert content == f"{sample.split}/{sample.name}".encode() * 3
 
 

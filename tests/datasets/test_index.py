@@ -33,5 +33,5 @@ def test_an_index_of_before_there_were_kinds_is_read(tmp_path):
 
 def test_an_index_without_the_split_is_an_error(tmp_path):
     _index.write(tmp_path / "index.csv", SAMPLES[:3])
-    with pytest.raises(ValueError, match="lists no pictures of the split 'val'"):
+    with pytest.raises(ValueError, match="lists no images of the split 'val'"):
         _index.read(tmp_path / "index.csv", "val")

@@ -1,4 +1,4 @@
-"""Tables in which a picture has several classes."""
+"""Tables in which an image has several classes."""
 
 import json
 from pathlib import Path
@@ -49,7 +49,7 @@ def test_a_comma_within_quotes_parts_classes_too(tmp_path):
     assert listed(table(tmp_path, with_cells(cells))) == EXPECTED
 
 
-def test_several_rows_of_a_picture_are_one_picture(tmp_path):
+def test_several_rows_of_a_image_are_one_image(tmp_path):
     rows = ["1.jpg,road,train", "4.jpg,primary,train", "2.jpg,clear,val", "3.jpg,,val"]
     again = ["./1.jpg,clear,train", "4.jpg,clear,train", "4.jpg,primary,train"]
     assert listed(table(tmp_path, ["file,labels,split", *rows, *again])) == EXPECTED
@@ -68,12 +68,12 @@ def test_where_a_mark_parts_classes_they_may_have_spaces(tmp_path):
             with_cells(["a;b", "a", "", "a b"]),
             r"'a b' is one class where ';'.* parts the others, and each of its words",
         ),
-        (with_cells(["a b", "a c", "", "a"]), "the training split has no pictures of 'c'"),
-        (with_cells(["", "", "", ""]), "lists no label for any picture to train on"),
+        (with_cells(["a b", "a c", "", "a"]), "the training split has no images of 'c'"),
+        (with_cells(["", "", "", ""]), "lists no label for any image to train on"),
         ([*with_cells(CELLS), "1.jpg,clear,val"], r"has 1\.jpg in both splits"),
         (["file,tags", "1.jpg,a"], r"has the columns file, tags; it should have file,label \(or file,labels where"),
         (["file,label,labels", "1.jpg,a,a"], "has the columns file, label, labels; it should have file,label"),
-        (["file,labels", "1.jpg,a"], "has no pictures in the split train"),
+        (["file,labels", "1.jpg,a"], "has no images in the split train"),
         (["file,label,split", "1.jpg,a,train", "1.jpg,b,train", "2.jpg,a,val"], r"lists 1\.jpg more than once"),
         ([*with_cells(CELLS), "9.jpg,clear,val"], r"line 6: there is no file"),
     ],
@@ -87,7 +87,7 @@ def test_a_class_may_be_missing_in_the_test_split(tmp_path):
     assert {label for split, label, _ in listed(table(tmp_path, with_cells(CELLS))) if split == "val"} == {"", "clear"}
 
 
-def test_acquiring_numbers_the_sets_of_all_splits_and_counts_pictures_by_class(tmp_path):
+def test_acquiring_numbers_the_sets_of_all_splits_and_counts_images_by_class(tmp_path):
     path = table(tmp_path, with_cells(CELLS))
     spec = SourceSpec(dataset="folder", options={"path": str(path)})
     source = tmp_path / "raw/source.json"

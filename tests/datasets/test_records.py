@@ -13,7 +13,7 @@ def batch(path, labels):
     return path
 
 
-def test_pictures_of_several_batches_are_numbered_through_and_come_by_class(tmp_path):
+def test_images_of_several_batches_are_numbered_through_and_come_by_class(tmp_path):
     files = [batch(tmp_path / "1.bin", [1, 0]), batch(tmp_path / "2.bin", [1])]
     found = [(s.name, s.file, s.offset, s.size, s.kind) for s in records.cifar("train", files, CLASSES)]
     assert found == [
@@ -41,7 +41,7 @@ def idx(path, *shape: int, values: bytes = b"", magic: bytes = b"\0\0\x08"):
     return path
 
 
-def test_idx_pictures_come_by_class(tmp_path):
+def test_idx_images_come_by_class(tmp_path):
     images = idx(tmp_path / "images", 3, 2, 2, values=bytes(range(12)))
     labels = idx(tmp_path / "labels", 3, values=bytes([1, 0, 1]))
     found = [(s.name, s.offset, s.size, s.kind) for s in records.idx("val", images, labels, CLASSES)]

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from pictures import jpeg_bytes, photo
+from images import jpeg_bytes, photo
 from PIL import Image
 
 from ilsvrc.loading import batches, ffcv_loader, views
@@ -71,18 +71,18 @@ def test_ffcv_and_pillow_show_the_same_looks(request, form: str, look: str):
 
 @pytest.mark.parametrize("loader", LOADERS)
 @pytest.mark.parametrize("padding", ["zero", "reflect"])
-def test_padded_windows_are_cut_from_numpys_padded_pictures(packer, loader: str, padding: str):
-    pictures = [photo(i).crop((0, 0, 33, 33)) for i in range(24)]
-    beton, _ = packer([jpeg_bytes(picture, format="PNG") for picture in pictures], encoding="raw")
+def test_padded_windows_are_cut_from_numpys_padded_images(packer, loader: str, padding: str):
+    images = [photo(i).crop((0, 0, 33, 33)) for i in range(24)]
+    beton, _ = packer([jpeg_bytes(image, format="PNG") for image in images], encoding="raw")
     look = Look("padding", 33, padding=padding, fill=(9, 80, 200))
     (batch,) = train(loader, beton, look=look, batch_size=24)
     for shown, index, (_, _, left, top, mirrored) in zip(
         batch.images, batch.indices, batch.windows.tolist(), strict=True
     ):
         padded = np.full((41, 41, 3), look.fill, np.uint8)
-        padded[4:37, 4:37] = pictures[index]
+        padded[4:37, 4:37] = images[index]
         if padding == "reflect":
-            padded = np.pad(np.asarray(pictures[index]), ((4, 4), (4, 4), (0, 0)), mode="reflect")
+            padded = np.pad(np.asarray(images[index]), ((4, 4), (4, 4), (0, 0)), mode="reflect")
         window = padded[top + 4 : top + 37, left + 4 : left + 37]
         assert (shown.numpy() == (window[:, ::-1] if mirrored else window)).all()
     assert {mirrored for *_, mirrored in batch.windows.tolist()} == {0, 1}
@@ -90,18 +90,16 @@ def test_padded_windows_are_cut_from_numpys_padded_pictures(packer, loader: str,
 
 @pytest.mark.parametrize("loader", LOADERS)
 @pytest.mark.parametrize("crop", ["patch", "rectangle"])
-def test_windows_say_where_a_crop_lies_in_the_picture_that_pillow_resizes(packer, loader: str, crop: str):
-    pictures = [photo(i) for i in range(24)]
-    beton, _ = packer([jpeg_bytes(picture, format="PNG") for picture in pictures], encoding="raw")
+def test_windows_say_where_a_crop_lies_in_the_image_that_pillow_resizes(packer, loader: str, crop: str):
+    images = [photo(i) for i in range(24)]
+    beton, _ = packer([jpeg_bytes(image, format="PNG") for image in images], encoding="raw")
     look = Look(crop, 32, short_side_px=(32, 48), interpolation="random")
     (batch,) = train(loader, beton, look=look, batch_size=24)
     filters = (Image.Resampling.BILINEAR, Image.Resampling.BOX, Image.Resampling.NEAREST, Image.Resampling.BICUBIC)
     used = set()
     for shown, index, window in zip(batch.images, batch.indices, batch.windows.tolist(), strict=True):
         width, height, left, top, mirrored = window
-        cuts = [
-            pictures[index].resize((width, height), kind).crop((left, top, left + 32, top + 32)) for kind in filters
-        ]
+        cuts = [images[index].resize((width, height), kind).crop((left, top, left + 32, top + 32)) for kind in filters]
         found = [(np.asarray(cut)[:, :: -1 if mirrored else 1] == shown.numpy()).all() for cut in cuts]
         assert any(found)
         used.add(found.index(True))

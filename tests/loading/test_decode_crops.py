@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pictures import jpeg_bytes, photo, without_last_scans
+from images import jpeg_bytes, photo, without_last_scans
 from PIL import Image
 
 pytest.importorskip("numba")
@@ -21,16 +21,16 @@ WIDTH, HEIGHT, CROPS = 203, 149, 60
 needs_compiled = pytest.mark.skipif(c_extension.path() is None, reason="kernels.c is not compiled here")
 
 
-def picture() -> Image.Image:
+def image() -> Image.Image:
     return photo(3).resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC)
 
 
 def encoded(sampling: str) -> bytes:
-    """The picture as libjpeg-turbo encodes it: Pillow knows three of the samplings only."""
+    """The image as libjpeg-turbo encodes it: Pillow knows three of the samplings only."""
     library = jpeg.turbojpeg()
     library.tjInitCompress.restype = ctypes.c_void_p
     handle, result, size = ctypes.c_void_p(library.tjInitCompress()), ctypes.c_void_p(), ctypes.c_ulong()
-    pixels = np.asarray(picture()).tobytes()
+    pixels = np.asarray(image()).tobytes()
     options = (ctypes.byref(result), ctypes.byref(size), SAMPLINGS[sampling], 90, 0)
     assert library.tjCompress2(handle, pixels, WIDTH, 0, HEIGHT, jpeg.RGB_PIXELS, *options) == 0
     content = ctypes.string_at(result, size.value)
@@ -63,13 +63,13 @@ def test_a_part_of_a_jpeg_has_the_pixels_of_the_whole(sampling: str, side: int):
 
 @pytest.mark.parametrize("options", [{"progressive": True}, {"restart_marker_rows": 1}, {"restart_marker_blocks": 3}])
 def test_progressive_files_and_restart_markers_do_not_matter(options: dict[str, object]):
-    part, whole = crops(jpeg_bytes(picture(), **options), 40)
+    part, whole = crops(jpeg_bytes(image(), **options), 40)
     assert (part == whole).all()
 
 
 @pytest.mark.parametrize("kept", [1, 4, 9])
 def test_a_part_is_smoothed_as_the_whole_where_scans_are_missing(kept: int):
-    part, whole = crops(without_last_scans(jpeg_bytes(picture(), progressive=True), kept), 40)
+    part, whole = crops(without_last_scans(jpeg_bytes(image(), progressive=True), kept), 40)
     assert (part == whole).all()
 
 
@@ -114,12 +114,12 @@ def simple_blocks(width: int, factors: tuple[int, ...], num_blocks: int) -> byte
     "box", [(-1, 0, 9, 9), (0, -1, 9, 9), (0, 0, 0, 9), (0, 0, 9, 0), (195, 0, 9, 9), (0, 141, 9, 9)]
 )
 @needs_compiled
-def test_a_part_that_leaves_the_picture_is_refused(box: tuple[int, ...]):
+def test_a_part_that_leaves_the_image_is_refused(box: tuple[int, ...]):
     function = ctypes.CFUNCTYPE(
         ctypes.c_int64, ctypes.c_char_p, ctypes.c_size_t, *6 * [ctypes.c_int64], ctypes.c_void_p, ctypes.c_int64
     )
     decode_part = function(c_extension.address("ilsvrc_decode_part"))
-    content, room = jpeg_bytes(picture()), np.zeros(200 * 40 * 3, np.uint8)
+    content, room = jpeg_bytes(image()), np.zeros(200 * 40 * 3, np.uint8)
     assert decode_part(content, len(content), WIDTH, HEIGHT, 0, 0, 9, 9, room.ctypes.data, 123) == 0
     assert decode_part(content, len(content), WIDTH, HEIGHT, *box, room.ctypes.data, 123) == -1
 

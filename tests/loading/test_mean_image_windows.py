@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from pictures import jpeg_bytes, photo
+from images import jpeg_bytes, photo
 from PIL import Image
 
 from ilsvrc.loading.batches import open_training
@@ -36,7 +36,7 @@ def test_a_mean_image_is_scaled_by_area_averages():
     assert scaled(SIXTEEN, 4) is SIXTEEN
 
 
-def test_each_window_is_of_the_mean_image_at_its_pictures_size():
+def test_each_window_is_of_the_mean_image_at_its_images_size():
     means = mean_windows(SIXTEEN, torch.tensor([[2, 2, 0, 0, 0], [4, 4, 0, 0, 0], [3, 2, 0, 0, 1]]), Look("patch", 2))
     assert [red(means[i]) for i in range(3)] == [
         [[2.5, 4.5], [10.5, 12.5]],
@@ -72,17 +72,17 @@ LOOKS = [
 
 
 @pytest.fixture(scope="module")
-def equal_pictures(packer) -> tuple[Path, torch.Tensor]:
-    """A raw file of equal pictures of 53 x 40 px, and their mean image."""
-    picture = photo(0).resize((53, 40), Image.Resampling.BICUBIC)
-    beton, _ = packer([jpeg_bytes(picture, format="PNG")] * 24, encoding="raw")
-    return beton, torch.from_numpy(np.asarray(picture)[:, 6:46].copy()).float()
+def equal_images(packer) -> tuple[Path, torch.Tensor]:
+    """A raw file of equal images of 53 x 40 px, and their mean image."""
+    image = photo(0).resize((53, 40), Image.Resampling.BICUBIC)
+    beton, _ = packer([jpeg_bytes(image, format="PNG")] * 24, encoding="raw")
+    return beton, torch.from_numpy(np.asarray(image)[:, 6:46].copy()).float()
 
 
 @pytest.mark.parametrize("loader", ["ffcv", "pillow"])
 @pytest.mark.parametrize("look", LOOKS, ids=lambda look: f"{look.crop} {look.padding}")
-def test_pictures_that_equal_their_mean_become_exactly_zero(equal_pictures, look: Look, loader: str):
-    beton, mean_image = equal_pictures
+def test_images_that_equal_their_mean_become_exactly_zero(equal_images, look: Look, loader: str):
+    beton, mean_image = equal_images
     opened = open_training(loader, beton, look=look, batch_size=24, seed=1)
     batch = next(opened.epoch(0))
     opened.close()

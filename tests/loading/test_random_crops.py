@@ -87,7 +87,7 @@ def test_a_rectangles_windows_reach_all_of_it():
     assert sorted(set(windows[:, 3])) == list(range(256 - 224 + 1))
 
 
-def test_a_padded_window_leaves_the_picture_by_the_padding_at_most():
+def test_a_padded_window_leaves_the_image_by_the_padding_at_most():
     windows = training("padding", crop_px=32, widths=0 * WIDTHS + 32, heights=0 * WIDTHS + 32).windows[:, 0]
     places = [(left, top) for left in range(-4, 5) for top in range(-4, 5)]
     assert sorted({(left, top) for _, _, left, top, _ in windows.tolist()}) == places
@@ -172,9 +172,9 @@ def test_area_aspect_agrees_with_torchvision_in_distribution():
     torch = pytest.importorskip("torch")
     transforms = pytest.importorskip("torchvision.transforms")
     torch.manual_seed(0)
-    picture = torch.zeros(1, 375, 500)
+    image = torch.zeros(1, 375, 500)
     theirs = [
-        transforms.RandomResizedCrop.get_params(picture, random_crops.AREA, random_crops.ASPECT) for _ in range(NUM)
+        transforms.RandomResizedCrop.get_params(image, random_crops.AREA, random_crops.ASPECT) for _ in range(NUM)
     ]
     top, left, height, width = np.array(theirs).T
     ours = training("area_aspect").boxes
@@ -183,7 +183,7 @@ def test_area_aspect_agrees_with_torchvision_in_distribution():
 
 
 @pytest.mark.parametrize(("width", "height", "box"), [(1000, 3, (498, 0, 4, 3)), (3, 1000, (0, 498, 3, 4))])
-def test_a_picture_too_long_for_any_try_shows_its_centre(width: int, height: int, box: tuple[int, ...]):
+def test_a_image_too_long_for_any_try_shows_its_centre(width: int, height: int, box: tuple[int, ...]):
     regions = training("area_aspect", np.full(50, width), np.full(50, height), indices=np.arange(50))
     assert (regions.boxes == box).all(axis=1).any()
     assert (regions.boxes[:, 2:] > 0).all()

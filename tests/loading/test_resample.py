@@ -7,7 +7,7 @@ from ilsvrc.loading import resample
 from ilsvrc.loading.resample import resized_window
 
 FILTERS = [Image.Resampling.BILINEAR, Image.Resampling.BOX, Image.Resampling.NEAREST, Image.Resampling.BICUBIC]
-CASES = [  # picture, box, size that it is resized to
+CASES = [  # image, box, size that it is resized to
     ((500, 375), (0, 0, 500, 375), (341, 256)),
     ((375, 500), (0, 0, 375, 500), (256, 341)),
     ((64, 64), (0, 0, 64, 64), (91, 91)),

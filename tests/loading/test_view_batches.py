@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from pictures import jpeg_bytes, photo
+from images import jpeg_bytes, photo
 from PIL import Image
 
 from ilsvrc.evaluation.protocols import (
@@ -30,7 +30,7 @@ def unmirrored(*protocols: list[View]) -> list[View]:
 
 
 def every_kind(crop_px: int) -> list[View]:
-    """72 windows of 144 crops, whole pictures at three sizes, a squeezed rectangle, one by the cubic filter."""
+    """72 windows of 144 crops, whole images at three sizes, a squeezed rectangle, one by the cubic filter."""
     return unmirrored(
         googlenet_144_crop.views(crop_px), vgg_dense_multi_scale.views(crop_px), twelve_crop.views(crop_px),
         single_crop_cubic.views(crop_px),
@@ -50,25 +50,25 @@ def by_image(batches: list[ViewBatch]) -> dict[tuple[int, int], np.ndarray]:
     found = {}
     for batch in batches:
         for pixels, images, views in batch.shown:
-            for picture, image, view in zip(pixels.numpy(), images.tolist(), views.tolist(), strict=True):
+            for shown, image, view in zip(pixels.numpy(), images.tolist(), views.tolist(), strict=True):
                 key = int(batch.indices[image]), view
                 assert key not in found
-                found[key] = picture
+                found[key] = shown
     return found
 
 
-def of_pillow(picture: Image.Image, view: View) -> np.ndarray:
+def of_pillow(image: Image.Image, view: View) -> np.ndarray:
     """A view in Pillow's own words."""
     kind = {"bilinear": Image.Resampling.BILINEAR, "cubic": Image.Resampling.BICUBIC}[view.interpolation]
-    width, height, left, top, part_width, part_height, *last = window(view, *picture.size)
-    part = picture.resize((width, height), kind).crop((left, top, left + part_width, top + part_height))
+    width, height, left, top, part_width, part_height, *last = window(view, *image.size)
+    part = image.resize((width, height), kind).crop((left, top, left + part_width, top + part_height))
     return np.asarray(part.resize(tuple(last), kind))
 
 
-def require_pillows(found: dict[tuple[int, int], np.ndarray], pictures: list[Image.Image], views: list[View]) -> None:
-    assert len(found) == len(pictures) * len(views)
+def require_pillows(found: dict[tuple[int, int], np.ndarray], images: list[Image.Image], views: list[View]) -> None:
+    assert len(found) == len(images) * len(views)
     for (image, view), pixels in found.items():
-        expected = of_pillow(pictures[image], views[view])
+        expected = of_pillow(images[image], views[view])
         assert pixels.shape == expected.shape and (pixels == expected).all(), (image, views[view])
 
 
@@ -78,8 +78,8 @@ def test_every_view_has_the_pixels_of_pillow(packer, loader: str, form: dict) ->
     contents = [jpeg_bytes(photo(number)) for number in range(8)]  # 64 x 48, and seven other sizes
     beton, _ = packer(contents, **form)
     views = every_kind(32)
-    pictures = [Image.open(io.BytesIO(content)).convert("RGB") for content in contents]
-    require_pillows(by_image(shown(loader, beton, views, workers=2)), pictures, views)
+    images = [Image.open(io.BytesIO(content)).convert("RGB") for content in contents]
+    require_pillows(by_image(shown(loader, beton, views, workers=2)), images, views)
 
 
 @pytest.mark.parametrize("loader", LOADERS)
@@ -89,8 +89,8 @@ def test_views_of_photographs_have_the_pixels_of_pillow(packer, shared_data: Pat
         contents = [archive.extractfile(member).read() for member in members]
     beton, _ = packer(contents)
     views = every_kind(224)
-    pictures = [Image.open(io.BytesIO(content)).convert("RGB") for content in contents]
-    require_pillows(by_image(shown(loader, beton, views)), pictures, views)
+    images = [Image.open(io.BytesIO(content)).convert("RGB") for content in contents]
+    require_pillows(by_image(shown(loader, beton, views)), images, views)
 
 
 @pytest.mark.parametrize("loader", [*LOADERS, "synthetic"])
@@ -110,7 +110,7 @@ def test_more_processes_than_images_leave_some_without_any(jpeg_beton) -> None:
     assert shown("ffcv", jpeg_beton, [View(37, 32)], rank=53, world_size=54) == []
 
 
-def test_pictures_of_one_size_lie_together(jpeg_beton) -> None:
+def test_images_of_one_size_lie_together(jpeg_beton) -> None:
     views = [View(37, 32), View(37, None, region="rectangle"), View(46, 40), View(32, 32)]
     (batch,) = shown("ffcv", jpeg_beton, views)
     sizes = [tuple(one.pixels.shape[1:3]) for one in batch.shown]
@@ -122,7 +122,7 @@ def test_pictures_of_one_size_lie_together(jpeg_beton) -> None:
     assert max(starts) - min(starts) < sum(one.pixels.numel() for one in batch.shown)  # one memory
 
 
-def test_crops_come_in_the_files_order_and_whole_pictures_by_size(jpeg_beton) -> None:
+def test_crops_come_in_the_files_order_and_whole_images_by_size(jpeg_beton) -> None:
     (crops,) = shown("synthetic", jpeg_beton, [View(37, 32)])
     assert crops.indices.tolist() == list(range(53))
     (whole,) = shown("synthetic", jpeg_beton, [View(37, None, region="rectangle")])

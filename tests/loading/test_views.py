@@ -26,7 +26,7 @@ def test_the_short_side_is_exact_and_the_long_rounds_down(width: int, height: in
     assert resized(width, height, 256) == expected
 
 
-def test_windows_of_the_whole_rectangle_reach_the_pictures_ends() -> None:
+def test_windows_of_the_whole_rectangle_reach_the_images_ends() -> None:
     # 500 x 375 becomes 341 x 256, so that the last 224 columns start at 117.
     view = View(256, 224, anchor=(2, 1), region="rectangle")
     assert window(view, 500, 375) == Window(341, 256, 117, 16, 224, 224, 224, 224)
@@ -44,7 +44,7 @@ def test_the_centre_of_square_and_rectangle_agree_where_the_difference_is_even()
         assert window(square, side, 256) == window(rectangle, side, 256)
 
 
-def test_every_window_lies_inside_its_picture() -> None:
+def test_every_window_lies_inside_its_image() -> None:
     for width, height in [(500, 375), (333, 500), (257, 256), (31, 97)]:
         for anchor in [(0, 0), (1, 1), (2, 2), (0, 2), (2, 0)]:
             for region in ("square", "rectangle"):

@@ -71,7 +71,7 @@ FAULTS = {
     "unknown pointer": (set_record("data_ptr", 5), "not in its table"),
     "unknown mode": (set_record("mode", 7), "unknown mode"),
     "no pixels": (set_record("width", 0), "no pixels"),
-    "zeroed picture": (zero_first_payload, "image 0 is no whole JPEG"),
+    "zeroed image": (zero_first_payload, "image 0 is no whole JPEG"),
 }
 
 

@@ -4,7 +4,7 @@ import zlib
 
 import numpy as np
 import pytest
-from pictures import jpeg_bytes, photo, without_last_scans
+from images import jpeg_bytes, photo, without_last_scans
 from PIL import Image, features
 
 from ilsvrc.config.specs import FormSpec
@@ -15,9 +15,9 @@ FORM = FormSpec(data="t")
 RAW = FormSpec(data="t", encoding="raw")
 
 
-def encoded(picture: Image.Image, kind: str, **options: object) -> bytes:
+def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
     file = io.BytesIO()
-    picture.save(file, kind, **options)
+    image.save(file, kind, **options)
     return file.getvalue()
 
 
@@ -31,9 +31,9 @@ def flat(mode: str, value: object) -> Image.Image:
 
 
 def palette(**options: object) -> bytes:
-    picture = Image.new("P", (8, 6), 1)
-    picture.putpalette([9, 9, 9, 200, 30, 40])
-    return encoded(picture, "PNG", **options)
+    image = Image.new("P", (8, 6), 1)
+    image.putpalette([9, 9, 9, 200, 30, 40])
+    return encoded(image, "PNG", **options)
 
 
 def png(colour_type: int, bits: int, line: bytes, width: int = 8, height: int = 6) -> bytes:
@@ -78,7 +78,7 @@ def animated(kind: str, **options: object) -> bytes:
 
 
 def with_thumbnail(content: bytes, thumbnail: bytes) -> bytes:
-    """A whole JPEG, start and end included, in a segment before the picture's own."""
+    """A whole JPEG, start and end included, in a segment before the image's own."""
     segment = b"thumbnail" + thumbnail
     return content[:2] + b"\xff\xe1" + struct.pack(">H", len(segment) + 2) + segment + content[2:]
 
@@ -90,13 +90,13 @@ def sized(content: bytes, width: int, height: int) -> bytes:
 
 
 ONES = "01" * 64
-ARITHMETIC = bytes.fromhex(  # libjpeg-turbo's of the same picture
+ARITHMETIC = bytes.fromhex(  # libjpeg-turbo's of the same image
     f"ffd8ffe000104a46494600010100000100010000ffdb004300{ONES}ffdb0043{ONES}"
     "01ffc90011080006000803011100021101031101ffcc000a0010100501101105ffda000c03010002110311003f00ff00ee4f"
     "a713d3a4ceffd9"
 )
 RED, GREY, WHITE, BLACK = (200, 30, 40), (77, 77, 77), (255, 255, 255), (0, 0, 0)
-ODD_PICTURES = {
+ODD_IMAGES = {
     # name: (bytes, how they are stored as JPEG, size, colour)
     "grey JPEG": (encoded(flat("L", 77), "JPEG", quality=100), "passed_through", (8, 6), GREY),
     "progressive JPEG": (red_jpeg(progressive=True), "passed_through", (8, 6), RED),
@@ -147,9 +147,9 @@ ODD_PICTURES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("content", "how", "size", "colour"), ODD_PICTURES.values(), ids=ODD_PICTURES)
+@pytest.mark.parametrize(("content", "how", "size", "colour"), ODD_IMAGES.values(), ids=ODD_IMAGES)
 @pytest.mark.parametrize("verify", ["decode", "structure"])
-def test_odd_pictures_are_stored_right(content: bytes, how: str, size: tuple, colour: tuple, verify: str):
+def test_odd_images_are_stored_right(content: bytes, how: str, size: tuple, colour: tuple, verify: str):
     stored = store(content, FormSpec(data="t", verify=verify), measured=verify == "decode")
     assert (stored.how, stored.width, stored.height) == (how, *size)
     shown = Image.open(io.BytesIO(stored.payload)).convert("RGB")
@@ -158,8 +158,8 @@ def test_odd_pictures_are_stored_right(content: bytes, how: str, size: tuple, co
     assert stored.measured is None or np.abs(stored.measured.sums[0] / (size[0] * size[1]) - colour).max() <= 4
 
 
-@pytest.mark.parametrize(("content", "how", "size", "colour"), ODD_PICTURES.values(), ids=ODD_PICTURES)
-def test_odd_pictures_become_raw_rgb(content: bytes, how: str, size: tuple, colour: tuple):
+@pytest.mark.parametrize(("content", "how", "size", "colour"), ODD_IMAGES.values(), ids=ODD_IMAGES)
+def test_odd_images_become_raw_rgb(content: bytes, how: str, size: tuple, colour: tuple):
     shown = pixels(store(content, RAW))
     assert shown.shape == (size[1], size[0], 3)
     assert np.abs(shown.astype(int) - colour).max() <= (1 if b"JFIF" in content or b"Adobe" in content else 0)
@@ -183,18 +183,18 @@ def test_the_short_side_is_resized_as_pillow_does_it():
     assert (pixels(stored) == np.asarray(photo(0).resize((26, 20), Image.Resampling.BILINEAR))).all()
 
 
-def test_small_pictures_grow_only_where_the_form_says_so():
+def test_small_images_grow_only_where_the_form_says_so():
     content = jpeg_bytes(photo(0))
     assert store(content, FormSpec(data="t", short_side_px=96)).how == "passed_through"
     grown = store(content, FormSpec(data="t", short_side_px=96, upscale=True))
     assert (grown.how, grown.width, grown.height) == ("encoded", 128, 96)
 
 
-def test_a_picture_of_the_very_short_side_passes_through():
+def test_a_image_of_the_very_short_side_passes_through():
     assert store(jpeg_bytes(photo(0)), FormSpec(data="t", short_side_px=48, upscale=True)).how == "passed_through"
 
 
-def test_a_long_thin_picture_keeps_a_side_of_one_pixel():
+def test_a_long_thin_image_keeps_a_side_of_one_pixel():
     stored = store(encoded(Image.new("RGB", (2000, 3)), "PNG"), FormSpec(data="t", short_side_px=1, encoding="raw"))
     assert (stored.width, stored.height) == (666, 1)
 
@@ -220,7 +220,7 @@ def damaged_middle() -> bytes:
 HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100)
 SVG = b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg" width="8" height="6"/>'
 TWELVE_BITS = red_jpeg().replace(b"\xff\xc0\0\x11\x08", b"\xff\xc0\0\x11\x0c")
-BROKEN_PICTURES = {
+BROKEN_IMAGES = {
     # name: (bytes, the reason that is named, whether a JPEG's structure alone shows it)
     "zero bytes": (b"", "empty file", True),
     "text": (b"a picture of a cat", "not a picture", True),
@@ -251,14 +251,14 @@ BROKEN_PICTURES = {
 }
 
 
-@pytest.mark.parametrize(("content", "reason", "structure"), BROKEN_PICTURES.values(), ids=BROKEN_PICTURES)
+@pytest.mark.parametrize(("content", "reason", "structure"), BROKEN_IMAGES.values(), ids=BROKEN_IMAGES)
 @pytest.mark.parametrize("form", [FORM, RAW], ids=["jpeg", "raw"])
-def test_broken_pictures_are_refused_with_the_reason(content: bytes, reason: str, structure: bool, form: FormSpec):
+def test_broken_images_are_refused_with_the_reason(content: bytes, reason: str, structure: bool, form: FormSpec):
     with pytest.raises(ValueError, match=reason):
         store(content, form)
 
 
-@pytest.mark.parametrize(("content", "reason", "structure"), BROKEN_PICTURES.values(), ids=BROKEN_PICTURES)
+@pytest.mark.parametrize(("content", "reason", "structure"), BROKEN_IMAGES.values(), ids=BROKEN_IMAGES)
 def test_structure_alone_shows_most_of_what_is_broken(content: bytes, reason: str, structure: bool):
     form = FormSpec(data="t", verify="structure")
     if structure:
@@ -268,8 +268,8 @@ def test_structure_alone_shows_most_of_what_is_broken(content: bytes, reason: st
         assert store(content, form, measured=False).payload == content
 
 
-@pytest.mark.parametrize(("content", "reason", "structure"), BROKEN_PICTURES.values(), ids=BROKEN_PICTURES)
-def test_broken_pictures_are_refused_where_they_are_to_be_turned(content: bytes, reason: str, structure: bool):
+@pytest.mark.parametrize(("content", "reason", "structure"), BROKEN_IMAGES.values(), ids=BROKEN_IMAGES)
+def test_broken_images_are_refused_where_they_are_to_be_turned(content: bytes, reason: str, structure: bool):
     with pytest.raises(ValueError, match=reason):
         store(content, FormSpec(data="t", exif_orientation="apply"))
 

@@ -1,5 +1,5 @@
 import pytest
-from pictures import jpeg_bytes, photo, without_last_scans
+from images import jpeg_bytes, photo, without_last_scans
 
 from ilsvrc.packing import jpeg
 

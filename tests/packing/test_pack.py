@@ -61,7 +61,7 @@ def test_the_manifest_states_what_is_in_the_file(val):
     assert manifest["bad_images"] == {}
 
 
-def test_grey_pictures_have_one_mean_in_three_channels(val):
+def test_grey_images_have_one_mean_in_three_channels(val):
     _, manifest, _ = val
     assert len(set(manifest["mean"])) == len(set(manifest["std"])) == 1
     assert 70 < manifest["mean"][0] < 85  # scikit-learn's mean is 4.88 of 16
@@ -70,12 +70,12 @@ def test_grey_pictures_have_one_mean_in_three_channels(val):
     assert manifest["eigenvectors"][0] == pytest.approx([3**-0.5] * 3)
 
 
-def test_the_mean_image_is_that_of_the_packed_pictures(val):
+def test_the_mean_image_is_that_of_the_packed_images(val):
     out, _, _ = val
     opened, mean = open_packed(out / "x.beton"), np.load(out / "x.mean_image.npy")
-    pictures = [opened.bytes_of(opened.mapped(), place).reshape(91, 91, 3) for place in range(opened.num_images)]
+    images = [opened.bytes_of(opened.mapped(), place).reshape(91, 91, 3) for place in range(opened.num_images)]
     assert mean.dtype == np.float32
-    assert np.array_equal(mean, np.mean(pictures, axis=0, dtype=np.float64).astype(np.float32))
+    assert np.array_equal(mean, np.mean(images, axis=0, dtype=np.float64).astype(np.float32))
 
 
 def test_a_shuffled_form_holds_the_same_images_in_another_order(raw, val, tmp_path):
@@ -106,7 +106,7 @@ def test_every_output_is_the_same_at_another_place_with_more_workers(raw, val, t
         assert path.read_bytes() == (out / path.name).read_bytes()
 
 
-def test_outputs_are_the_same_where_every_picture_is_compared_once_more(raw, val, tmp_path):
+def test_outputs_are_the_same_where_every_image_is_compared_once_more(raw, val, tmp_path):
     run(raw, tmp_path, form=PackSpec(**DIGITS.model_dump(), compare=True), workers=2)
     for path in tmp_path.iterdir():
         assert path.read_bytes() == (val[0] / path.name).read_bytes()
@@ -128,17 +128,17 @@ def broken_folder(root: Path) -> tuple[Path, Path]:
     return raw, mine
 
 
-def test_a_broken_picture_ends_the_stage_with_its_name(tmp_path):
+def test_a_broken_image_ends_the_stage_with_its_name(tmp_path):
     raw, _ = broken_folder(tmp_path)
     command = [sys.executable, "-m", "ilsvrc.stages.pack", *options(raw, tmp_path, FormSpec(data="mine"))]
     ended = subprocess.run([*command, "--log", "pack.log"], capture_output=True, text=True, cwd=tmp_path)
     assert ended.returncode == 1
-    assert "error: 2 of 2 pictures cannot be packed:\n  val/a/3.jpg: not a picture" in ended.stderr
+    assert "error: 2 of 2 images cannot be packed:\n  val/a/3.jpg: not a picture" in ended.stderr
     assert "Traceback" not in ended.stderr
     assert not list(tmp_path.glob("x.*"))
 
 
-def test_skipped_pictures_are_in_the_manifest(tmp_path):
+def test_skipped_images_are_in_the_manifest(tmp_path):
     raw, mine = broken_folder(tmp_path)
     Image.new("RGB", (20, 10)).save(mine / "val/a/3.jpg")
     spec = SourceSpec(dataset="folder", options={"path": str(mine)})

@@ -23,17 +23,17 @@ def test_sums_of_products_are_those_of_integers(shape: tuple[int, int], apart: i
     assert pixel_statistics.sums(pixels).tolist() == np.array(expected).tolist()
 
 
-def test_sums_of_a_very_tall_white_picture_do_not_overflow():
+def test_sums_of_a_very_tall_white_image_do_not_overflow():
     found = pixel_statistics.sums(np.full((65535, 1, 3), 255, np.uint8))
     assert found[:2].tolist() == [[65535 * 255] * 3, [65535 * 65025] * 3]
 
 
-def test_some_rows_of_large_pictures_give_their_covariance():
+def test_some_rows_of_large_images_give_their_covariance():
     measured, shapes = pixel_statistics.Colours(), [(500, 40), (64, 30), (300, 20)]
-    pictures = [np.random.default_rng(h).integers(0, 256, (h, w, 3), np.uint8) for h, w in shapes]
-    for picture in pictures:
-        measured.add(picture.shape[1], picture.shape[0], pixel_statistics.sums(picture))
-    some = np.concatenate([p[:: max(1, len(p) // 64)].reshape(-1, 3) for p in pictures])
+    images = [np.random.default_rng(h).integers(0, 256, (h, w, 3), np.uint8) for h, w in shapes]
+    for image in images:
+        measured.add(image.shape[1], image.shape[0], pixel_statistics.sums(image))
+    some = np.concatenate([p[:: max(1, len(p) // 64)].reshape(-1, 3) for p in images])
     np.testing.assert_allclose(measured.covariance(), np.cov(some.T, bias=True), rtol=1e-12)
 
 
@@ -46,7 +46,7 @@ def test_principal_components_are_the_eigenvectors():
     assert all(max(row, key=abs) > 0 for row in vectors)
 
 
-def test_grey_pictures_have_one_component():
+def test_grey_images_have_one_component():
     values, vectors = pixel_statistics.principal_components([[2.0] * 3] * 3)
     np.testing.assert_allclose(values, [6, 0, 0], atol=1e-14)
     np.testing.assert_allclose(vectors[0], [3**-0.5] * 3, rtol=1e-14)
@@ -56,14 +56,14 @@ def samples(count: int) -> list[Sample]:
     return [Sample("train", "a", f"a/{number}.jpg", "x.tar", 0, 1) for number in range(count)]
 
 
-def test_all_pictures_are_measured_unless_they_are_checked_by_structure():
+def test_all_images_are_measured_unless_they_are_checked_by_structure():
     assert all(pixel_statistics.measured_places(samples(3000), FormSpec(data="t")))
     structure = FormSpec(data="t", verify="structure")
     assert all(pixel_statistics.measured_places(samples(1000), structure))
     assert sum(pixel_statistics.measured_places(samples(3000), structure)) == 1000
 
 
-def test_a_picture_is_measured_for_its_name_and_not_for_its_place():
+def test_a_image_is_measured_for_its_name_and_not_for_its_place():
     form, given = FormSpec(data="t", verify="structure"), samples(3000)
     places = pixel_statistics.measured_places(given, form)
     assert pixel_statistics.measured_places(given[::-1], form) == places[::-1]

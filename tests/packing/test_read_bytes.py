@@ -6,38 +6,38 @@ import pytest
 from ilsvrc.config.specs import FormSpec
 from ilsvrc.datasets._card import Sample
 from ilsvrc.packing.encode import store
-from ilsvrc.packing.read_bytes import own_bytes, picture
+from ilsvrc.packing.read_bytes import image_content, sample_bytes
 
 
 def sample(kind: str = "", size: int = 3) -> Sample:
     return Sample("train", "a", "a/1", "file", 2, size, kind)
 
 
-def test_an_encoded_picture_is_its_own_bytes(tmp_path):
+def test_an_encoded_image_is_its_own_bytes(tmp_path):
     (tmp_path / "file").write_bytes(b"..abc..")
-    assert picture(sample(), own_bytes(sample(), tmp_path)) == b"abc"
+    assert image_content(sample(), sample_bytes(sample(), tmp_path)) == b"abc"
 
 
 def test_a_file_that_ends_too_early_says_to_acquire_again(tmp_path):
     (tmp_path / "file").write_bytes(b"..a")
     with pytest.raises(OSError, match="a/1 has 1 of 3 bytes: run acquire again"):
-        own_bytes(sample(), tmp_path)
+        sample_bytes(sample(), tmp_path)
 
 
 def test_planes_become_pixels():
     content = bytes([1, 2, 3, 4, 11, 12, 13, 14, 21, 22, 23, 24])
     expected = [[[1, 11, 21], [2, 12, 22]], [[3, 13, 23], [4, 14, 24]]]
-    assert picture(sample("planes:3x2x2"), content).tolist() == expected
+    assert image_content(sample("planes:3x2x2"), content).tolist() == expected
 
 
 def test_grey_rows_become_three_equal_channels():
-    assert picture(sample("rows:1x2"), bytes([7, 9])).tolist() == [[[7, 7, 7], [9, 9, 9]]]
+    assert image_content(sample("rows:1x2"), bytes([7, 9])).tolist() == [[[7, 7, 7], [9, 9, 9]]]
 
 
-def test_a_deflated_picture_is_inflated():
+def test_a_deflated_image_is_inflated():
     squeezed = zlib.compressobj(wbits=-15)
     content = squeezed.compress(b"abc" * 9) + squeezed.flush()
-    assert picture(sample("deflated:27"), content) == b"abc" * 9
+    assert image_content(sample("deflated:27"), content) == b"abc" * 9
 
 
 @pytest.mark.parametrize("side", [None, 16])
@@ -52,4 +52,4 @@ def test_pixels_are_stored_raw_as_they_are_or_resized(side: int | None):
 def test_a_file_that_grew_since_it_was_found_is_refused(tmp_path):
     (tmp_path / "a.jpg").write_bytes(b"longer than before")
     with pytest.raises(OSError, match=r"a\.jpg is longer than it was"):
-        own_bytes(Sample("train", "cat", "a.jpg", "a.jpg", 0, 6), tmp_path)
+        sample_bytes(Sample("train", "cat", "a.jpg", "a.jpg", 0, 6), tmp_path)

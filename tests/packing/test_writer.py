@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pictures import jpeg_bytes, photo
+from images import jpeg_bytes, photo
 from PIL import Image
 
 from ilsvrc.datasets._card import Sample
@@ -34,15 +34,15 @@ def test_the_file_is_the_one_that_ffcvs_writer_makes(packer, photos, tmp_path):
     ffcv = pytest.importorskip("ffcv")
     from ffcv.fields import IntField, RGBImageField
 
-    pictures = [(np.asarray(photo(i)), i % 3) for i in range(len(photos))]
+    images = [(np.asarray(photo(i)), i % 3) for i in range(len(photos))]
     stock = tmp_path / "stock.beton"
     fields = {"image": RGBImageField(write_mode="raw"), "label": IntField()}
-    ffcv.DatasetWriter(str(stock), fields, page_size=1 << 21, num_workers=1).from_indexed_dataset(pictures)
+    ffcv.DatasetWriter(str(stock), fields, page_size=1 << 21, num_workers=1).from_indexed_dataset(images)
     pngs = [jpeg_bytes(photo(i), format="PNG") for i in range(len(photos))]
     assert packer(pngs, encoding="raw")[0].read_bytes() == stock.read_bytes()
 
 
-def test_a_page_grows_to_hold_the_largest_picture(packer):
+def test_a_page_grows_to_hold_the_largest_image(packer):
     big = jpeg_bytes(Image.new("RGB", (1300, 900), (9, 8, 7)), format="PNG")
     beton, _ = packer([jpeg_bytes(photo(0)), big], encoding="raw")
     assert np.fromfile(beton, beton_layout.HEADER, 1)["page_size"] == 1 << 22
@@ -50,8 +50,8 @@ def test_a_page_grows_to_hold_the_largest_picture(packer):
 
 
 def test_no_payload_crosses_a_page(packer):
-    pictures = [jpeg_bytes(Image.new("RGB", (600, 500), (i, 8, 7)), format="PNG") for i in range(6)]
-    packed = open_packed(packer(pictures, encoding="raw")[0])
+    images = [jpeg_bytes(Image.new("RGB", (600, 500), (i, 8, 7)), format="PNG") for i in range(6)]
+    packed = open_packed(packer(images, encoding="raw")[0])
     page = 1 << 21
     assert (packed.offsets // page == (packed.offsets + packed.sizes - 1) // page).all()
 
@@ -97,7 +97,7 @@ def test_a_damaged_middle_is_found_by_decoding_only(packer, photos, monkeypatch)
         packer([photos[1], bytes(damaged)])
 
 
-def test_all_pictures_are_compared_where_asked_for(packer, photos, monkeypatch):
+def test_all_images_are_compared_where_asked_for(packer, photos, monkeypatch):
     assert len(packer(photos, compare=True)[1].kept) == len(photos)
 
     def another(content, form, measured):
@@ -109,12 +109,12 @@ def test_all_pictures_are_compared_where_asked_for(packer, photos, monkeypatch):
         packer(photos, compare=True)
 
 
-def test_bad_pictures_are_no_part_of_the_comparison(packer, photos):
+def test_bad_images_are_no_part_of_the_comparison(packer, photos):
     assert packer([photos[0], b"", photos[2]], on_bad_image="skip", compare=True)[1].kept == [0, 2]
 
 
-def test_broken_pictures_are_all_named_and_nothing_is_left_behind(packer, photos, tmp_path_factory):
-    with pytest.raises(ValueError, match=r"2 of 4 pictures") as failure:
+def test_broken_images_are_all_named_and_nothing_is_left_behind(packer, photos, tmp_path_factory):
+    with pytest.raises(ValueError, match=r"2 of 4 images") as failure:
         packer([photos[0], b"", photos[1], b"<html>"], workers=2)
     assert "train/001: empty file" in str(failure.value)
     assert "train/003: not a picture" in str(failure.value)
@@ -123,20 +123,20 @@ def test_broken_pictures_are_all_named_and_nothing_is_left_behind(packer, photos
     assert not list(folder.glob("*.beton*"))
 
 
-def test_no_more_than_twenty_broken_pictures_are_named(packer):
+def test_no_more_than_twenty_broken_images_are_named(packer):
     with pytest.raises(ValueError, match="and 5 more") as failure:
         packer([b""] * 25)
     assert str(failure.value).count("empty file") == 20
 
 
-def test_broken_pictures_are_left_out_where_asked_for(packer, photos):
+def test_broken_images_are_left_out_where_asked_for(packer, photos):
     beton, packing = packer([photos[0], b"", photos[2]], on_bad_image="skip")
     assert packing.bad == {1: "empty file"}
     assert open_packed(beton).labels.tolist() == [0, 2]
 
 
-def test_nothing_but_broken_pictures_is_an_error_even_where_they_are_skipped(packer):
-    with pytest.raises(ValueError, match="no picture is left"):
+def test_nothing_but_broken_images_is_an_error_even_where_they_are_skipped(packer):
+    with pytest.raises(ValueError, match="no image is left"):
         packer([b"", b""], on_bad_image="skip")
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from pictures import NUM_PHOTOS, jpeg_bytes, photo
+from images import NUM_PHOTOS, jpeg_bytes, photo
 
 from ilsvrc.config.specs import FormSpec
 from ilsvrc.datasets._card import Sample
@@ -15,7 +15,7 @@ Packer = Callable[..., tuple[Path, Packing]]
 
 @pytest.fixture(scope="session")
 def packer(tmp_path_factory: pytest.TempPathFactory) -> Packer:
-    """Packs a list of encoded pictures: `packer(contents, workers=1, **form) -> (beton, packing)`."""
+    """Packs a list of encoded images: `packer(contents, workers=1, **form) -> (beton, packing)`."""
 
     def packs(contents: Sequence[bytes], workers=1, page_bytes=1 << 21, compare=False, **form: object):
         folder = tmp_path_factory.mktemp("packed")

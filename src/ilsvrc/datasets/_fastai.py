@@ -9,7 +9,7 @@ from ilsvrc.datasets._readers.unpack import decompress
 from ilsvrc.runtime.download import Remote, fetch
 
 ADDRESS = "https://s3.amazonaws.com/fast-ai-imageclas"
-LICENCE = "Apache 2.0 (the repository); the pictures are ImageNet's, under its terms of access"
+LICENCE = "Apache 2.0 (the repository); the images are ImageNet's, under its terms of access"
 
 
 def remote(name: str, first_mib_md5: str, size: int) -> Remote:
@@ -27,7 +27,7 @@ def acquire(archive: Remote, raw: Path) -> None:
 
 
 def samples(archive: Remote, raw: Path) -> Iterator[Sample]:
-    """Every picture by split, class and name."""
+    """Every image by split, class and name."""
     tar = f"{archive.name.removesuffix('.tgz')}.tar"
     for sample in folder_tree.samples((raw / tar).absolute(), raw):
         yield Sample(sample.split, sample.label_name, sample.name, tar, sample.offset, sample.size)

@@ -24,7 +24,7 @@ NUM_CLASSES, NUM_TRAIN, NUM_VAL = 1000, 1281167, 50000
 BLACKLIST, BLACKLIST_DEVKIT, NUM_BLACKLISTED = (
     "ILSVRC2014_clsloc_validation_blacklist.txt", "ILSVRC2014_devkit.tgz", 1762,
 )  # fmt: skip
-VAL_LABELS = "val_wnids.txt"  # the class of each validation picture, by number
+VAL_LABELS = "val_wnids.txt"  # the class of each validation image, by number
 VAL_NAME = "ILSVRC2012_val_{:08d}.JPEG"
 ADDRESS = "https://image-net.org/challenges/LSVRC/2012/2012-downloads.php"
 LICENCE = "ImageNet's terms of access: non-commercial research and education only, not to be passed on"
@@ -37,7 +37,7 @@ def fingerprint(options: Mapping[str, Any]) -> str:
 
 
 def acquire(raw: Path, options: Mapping[str, Any]) -> None:
-    """Checks the archives (MD5, once) and leaves the classes of the validation pictures in `raw`.
+    """Checks the archives (MD5, once) and leaves the classes of the validation images in `raw`.
 
     Raises:
         ValueError: one is missing, or is not what image-net.org gives.
@@ -49,14 +49,14 @@ def acquire(raw: Path, options: Mapping[str, Any]) -> None:
 
 
 def train_samples(folder: Path, file: str) -> Iterator[Sample]:
-    """The training pictures: a tar of a tar for each class; `file` is how the outer one is named in the index."""
+    """The training images: a tar of a tar for each class; `file` is how the outer one is named in the index."""
     for wnid, inner in sorted(class_tars(folder / TRAIN.name).items()):
-        for picture in sorted(inner_members(inner)):
-            yield Sample("train", wnid, f"{wnid}/{picture.name}", file, picture.offset, picture.size)
+        for image in sorted(inner_members(inner)):
+            yield Sample("train", wnid, f"{wnid}/{image.name}", file, image.offset, image.size)
 
 
 def val_samples(folder: Path, raw: Path, file: str, left_out: frozenset[int] = frozenset()) -> Iterator[Sample]:
-    """The validation pictures by class and name, less the numbers `left_out`."""
+    """The validation images by class and name, less the numbers `left_out`."""
     found = {Path(member.name).name: member for member in members(folder / VAL.name)}
     wnids = enumerate((raw / VAL_LABELS).read_text().split(), 1)
     for wnid, number in sorted((wnid, number) for number, wnid in wnids if number not in left_out):
@@ -81,7 +81,7 @@ def class_tars(outer: Path) -> dict[str, Member]:
 
 
 def blacklist(folder: Path) -> frozenset[int]:
-    """The numbers of the validation pictures that the owners left out of ILSVRC-2014's scores.
+    """The numbers of the validation images that the owners left out of ILSVRC-2014's scores.
 
     Raises:
         ValueError: neither the list nor the development kit with it is in the folder.
@@ -98,7 +98,7 @@ def blacklist(folder: Path) -> frozenset[int]:
         )
     numbers = frozenset(int(word) for word in text.split() if word.isdigit())
     if len(numbers) != NUM_BLACKLISTED or not numbers <= set(range(1, NUM_VAL + 1)):
-        raise ValueError(f"{where} should list {NUM_BLACKLISTED} pictures; {len(numbers)} were found")
+        raise ValueError(f"{where} should list {NUM_BLACKLISTED} images; {len(numbers)} were found")
     return numbers
 
 
@@ -134,7 +134,7 @@ def _wnids(devkit: Path) -> dict[int, str]:
 
 
 def _val_wnids(devkit: Path) -> list[str]:
-    """The class of each validation picture."""
+    """The class of each validation image."""
     wnid = _wnids(devkit)
     wnids = [wnid[int(number)] for number in _from_tar(devkit, TRUTH).split()]
     if (len(wnid), len(wnids)) != (NUM_CLASSES, NUM_VAL):

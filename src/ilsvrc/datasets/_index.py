@@ -1,4 +1,4 @@
-"""Which pictures there are and where each one's bytes lie: a million of them in a hundred megabytes."""
+"""Which images there are and where each one's bytes lie: a million of them in a hundred megabytes."""
 
 import csv
 from array import array
@@ -12,19 +12,19 @@ COLUMNS = ("split", "label_name", "name", "file", "offset", "size", "kind")
 
 
 class Index(Sequence[Sample]):
-    """Pictures as columns; each becomes a `Sample` when it is asked for."""
+    """Images as columns; each becomes a `Sample` when it is asked for."""
 
     def __init__(self, samples: Iterable[Sample] = ()) -> None:
         self._text, self._ends = bytearray(), array("q", [0])  # name, last part of the file's path, kind
         self._offsets, self._sizes = array("q"), array("q")
-        self._shared = array("l")  # place in `_values` of the columns that many pictures share
+        self._shared = array("l")  # place in `_values` of the columns that many images share
         self._values: list[tuple[str, str, str]] = []  # split, class, folder of the file
         self._places: dict[tuple[str, str, str], int] = {}
         for sample in samples:
             self.add(sample)
 
     def add(self, sample: Sample) -> None:
-        """One more picture, at the end."""
+        """One more image, at the end."""
         folder, slash, file = sample.file.rpartition("/")
         self._text += "\0".join((sample.name, file, sample.kind)).encode(errors="surrogateescape")
         self._ends.append(len(self._text))
@@ -61,7 +61,7 @@ def write(path: Path, samples: Iterable[Sample]) -> None:
 
 
 def read(path: Path, split: str) -> Index:
-    """The pictures of `split` in a CSV.
+    """The images of `split` in a CSV.
 
     Raises:
         ValueError: it has none.
@@ -69,7 +69,7 @@ def read(path: Path, split: str) -> Index:
     with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
         found = Index(_samples(csv.reader(file), split))
     if not found:
-        raise ValueError(f"{path} lists no pictures of the split {split!r}")
+        raise ValueError(f"{path} lists no images of the split {split!r}")
     return found
 
 

@@ -34,13 +34,13 @@ def acquire(raw: Path, options: Mapping[str, Any], parts: tuple[str, ...]) -> No
 
 
 def samples(raw: Path, train_parts: tuple[str, ...]) -> Iterator[Sample]:
-    """Every picture by split, class and number; the training pictures are numbered through their files."""
+    """Every image by split, class and number; the training images are numbered through their files."""
     yield from records.cifar("train", [raw / f"{part}.bin" for part in train_parts], CLASSES)
     yield from records.cifar("val", [raw / "test.bin"], CLASSES)
 
 
 def _write_records(source: Path, target: Path) -> None:
-    """MATLAB's X `[height, width, channels, images]` and y (10 is the digit 0), a part of the pictures at a time."""
+    """MATLAB's X `[height, width, channels, images]` and y (10 is the digit 0), a part of the images at a time."""
     import numpy as np
     from scipy.io import loadmat
 

@@ -1,4 +1,4 @@
-"""CIFAR-10: 60,000 pictures of 32x32 in ten classes, read in place from the owners' binary batches.
+"""CIFAR-10: 60,000 images of 32x32 in ten classes, read in place from the owners' binary batches.
 
 Krizhevsky, Learning Multiple Layers of Features from Tiny Images (2009).
 """
@@ -49,6 +49,6 @@ def acquire(raw: Path, options: Mapping[str, Any]) -> None:
 
 
 def samples(raw: Path, options: Mapping[str, Any]) -> Iterator[Sample]:
-    """Every picture by split, class and number; the training pictures are numbered through the five batches."""
+    """Every image by split, class and number; the training images are numbered through the five batches."""
     yield from records.cifar("train", [raw / name for name in TRAIN], CLASSES)
     yield from records.cifar("val", [raw / TEST], CLASSES)

@@ -1,4 +1,4 @@
-"""CIFAR-100: 60,000 pictures of 32x32 with a hundred fine labels, read in place from the owners' binary form.
+"""CIFAR-100: 60,000 images of 32x32 with a hundred fine labels, read in place from the owners' binary form.
 
 Krizhevsky, Learning Multiple Layers of Features from Tiny Images (2009). The twenty coarse labels are not used.
 """
@@ -43,12 +43,12 @@ def fingerprint(options: Mapping[str, Any]) -> str:
 
 
 def acquire(raw: Path, options: Mapping[str, Any]) -> None:
-    """Fetches the archive and unpacks pictures and names of the fine labels into `raw`."""
+    """Fetches the archive and unpacks images and names of the fine labels into `raw`."""
     extract(fetch(REMOTE, "cifar100"), [f"{FOLDER}/{name}" for name in CARD.archives], raw)
 
 
 def samples(raw: Path, options: Mapping[str, Any]) -> Iterator[Sample]:
-    """Every picture by split, class and number."""
+    """Every image by split, class and number."""
     classes = (raw / NAMES).read_text().split()
     yield from records.cifar("train", [raw / TRAIN], classes, LABEL_BYTES)
     yield from records.cifar("val", [raw / TEST], classes, LABEL_BYTES)

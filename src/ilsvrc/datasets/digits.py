@@ -1,7 +1,7 @@
-"""Handwritten digits of scikit-learn: 1797 grey pictures of 8x8 pixels that come with the library.
+"""Handwritten digits of scikit-learn: 1797 grey images of 8x8 pixels that come with the library.
 
 Alpaydin and Kaynak, Optical Recognition of Handwritten Digits (UCI, 1998); scikit-learn ships the test part. It has
-no split of its own: a fifth of each class is `val` here, chosen by a hash of the picture's name.
+no split of its own: a fifth of each class is `val` here, chosen by a hash of the image's name.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from ilsvrc.runtime import files
 ARCHIVE = "digits.tar"
 SEED = "digits-2026"
 CARD = Card(
-    title="Optical recognition of handwritten digits (scikit-learn's 1797 pictures)",
+    title="Optical recognition of handwritten digits (scikit-learn's 1797 images)",
     licence="CC BY 4.0",
     address="https://archive.ics.uci.edu/dataset/80",
     classes=10,
@@ -39,7 +39,7 @@ def fingerprint(options: Mapping[str, Any]) -> str:
 
 
 def acquire(raw: Path, options: Mapping[str, Any]) -> None:
-    """Writes the pictures to a tar in `raw`, the same bytes at every run."""
+    """Writes the images to a tar in `raw`, the same bytes at every run."""
     from sklearn.datasets import load_digits
 
     digits = load_digits()
@@ -52,14 +52,14 @@ def acquire(raw: Path, options: Mapping[str, Any]) -> None:
 
 
 def samples(raw: Path, options: Mapping[str, Any]) -> Iterator[Sample]:
-    """Every picture of the tar, by split, class and name."""
+    """Every image of the tar, by split, class and name."""
     for member in members(raw / ARCHIVE):
-        _, split, label_name, picture = member.name.split("/")
-        yield Sample(split, label_name, f"{label_name}/{picture}", ARCHIVE, member.offset, member.size)
+        _, split, label_name, image = member.name.split("/")
+        yield Sample(split, label_name, f"{label_name}/{image}", ARCHIVE, member.offset, member.size)
 
 
 def _names(labels: list[int]) -> dict[str, int]:
-    """`digits/<split>/<class>/<number>.png` -> the picture's place in scikit-learn's list."""
+    """`digits/<split>/<class>/<number>.png` -> the image's place in scikit-learn's list."""
     names = {}
     for label in range(10):
         mine = [index for index, given in enumerate(labels) if given == label]

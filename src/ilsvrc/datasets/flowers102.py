@@ -55,7 +55,7 @@ def fingerprint(options: Mapping[str, Any]) -> str:
 
 
 def acquire(raw: Path, options: Mapping[str, Any]) -> None:
-    """Fetches pictures, labels and parts; leaves a plain tar and a list of split and class in `raw`."""
+    """Fetches images, labels and parts; leaves a plain tar and a list of split and class in `raw`."""
     raw.mkdir(parents=True, exist_ok=True)
     archive, labels, parts = (fetch(remote, "flowers102") for remote in REMOTES.values())
     decompress(archive, raw / "102flowers.tar")
@@ -63,7 +63,7 @@ def acquire(raw: Path, options: Mapping[str, Any]) -> None:
 
 
 def samples(raw: Path, options: Mapping[str, Any]) -> Iterator[Sample]:
-    """Every picture by split, class and name."""
+    """Every image by split, class and name."""
     found: dict[str, Member] = {Path(member.name).name: member for member in members(raw / "102flowers.tar")}
     for line in sorted((raw / "labels.csv").read_text().split()):
         split, label_name, name = line.split(",")
@@ -74,7 +74,7 @@ def samples(raw: Path, options: Mapping[str, Any]) -> Iterator[Sample]:
 
 
 def _write_labels(labels: Path, parts: Path, target: Path) -> None:
-    """The owners' MATLAB files as lines `split,class,picture`."""
+    """The owners' MATLAB files as lines `split,class,image`."""
     from scipy.io import loadmat
 
     label = loadmat(labels)["labels"].ravel().tolist()

@@ -1,15 +1,15 @@
-"""Pictures of your own: a folder, an uncompressed tar or a zip of `[<anything>/]<split>/<class>/<image>`, or a CSV.
+"""Images of your own: a folder, an uncompressed tar or a zip of `[<anything>/]<split>/<class>/<image>`, or a CSV.
 
 The training split is called `train`, the test split `val`, `validation`, `valid` or `test` (the first of these that
 is there); `data.train_split` and `data.test_split` in params.yaml name others. Here they are always `train` and
 `val`. Nothing is copied or extracted. Hidden files and the litter of file managers are passed over; any other file in
-a class is taken for a picture. A folder's links are followed, and a tar's hard links; what an archive cannot give in
+a class is taken for an image. A folder's links are followed, and a tar's hard links; what an archive cannot give in
 place (symbolic links, sparse files, other compression, a password) is an error, as is a folder of a class without a
-picture.
+image.
 
 A CSV has the columns `file` (relative to its own folder, or absolute), `label` and, if you like, `split`; without the
 last, a fifth of each class is the test split, chosen by a hash of the file's name. Where it has the column `labels` in
-the place of `label`, a picture has several classes or none: their names stand in one cell, parted by `;`, `|` or `,`
+the place of `label`, an image has several classes or none: their names stand in one cell, parted by `;`, `|` or `,`
 (one of them in the whole table) or else by spaces, or in several rows of the same file.
 """
 
@@ -22,10 +22,10 @@ from ilsvrc.datasets._readers import csv_table, folder_tree
 from ilsvrc.datasets._readers.fingerprint import of_path
 
 CARD = Card(
-    title="A folder of pictures",
+    title="A folder of images",
     licence="yours",
     address="",
-    path="a folder, a tar or zip archive, or a CSV of file,label (file,labels where a picture has several)",
+    path="a folder, a tar or zip archive, or a CSV of file,label (file,labels where an image has several)",
 )
 
 
@@ -36,7 +36,7 @@ def fingerprint(options: Mapping[str, Any]) -> str:
 
 
 def acquire(raw: Path, options: Mapping[str, Any]) -> None:
-    """Fetches nothing; checks that the pictures are there.
+    """Fetches nothing; checks that the images are there.
 
     Raises:
         ValueError: the path is missing or empty, or a split or a class is.
@@ -47,7 +47,7 @@ def acquire(raw: Path, options: Mapping[str, Any]) -> None:
 
 
 def samples(raw: Path, options: Mapping[str, Any]) -> Iterator[Sample]:
-    """Every picture by split, class and name; its file relative to `raw` where `data.path` is relative."""
+    """Every image by split, class and name; its file relative to `raw` where `data.path` is relative."""
     path = Path(options["path"])
     yield from (csv_table.samples if csv_table.is_one(path) else folder_tree.samples)(path, raw, *_names(options))
 

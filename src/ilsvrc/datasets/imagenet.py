@@ -1,7 +1,7 @@
 """ImageNet: the classification data of ILSVRC-2012, from the archives that the user brings, never extracted.
 
 Russakovsky et al., ImageNet Large Scale Visual Recognition Challenge (2015). Classes are WordNet's numbers; sorted,
-they are in the order that every framework uses. The test split is the 50,000 validation pictures.
+they are in the order that every framework uses. The test split is the 50,000 validation images.
 """
 
 import os
@@ -32,7 +32,7 @@ class_numbers = _ilsvrc2012.class_numbers
 
 
 def samples(raw: Path, options: Mapping[str, Any]) -> Iterator[Sample]:
-    """Every picture by split, class and name."""
+    """Every image by split, class and name."""
     folder = Path(options["path"])
     file = str(folder) if folder.is_absolute() else os.path.relpath(folder, raw)
     yield from _ilsvrc2012.train_samples(folder, f"{file}/{_ilsvrc2012.TRAIN.name}")

@@ -1,7 +1,7 @@
 """ImageNet-21k: a tar for each class, in a folder or inside one plain tar, from what the user brings.
 
 Deng et al., ImageNet: A Large-Scale Hierarchical Image Database (2009). Releases differ (Fall 2011: 21,841 classes,
-14,197,122 pictures; Winter 2021: 19,167 classes), so no counts are checked. There is no split: one in fifty pictures
+14,197,122 images; Winter 2021: 19,167 classes), so no counts are checked. There is no split: one in fifty images
 of each class, chosen by a hash of its name, is `val` here. `winter21_whole.tar.gz` must be decompressed first.
 """
 
@@ -42,15 +42,15 @@ def acquire(raw: Path, options: Mapping[str, Any]) -> None:
 
 
 def samples(raw: Path, options: Mapping[str, Any]) -> Iterator[Sample]:
-    """Every picture by split, class and name; each tar is gone through once, and what is for `val` kept meanwhile."""
+    """Every image by split, class and name; each tar is gone through once, and what is for `val` kept meanwhile."""
     path = Path(options["path"])
     val = []
     for wnid, tar in sorted(_class_tars(path).items()):
         file = str(tar.file) if path.is_absolute() else os.path.relpath(tar.file, raw)
-        pictures = {member.name: member for member in inner_members(tar) if not hidden(member.name)}
-        for picture in sorted(pictures.values()):
-            split = _split(picture.name)
-            sample = Sample(split, wnid, f"{wnid}/{picture.name}", file, picture.offset, picture.size)
+        images = {member.name: member for member in inner_members(tar) if not hidden(member.name)}
+        for image in sorted(images.values()):
+            split = _split(image.name)
+            sample = Sample(split, wnid, f"{wnid}/{image.name}", file, image.offset, image.size)
             if split == "train":
                 yield sample
             else:

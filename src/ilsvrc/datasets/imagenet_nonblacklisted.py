@@ -1,4 +1,4 @@
-"""ImageNet less the 1,762 validation pictures that its owners blacklisted for their ambiguous labels (2014).
+"""ImageNet less the 1,762 validation images that its owners blacklisted for their ambiguous labels (2014).
 
 Some papers (SENet among them: "non-blacklisted") report on the other 48,238. The list is in ILSVRC-2014's development
 kit: put `ILSVRC2014_devkit.tgz`, or the list out of it, beside ImageNet's archives.
@@ -16,7 +16,7 @@ from ilsvrc.datasets._readers.fingerprint import of_files
 
 CARD = dataclasses.replace(
     imagenet.CARD,
-    title="ImageNet (ILSVRC-2012) without the blacklisted validation pictures",
+    title="ImageNet (ILSVRC-2012) without the blacklisted validation images",
     path=f"{_ilsvrc2012.PATH}, and {_ilsvrc2012.BLACKLIST_DEVKIT}",
     counts={"train": _ilsvrc2012.NUM_TRAIN, "val": _ilsvrc2012.NUM_VAL - _ilsvrc2012.NUM_BLACKLISTED},
     papers_data="ILSVRC-2012 val, non-blacklisted 48,238",
@@ -42,7 +42,7 @@ def acquire(raw: Path, options: Mapping[str, Any]) -> None:
 
 
 def samples(raw: Path, options: Mapping[str, Any]) -> Iterator[Sample]:
-    """Every picture by split, class and name."""
+    """Every image by split, class and name."""
     folder = Path(options["path"])
     file = str(folder) if folder.is_absolute() else os.path.relpath(folder, raw)
     left_out = _ilsvrc2012.blacklist(folder)

@@ -33,5 +33,5 @@ def acquire(raw: Path, options: Mapping[str, Any]) -> None:
 
 
 def samples(raw: Path, options: Mapping[str, Any]) -> Iterator[Sample]:
-    """Every picture by split, class (its wnid) and name."""
+    """Every image by split, class (its wnid) and name."""
     yield from _fastai.samples(REMOTE, raw)

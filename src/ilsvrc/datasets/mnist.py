@@ -57,6 +57,6 @@ def acquire(raw: Path, options: Mapping[str, Any]) -> None:
 
 
 def samples(raw: Path, options: Mapping[str, Any]) -> Iterator[Sample]:
-    """Every picture by split, class and number."""
+    """Every image by split, class and number."""
     for split, prefix in (("train", "train"), ("val", "t10k")):
         yield from records.idx(split, raw / f"{prefix}-images-idx3-ubyte", raw / f"{prefix}-labels-idx1-ubyte", CLASSES)

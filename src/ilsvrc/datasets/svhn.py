@@ -36,5 +36,5 @@ def acquire(raw: Path, options: Mapping[str, Any]) -> None:
 
 
 def samples(raw: Path, options: Mapping[str, Any]) -> Iterator[Sample]:
-    """Every picture by split, class and number."""
+    """Every image by split, class and number."""
     yield from _svhn.samples(raw, TRAIN)

@@ -1,4 +1,4 @@
-"""SVHN without its extra part: 73,257 training pictures. Papers train on `svhn`."""
+"""SVHN without its extra part: 73,257 training images. Papers train on `svhn`."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -31,5 +31,5 @@ def acquire(raw: Path, options: Mapping[str, Any]) -> None:
 
 
 def samples(raw: Path, options: Mapping[str, Any]) -> Iterator[Sample]:
-    """Every picture by split, class and number."""
+    """Every image by split, class and number."""
     yield from _svhn.samples(raw, TRAIN)

@@ -33,7 +33,7 @@ def show_all(
 
     `content` is the packed file, the next five are of the N images, `boxes`, `windows` and `filters` are
     `geometry.Regions`. With `whole`, all of an image is decoded, so that any damage of it is found. `padding` is what
-    a window shows that leaves the picture.
+    a window shows that leaves the image.
     """
     status = np.zeros(len(modes), np.int32)
     crop_px = shown.shape[2]

@@ -71,7 +71,7 @@ def _show(
 def _copy(
     resized: np.ndarray, left: int, top: int, window: np.ndarray, kind: int, shown: np.ndarray, place: int
 ) -> None:
-    """One view out of the resized picture, resized again where it is shown at another size."""
+    """One view out of the resized image, resized again where it is shown at another size."""
     part_width, part_height, width, height = window[4], window[5], window[6], window[7]
     if part_width != width or part_height != height:
         box = (left, top, part_width, part_height)

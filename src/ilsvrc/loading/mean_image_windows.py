@@ -24,7 +24,7 @@ def check(look: Look) -> None:
 def mean_windows(mean_image: Tensor, windows: Tensor, look: Look) -> Tensor:
     """What is subtracted from each crop: float32 `[N, crop_px, crop_px, 3]`, 0 to 255.
 
-    The mean image stands for the central square of a resized picture and is scaled to its side by area averages. Around
+    The mean image stands for the central square of a resized image and is scaled to its side by area averages. Around
     it lies `look.fill`: a pixel padded with it becomes exactly 0. Pixels padded by "reflect" have the means of those
     that they mirror.
 

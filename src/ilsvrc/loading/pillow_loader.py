@@ -83,24 +83,24 @@ class _Batches(Dataset[tuple[torch.Tensor, ...]]):
         images, windows = self.shown((decode(packed, content, index) for index in indices), regions)
         return tuple(torch.from_numpy(array) for array in (images, packed.labels[indices], indices, copies, windows))
 
-    def shown(self, pictures: Iterable[Image.Image], regions: Any) -> tuple[np.ndarray, np.ndarray]:
+    def shown(self, images: Iterable[Image.Image], regions: Any) -> tuple[np.ndarray, np.ndarray]:
         """Pixels, and where they lie."""
         raise NotImplementedError
 
 
 class _Crops(_Batches):
-    def shown(self, pictures: Iterable[Image.Image], regions: Any) -> tuple[np.ndarray, np.ndarray]:
+    def shown(self, images: Iterable[Image.Image], regions: Any) -> tuple[np.ndarray, np.ndarray]:
         crop_px, padding = self.request.crop_px, self.request.padding
         crops = [
-            show(picture, box, windows, crop_px, kind, padding)[0]
-            for picture, box, windows, kind in zip(pictures, *regions, strict=True)
+            show(image, box, windows, crop_px, kind, padding)[0]
+            for image, box, windows, kind in zip(images, *regions, strict=True)
         ]
         return np.stack(crops), regions.windows[:, 0]
 
 
 class _Views(_Batches):
-    def shown(self, pictures: Iterable[Image.Image], regions: Any) -> tuple[np.ndarray, np.ndarray]:
-        return memory_of(pictures, regions), regions.windows
+    def shown(self, images: Iterable[Image.Image], regions: Any) -> tuple[np.ndarray, np.ndarray]:
+        return memory_of(images, regions), regions.windows
 
 
 def decode(packed: Packed, content: np.ndarray, index: int) -> Image.Image:
@@ -114,21 +114,21 @@ def decode(packed: Packed, content: np.ndarray, index: int) -> Image.Image:
     if packed.modes[index] == beton_layout.RAW:
         return Image.frombytes("RGB", size, payload)
     try:
-        picture = Image.open(io.BytesIO(payload)).convert("RGB")
+        image = Image.open(io.BytesIO(payload)).convert("RGB")
     except (OSError, SyntaxError) as error:
         raise damaged(packed, index, str(error)) from None
-    if picture.size != size:
-        raise damaged(packed, index, f"{picture.size} pixels instead of {size}")
-    return picture
+    if image.size != size:
+        raise damaged(packed, index, f"{image.size} pixels instead of {size}")
+    return image
 
 
 def show(
-    picture: Image.Image, box: np.ndarray, windows: np.ndarray, crop_px: int, kind: int = BILINEAR,
+    image: Image.Image, box: np.ndarray, windows: np.ndarray, crop_px: int, kind: int = BILINEAR,
     padding: Padding = NO_PADDING,
 ) -> np.ndarray:  # fmt: skip
-    """Windows `[V, crop_px, crop_px, 3]` of a picture; see `geometry`."""
+    """Windows `[V, crop_px, crop_px, 3]` of an image; see `geometry`."""
     left, top, width, height = box.tolist()
-    part = picture.crop((left, top, left + width, top + height))
+    part = image.crop((left, top, left + width, top + height))
     resized: dict[tuple[int, int], np.ndarray] = {}
     shown = np.empty((len(windows), crop_px, crop_px, 3), np.uint8)
     for view, (new_width, new_height, x, y, mirrored) in zip(shown, windows.tolist(), strict=True):
@@ -140,21 +140,21 @@ def show(
     return shown
 
 
-def memory_of(pictures: Iterable[Image.Image], where: Placed) -> np.ndarray:
-    """The views of a batch's pictures, uint8 `[bytes]`."""
+def memory_of(images: Iterable[Image.Image], where: Placed) -> np.ndarray:
+    """The views of a batch's images, uint8 `[bytes]`."""
     content = np.empty(where.num_bytes, np.uint8)
-    for picture, windows, offsets in zip(pictures, where.windows, where.offsets, strict=True):
-        for view, start in zip(show_views(picture, windows, where.filters), offsets.tolist(), strict=True):
+    for image, windows, offsets in zip(images, where.windows, where.offsets, strict=True):
+        for view, start in zip(show_views(image, windows, where.filters), offsets.tolist(), strict=True):
             content[start : start + view.size] = view.reshape(-1)
     return content
 
 
-def show_views(picture: Image.Image, windows: np.ndarray, filters: np.ndarray) -> Iterator[np.ndarray]:
-    """Views `[H, W, 3]` of a picture, each of its own size: `windows` `[V, 8]` and `filters` `[V]` of `placed`."""
+def show_views(image: Image.Image, windows: np.ndarray, filters: np.ndarray) -> Iterator[np.ndarray]:
+    """Views `[H, W, 3]` of an image, each of its own size: `windows` `[V, 8]` and `filters` `[V]` of `placed`."""
     resized: dict[tuple[int, int, int], Image.Image] = {}
     for (width, height, left, top, *sizes), kind in zip(windows.tolist(), filters.tolist(), strict=True):
         if (width, height, kind) not in resized:
-            resized[width, height, kind] = picture.resize((width, height), FILTERS[kind])
+            resized[width, height, kind] = image.resize((width, height), FILTERS[kind])
         part = resized[width, height, kind].crop((left, top, left + sizes[0], top + sizes[1]))
         yield np.asarray(part.resize((sizes[2], sizes[3]), FILTERS[kind]))
 

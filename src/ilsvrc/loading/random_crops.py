@@ -1,7 +1,7 @@
 """Which part of each image a batch shows: the geometry that every loader shares. Numpy only.
 
 A loader takes `box` out of the stored image, resizes it to `width` x `height` (as Pillow's filter does), takes the
-window of `crop_px` at `left`, `top` and mirrors it where `mirrored` is 1. A window may leave the resized picture where
+window of `crop_px` at `left`, `top` and mirrors it where `mirrored` is 1. A window may leave the resized image where
 the look has padding.
 """
 
@@ -18,7 +18,7 @@ Crop = Literal["patch", "rectangle", "area_aspect", "padding", "center"]
 AREA, ASPECT, TRIES = (0.08, 1.0), (3 / 4, 4 / 3), 10  # Szegedy et al. 2015; torchvision's RandomResizedCrop
 FLIP, LEFT, TOP, FILTER, SHORT_SIDE, AREA_DRAW, ASPECT_DRAW, SWAP_DRAW = 0, 1, 2, 3, 4, 10, 30, 50  # of an image
 BILINEAR, BOX, NEAREST, CUBIC = range(4)  # filters
-Padding = tuple[np.ndarray, bool]  # uint8 [3], or the picture mirrored
+Padding = tuple[np.ndarray, bool]  # uint8 [3], or the image mirrored
 NO_PADDING: Padding = (np.zeros(3, np.uint8), False)
 
 
@@ -30,8 +30,8 @@ class Look:
 
     - "patch": the short side at a size drawn evenly from the whole numbers of `short_side_px`, a window anywhere in the
       central square (Krizhevsky et al. 2012).
-    - "rectangle": the same, a window anywhere in the whole picture (Simonyan and Zisserman 2014; He et al. 2015).
-    - "area_aspect": a box with a share `area` of the picture's area and an `aspect` (width to height), scaled to the
+    - "rectangle": the same, a window anywhere in the whole image (Simonyan and Zisserman 2014; He et al. 2015).
+    - "area_aspect": a box with a share `area` of the image's area and an `aspect` (width to height), scaled to the
       crop (Szegedy et al. 2015). The paper draws the aspect evenly ("uniform"), torchvision its logarithm.
       With `swap_aspect`, width and height change places in half of the draws (fb.resnet.torch, after an even draw,
       which alone favours wide boxes).
@@ -39,7 +39,7 @@ class Look:
       side, a window anywhere (He et al. 2015, section 4.2).
     - "center": the same size as for "patch", the central window.
 
-    Padding is `fill` ("zero"), or the picture mirrored at its outermost pixels, which are not repeated ("reflect":
+    Padding is `fill` ("zero"), or the image mirrored at its outermost pixels, which are not repeated ("reflect":
     numpy's and torch's mode of this name). `fill` is the training set's mean in whole numbers, red, green, blue, so
     that a padded pixel is 0 after normalisation but for the rounding: half of one of 256 steps at most, 0.01
     deviations.
@@ -81,7 +81,7 @@ class Look:
 
     @property
     def short_side_range(self) -> tuple[int, int]:
-        """The smallest and the largest short side of a resized picture."""
+        """The smallest and the largest short side of a resized image."""
         square_px = views.square_px(self.crop_px)
         return self.short_side_px or (square_px, square_px)
 
@@ -98,7 +98,7 @@ class Look:
 
     @property
     def outside(self) -> Padding:
-        """What lies outside of the picture."""
+        """What lies outside of the image."""
         return np.array(self.fill, np.uint8), self.padding == "reflect"
 
 

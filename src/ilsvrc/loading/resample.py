@@ -23,7 +23,7 @@ def resized_window(
     source: np.ndarray, box: tuple[int, int, int, int], size: tuple[int, int], window: tuple[int, int, int, int],
     kind: int,
 ) -> np.ndarray:  # fmt: skip
-    """A window of a resized box of a picture.
+    """A window of a resized box of an image.
 
     Args:
         source: uint8 `[H, W, 3]`, contiguous.

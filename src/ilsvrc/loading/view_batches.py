@@ -89,7 +89,7 @@ class ViewBatches:
 
 
 def by_size(content: torch.Tensor, windows: np.ndarray) -> list[Shown]:
-    """The pictures in a batch's memory, uint8 `[bytes]`, without copying them."""
+    """The images in a batch's memory, uint8 `[bytes]`, without copying them."""
     found = []
     for height, width, start, images, which in view_layout.groups(windows):
         pixels = content[start : start + 3 * height * width * len(images)].view(len(images), height, width, 3)

@@ -1,7 +1,7 @@
 """Where the views of a test lie in each image, and in the memory of a batch, whatever their sizes. Numpy only.
 
 A loader resizes the stored image to `width` x `height`, takes the part at `left`, `top`, resizes that again where it is
-shown at another size, and writes it at its offset. Pictures of one size lie side by side, so that a network can pass
+shown at another size, and writes it at its offset. Images of one size lie side by side, so that a network can pass
 them together.
 """
 
@@ -28,7 +28,7 @@ class Placed(NamedTuple):
 
 
 class Group(NamedTuple):
-    """Pictures of one size in a batch's memory."""
+    """Images of one size in a batch's memory."""
 
     height: int
     width: int

@@ -1,6 +1,6 @@
-"""What a test protocol looks at: views of a picture, and where each lies in it. Whole numbers only.
+"""What a test protocol looks at: views of an image, and where each lies in it. Whole numbers only.
 
-A view is made in three steps, the papers': resize the picture so that its short side has `short_side_px`; take a
+A view is made in three steps, the papers': resize the image so that its short side has `short_side_px`; take a
 `region` of it, the whole rectangle or a square; take the window of `crop_px` at `anchor` of the region, or the whole
 region as it is (dense), or the whole region resized once more to `crop_px`. Offsets are rounded down, so that the
 centre of the central square is the centre of the rectangle wherever short side and crop differ by an even number, as
@@ -18,11 +18,11 @@ CORNERS_AND_CENTRE = ((0, 0), (2, 0), (0, 2), (2, 2), (1, 1))  # left or right, 
 
 
 class View(NamedTuple):
-    """A part of the picture resized to `short_side_px`, mirrored or not.
+    """A part of the image resized to `short_side_px`, mirrored or not.
 
     `crop_px` is the side of the square that is shown; None shows the whole region at its own size. `anchor` places it:
     two numbers of 0 (left, top) to `steps` (right, bottom), evenly apart. `region` is the central square of
-    `short_side_px` (AlexNet), the whole rectangle (ResNet), or the square at the picture's left or upper end, or at its
+    `short_side_px` (AlexNet), the whole rectangle (ResNet), or the square at the image's left or upper end, or at its
     right or lower one (GoogLeNet). `squeezed` resizes the whole region to `crop_px`, whatever the anchor.
     """
 
@@ -39,7 +39,7 @@ class View(NamedTuple):
 class Window(NamedTuple):
     """A view's place, in pixels.
 
-    The resized picture's size; the upper left corner in it, the size of what is taken there; and the size that this is
+    The resized image's size; the upper left corner in it, the size of what is taken there; and the size that this is
     resized to, its own where it is shown as it is.
     """
 
@@ -69,7 +69,7 @@ def with_mirrors(views: Sequence[View]) -> list[View]:
 
 
 def window(view: View, width: int, height: int) -> Window:
-    """Where `view` lies in a picture of `width` x `height` pixels."""
+    """Where `view` lies in an image of `width` x `height` pixels."""
     size = resized(width, height, view.short_side_px)
     regions = [_region(side, view) for side in size]
     if view.crop_px is None or view.squeezed:
@@ -84,7 +84,7 @@ def window(view: View, width: int, height: int) -> Window:
 
 
 def _region(side_px: int, view: View) -> tuple[int, int]:
-    """Start and length of the view's region along a side of the resized picture."""
+    """Start and length of the view's region along a side of the resized image."""
     if view.region == "rectangle":
         return 0, side_px
     spare = side_px - view.short_side_px

@@ -1,4 +1,4 @@
-"""One picture -> the bytes that are packed: its own where they will do, else re-encoded RGB."""
+"""One image -> the bytes that are packed: its own where they will do, else re-encoded RGB."""
 
 import io
 from typing import Literal, NamedTuple
@@ -16,14 +16,14 @@ How = Literal["passed_through", "encoded", "raw"]
 
 
 class Measured(NamedTuple):
-    """What the split's statistics take of a picture."""
+    """What the split's statistics take of an image."""
 
     sums: np.ndarray  # colours.sums
     square: np.ndarray  # mean_image.central_square
 
 
 class Stored(NamedTuple):
-    """A picture as it is packed."""
+    """An image as it is packed."""
 
     mode: int
     width: int
@@ -34,13 +34,13 @@ class Stored(NamedTuple):
 
 
 def store(content: bytes | np.ndarray, form: FormSpec, measured: bool = True) -> Stored:
-    """The packed form of an encoded picture, or of RGB pixels uint8 `[height, width, 3]`.
+    """The packed form of an encoded image, or of RGB pixels uint8 `[height, width, 3]`.
 
     A JPEG that passes through is decoded once, strictly. Where `form.verify` is `structure`, its markers are checked
     instead, unless it is measured.
 
     Raises:
-        ValueError: it is broken or no picture; the message is the reason, without the picture's name.
+        ValueError: it is broken or no image; the message is the reason, without the image's name.
     """
     if isinstance(content, np.ndarray):
         return _re_encoded(_sized(content, form), form, measured)
@@ -48,7 +48,7 @@ def store(content: bytes | np.ndarray, form: FormSpec, measured: bool = True) ->
         raise ValueError("empty file")
     frame = jpeg.frame(content)
     if frame is None:
-        return _re_encoded(_picture(content, form), form, measured)
+        return _re_encoded(_image(content, form), form, measured)
     read_image.refuse_bomb(frame.width, frame.height)
     content = jpeg.whole(content)
     if frame.portable and _passes_through(content, frame, form):
@@ -57,7 +57,7 @@ def store(content: bytes | np.ndarray, form: FormSpec, measured: bool = True) ->
         return _re_encoded(_sized(_strict(content, frame), form), form, measured)
     if frame.plain:
         _strict(content, frame)
-    return _re_encoded(_picture(content, form), form, measured)
+    return _re_encoded(_image(content, form), form, measured)
 
 
 def _passed_through(content: bytes, frame: jpeg.Frame, measured: bool, decoded: bool) -> Stored:
@@ -87,13 +87,13 @@ def _passes_through(content: bytes, frame: jpeg.Frame, form: FormSpec) -> bool:
     return form.exif_orientation == "ignore" or not read_image.is_turned(content)
 
 
-def _picture(content: bytes, form: FormSpec) -> np.ndarray:
-    """The decoded picture in RGB, upright where asked for, at its packed size."""
+def _image(content: bytes, form: FormSpec) -> np.ndarray:
+    """The decoded image in RGB, upright where asked for, at its packed size."""
     return _sized(read_image.pixels(content, form.exif_orientation == "apply"), form)
 
 
 def _sized(pixels: np.ndarray, form: FormSpec) -> np.ndarray:
-    """The picture at its packed size."""
+    """The image at its packed size."""
     size = _new_size(pixels.shape[1], pixels.shape[0], form)
     if max(size) > beton_layout.MAX_SIDE_PX:
         raise ValueError(f"{size[0]} x {size[1]} pixels; no side may exceed {beton_layout.MAX_SIDE_PX}")
@@ -101,7 +101,7 @@ def _sized(pixels: np.ndarray, form: FormSpec) -> np.ndarray:
 
 
 def _new_size(width: int, height: int, form: FormSpec) -> tuple[int, int]:
-    """Width and height that a picture is packed with."""
+    """Width and height that an image is packed with."""
     target = form.short_side_px
     if target is None or min(width, height) == target or (min(width, height) < target and not form.upscale):
         return width, height

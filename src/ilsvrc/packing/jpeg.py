@@ -1,6 +1,6 @@
 """JPEG files as they are: what their markers say, and a strict decoder (libjpeg-turbo) that reports any damage.
 
-Pillow decodes a picture with a damaged middle without a word; libjpeg-turbo's return code tells. Where there is no
+Pillow decodes an image with a damaged middle without a word; libjpeg-turbo's return code tells. Where there is no
 libturbojpeg, Pillow must do.
 """
 

@@ -1,6 +1,6 @@
-"""The mean of every pixel over a split's pictures, which AlexNet, ZFNet and ResNet subtract, from exact sums.
+"""The mean of every pixel over a split's images, which AlexNet, ZFNet and ResNet subtract, from exact sums.
 
-Krizhevsky et al. 2012, section 2: the picture's short side to 256, its central square, the mean over the training set.
+Krizhevsky et al. 2012, section 2: the image's short side to 256, its central square, the mean over the training set.
 """
 
 import ctypes
@@ -19,7 +19,7 @@ SquareSums = dict[int, tuple[int, np.ndarray]]  # side -> how many squares, and 
 def central_square(pixels: np.ndarray) -> np.ndarray:
     """The central square of uint8 `[H, W, 3]`, `[S, S * 3]` with S = min(H, W, 256).
 
-    A larger one is sampled at the middles of 256 x 256 cells. What sampling without a filter adds to one picture is
+    A larger one is sampled at the middles of 256 x 256 cells. What sampling without a filter adds to one image is
     noise that many average out; a filter would cost ten times as much.
     """
     height, width = pixels.shape[:2]
@@ -54,7 +54,7 @@ def sums_of(squares: Iterable[np.ndarray]) -> SquareSums:
 
 
 class MeanImage:
-    """Sums of the squares of all measured pictures: the same in any order."""
+    """Sums of the squares of all measured images: the same in any order."""
 
     def __init__(self) -> None:
         self._sums: dict[int, np.ndarray] = {}  # side -> int64 [side, side, 3]

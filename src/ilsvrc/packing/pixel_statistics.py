@@ -13,7 +13,7 @@ from ilsvrc.config.specs import FormSpec
 from ilsvrc.datasets._card import Sample
 from ilsvrc.packing import c_extension
 
-NUM_MEASURED = 1000  # pictures that the statistics are of where none need be decoded
+NUM_MEASURED = 1000  # images that the statistics are of where none need be decoded
 BLOCK_PX, ABREAST = 256, 4  # 256 * 255 ** 2 < 2 ** 24: exact in float32; four pixels abreast fill a processor's lanes
 ENOUGH_ROWS = 64
 MOST_SWEEPS = 30
@@ -22,7 +22,7 @@ Matrix = list[list[float]]
 
 
 def measured_places(samples: Sequence[Sample], form: FormSpec) -> list[bool]:
-    """Which pictures the statistics are of: all, or where not all are decoded the 1000 of the lowest hashed names."""
+    """Which images the statistics are of: all, or where not all are decoded the 1000 of the lowest hashed names."""
     if form.verify != "structure" or len(samples) <= NUM_MEASURED:
         return [True] * len(samples)
     digests = b"".join(hashlib.sha256(s.name.encode(errors="surrogateescape")).digest()[:8] for s in samples)
@@ -72,7 +72,7 @@ def _products(values: np.ndarray) -> np.ndarray:
 
 
 class Colours:
-    """Sums over the pixels of the measured pictures."""
+    """Sums over the pixels of the measured images."""
 
     def __init__(self) -> None:
         self.num_measured = self.num_pixels = self.num_in_products = 0
@@ -80,7 +80,7 @@ class Colours:
         self._latest = np.zeros((6, 3), np.int64)
 
     def add(self, width: int, height: int, sums: np.ndarray) -> None:
-        """One more picture."""
+        """One more image."""
         self.num_measured += 1
         self.num_pixels += width * height
         self.num_in_products += width * -(-height // rows_apart(height))
@@ -89,7 +89,7 @@ class Colours:
             self._gather()
 
     def _gather(self) -> np.ndarray:
-        """The sums over all pictures so far."""
+        """The sums over all images so far."""
         self._sums = self._sums + self._latest.astype(object)
         self._latest[:] = 0
         return self._sums

@@ -1,4 +1,4 @@
-"""Where a picture's bytes lie -> the encoded picture or its pixels, as `card.Sample.kind` says."""
+"""Where an image's bytes lie -> the encoded image or its pixels, as `card.Sample.kind` says."""
 
 import errno
 import os
@@ -11,7 +11,7 @@ import numpy as np
 from ilsvrc.datasets._card import Sample
 
 
-def own_bytes(sample: Sample, raw: Path) -> bytes:
+def sample_bytes(sample: Sample, raw: Path) -> bytes:
     """The sample's bytes as they lie in its file.
 
     Raises:
@@ -22,7 +22,7 @@ def own_bytes(sample: Sample, raw: Path) -> bytes:
 
 
 def bytes_in(file: IO[bytes], sample: Sample) -> bytes:
-    """`own_bytes` from the sample's file, opened."""
+    """`sample_bytes` from the sample's file, opened."""
     content = os.pread(file.fileno(), sample.size, sample.offset)
     if len(content) != sample.size:
         raise OSError(
@@ -34,11 +34,11 @@ def bytes_in(file: IO[bytes], sample: Sample) -> bytes:
     return content
 
 
-def picture(sample: Sample, content: bytes) -> bytes | np.ndarray:
-    """An encoded picture, or RGB pixels uint8 `[height, width, 3]`.
+def image_content(sample: Sample, content: bytes) -> bytes | np.ndarray:
+    """An encoded image, or RGB pixels uint8 `[height, width, 3]`.
 
     Raises:
-        ValueError: a deflated picture is damaged.
+        ValueError: a deflated image is damaged.
     """
     kind, _, form = sample.kind.partition(":")
     if kind == "deflated":
@@ -47,7 +47,7 @@ def picture(sample: Sample, content: bytes) -> bytes | np.ndarray:
         return np.ascontiguousarray(_shaped(content, form).transpose(1, 2, 0))  # H x W x C
     if kind == "rows":
         return np.repeat(_shaped(content, form)[:, :, None], 3, axis=2)  # H x W x 3
-    assert not kind, f"no such kind of picture: {sample.kind}"
+    assert not kind, f"no such kind of image: {sample.kind}"
     return content
 
 

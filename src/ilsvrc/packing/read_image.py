@@ -1,4 +1,4 @@
-"""A picture of any format -> RGB pixels, as Pillow reads it; what Pillow cannot read is a ValueError with the reason.
+"""An image of any format -> RGB pixels, as Pillow reads it; what Pillow cannot read is a ValueError with the reason.
 
 Alpha is dropped, 16 bits are scaled (not clipped) to 8, palettes, grey, 1 bit, CMYK and YCCK become RGB as Pillow
 does it. Of an animation the first frame is taken. 16 bits a channel of a colour TIFF are what Pillow makes of them:
@@ -22,22 +22,22 @@ RUN_AS_PROGRAMS = {"EPS"}  # by Ghostscript
 
 
 def pixels(content: bytes, upright: bool) -> np.ndarray:
-    """The decoded picture uint8 `[height, width, 3]`, turned as EXIF says where `upright`.
+    """The decoded image uint8 `[height, width, 3]`, turned as EXIF says where `upright`.
 
     Raises:
-        ValueError: it is broken or no picture.
+        ValueError: it is broken or no image.
     """
     with _opened(content) as opened:
         colours = _scaled_colours(opened, content)
-        picture = _rgb(opened) if colours is None else colours
+        image = _rgb(opened) if colours is None else colours
         if upright:
-            picture.getexif()[ORIENTATION] = opened.getexif().get(ORIENTATION, 1)
-            picture = ImageOps.exif_transpose(picture)
-        return np.asarray(picture)
+            image.getexif()[ORIENTATION] = opened.getexif().get(ORIENTATION, 1)
+            image = ImageOps.exif_transpose(image)
+        return np.asarray(image)
 
 
 def is_turned(content: bytes) -> bool:
-    """Whether EXIF says that the picture does not stand upright.
+    """Whether EXIF says that the image does not stand upright.
 
     Raises:
         ValueError: it is broken.
@@ -61,7 +61,7 @@ def _opened(content: bytes) -> Iterator[Image.Image]:
                 yield opened
     except UnidentifiedImageError:
         raise ValueError(f"not a picture (it begins with {content[:12]!r})") from None
-    except (MemoryError, ValueError):  # too little memory is no fault of the picture's
+    except (MemoryError, ValueError):  # too little memory is no fault of the image's
         raise
     except Exception as error:  # on damaged files Pillow's readers raise anything, such as TypeError
         raise ValueError(str(error) or type(error).__name__) from None
@@ -73,15 +73,15 @@ def _formats() -> list[str]:
     return [name for name in Image.ID if name not in RUN_AS_PROGRAMS]
 
 
-def _rgb(picture: Image.Image) -> Image.Image:
-    if picture.mode in SIXTEEN_BIT:
-        values = np.asarray(picture).astype(np.int64)
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode in SIXTEEN_BIT:
+        values = np.asarray(image).astype(np.int64)
         if values.min() < 0 or values.max() > 65535:
             raise ValueError(f"its values span {values.min()} to {values.max()}; 16 bits are the most")
         return Image.fromarray(_eight_bits(values)).convert("RGB")
-    if picture.mode == "F":
+    if image.mode == "F":
         raise ValueError("floating point values; store 8 or 16 bits a channel")
-    return picture.convert("RGB")
+    return image.convert("RGB")
 
 
 def _scaled_colours(opened: Image.Image, content: bytes) -> Image.Image | None:
@@ -90,7 +90,7 @@ def _scaled_colours(opened: Image.Image, content: bytes) -> Image.Image | None:
     opened.load()
     if stored not in COLOUR_PNG_OF_16_BITS:
         return None
-    import cv2  # here, since hardly a picture needs it
+    import cv2  # here, since hardly an image needs it
 
     found = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     if found is None or found.ndim != 3 or found.dtype != np.uint16:

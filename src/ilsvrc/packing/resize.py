@@ -1,4 +1,4 @@
-"""A whole picture at another size: Pillow's antialiased bilinear resize, bit for bit, by kernels.c where it can run.
+"""A whole image at another size: Pillow's antialiased bilinear resize, bit for bit, by kernels.c where it can run.
 
 The arithmetic is told in `resample.py`, which resizes windows for the loaders; this needs no numba.
 """

@@ -1,4 +1,4 @@
-"""Processes that encode pictures side by side and hand them on in order. A killed one is an error, never a hang."""
+"""Processes that encode images side by side and hand them on in order. A killed one is an error, never a hang."""
 
 import ctypes
 import os
@@ -18,22 +18,22 @@ from ilsvrc.config.specs import FormSpec
 from ilsvrc.datasets._card import Sample
 from ilsvrc.packing.encode import Stored, store
 from ilsvrc.packing.mean_image import MeanImage, SquareSums, sums_of
-from ilsvrc.packing.read_bytes import bytes_in, picture
+from ilsvrc.packing.read_bytes import bytes_in, image_content
 from ilsvrc.runtime.progress import bar
 
 CHUNK_BYTES, CHUNK_IMAGES = 2 << 20, 64
 CHUNKS_AHEAD = 3  # a worker; what bounds the memory
 PR_SET_PDEATHSIG = 1
-Task = tuple[Sample, bool]  # a picture, and whether it is measured
+Task = tuple[Sample, bool]  # an image, and whether it is measured
 
 
 def outcomes(
     samples: Sequence[Sample], measured: Sequence[bool], mean_image: MeanImage, raw: Path, form: FormSpec, workers: int,
     title: str,
 ) -> Iterator[Stored | str]:  # fmt: skip
-    """Each picture's stored form or the reason why it has none, in order, with few in memory.
+    """Each image's stored form or the reason why it has none, in order, with few in memory.
 
-    `measured` says which pictures the statistics are of; `mean_image` gets their squares, summed where they are made.
+    `measured` says which images the statistics are of; `mean_image` gets their squares, summed where they are made.
     """
     # fork: nothing here has threads yet, and a worker needs no second import
     pool = ProcessPoolExecutor(workers, get_context("fork"), initializer=_die_with_parent, initargs=(os.getpid(),))
@@ -55,7 +55,7 @@ def outcomes(
                 progress.update(len(done))
     except BrokenProcessPool:
         raise ChildProcessError(
-            "a worker was killed while it encoded pictures (out of memory?); run again, with fewer"
+            "a worker was killed while it encoded images (out of memory?); run again, with fewer"
             " workers if it repeats: `--set-threads pack=1`"
         ) from None
     finally:
@@ -94,7 +94,7 @@ def _without_square(one: Stored | str) -> Stored | str:
 def _store_one(sample: Sample, measured: bool, file: IO[bytes], form: FormSpec) -> Stored | str:
     content = bytes_in(file, sample)
     try:
-        return store(picture(sample, content), form, measured)
+        return store(image_content(sample, content), form, measured)
     except ValueError as error:
         return str(error)
 

@@ -1,6 +1,6 @@
-"""Packs pictures into FFCV's format: workers encode, one process writes in order. Same input, same bytes.
+"""Packs images into FFCV's format: workers encode, one process writes in order. Same input, same bytes.
 
-FFCV's own writer hangs where a picture is broken or a worker dies, and its bytes depend on the workers' race.
+FFCV's own writer hangs where an image is broken or a worker dies, and its bytes depend on the workers' race.
 """
 
 import errno
@@ -79,17 +79,17 @@ def pack(
     """Writes `beton`: checked, flushed to the disk, read back, then moved to its name.
 
     Args:
-        samples: the pictures, in the order that they are packed in.
+        samples: the images, in the order that they are packed in.
         labels: class name -> index.
         raw: the folder that `Sample.file` is relative to.
         form: how they are stored.
         beton: the file to write.
         workers: processes that encode; the bytes do not depend on it.
-        page_bytes: a power of two; it doubles until the largest picture fits in.
-        compare: whether every picture is made once more and compared with what the disk gives back.
+        page_bytes: a power of two; it doubles until the largest image fits in.
+        compare: whether every image is made once more and compared with what the disk gives back.
 
     Raises:
-        ValueError: too little space is free, or pictures are broken (up to 20 are named) and `form.on_bad_image` is
+        ValueError: too little space is free, or images are broken (up to 20 are named) and `form.on_bad_image` is
             `stop`, or none is left.
         OSError: the disk is full, a file cannot be read, or a worker was killed.
     """
@@ -146,7 +146,7 @@ def _attempt(
 
 
 def _compare(packing: Packing, samples: Sequence[Sample], raw: Path, form: FormSpec, path: Path, workers: int) -> None:
-    """Makes every picture once more and compares its bytes with what the disk gives back."""
+    """Makes every image once more and compares its bytes with what the disk gives back."""
     opened = open_packed(path)
     with path.open("rb") as file:
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)  # out of memory
@@ -190,12 +190,12 @@ def _refuse_bad(packing: Packing, samples: Sequence[Sample], form: FormSpec) -> 
         named = [f"  {samples[p].split}/{samples[p].name}: {why}" for p, why in list(packing.bad.items())[:MOST_NAMED]]
         more = len(packing.bad) - len(named)
         raise ValueError(
-            f"{len(packing.bad)} of {len(samples)} pictures cannot be packed:\n" + "\n".join(named)
+            f"{len(packing.bad)} of {len(samples)} images cannot be packed:\n" + "\n".join(named)
             + (f"\n  and {more} more" if more else "")
             + "\nmend or remove them, or set data: {on_bad_image: skip} in params.yaml to leave them out"
         )  # fmt: skip
     if not packing.kept:
-        raise ValueError("no picture is left to pack")
+        raise ValueError("no image is left to pack")
 
 
 def _check_space(samples: Sequence[Sample], form: FormSpec, beton: Path) -> None:
@@ -224,7 +224,7 @@ def least_bytes(samples: Sequence[Sample], form: FormSpec) -> int:
 def _doubled(page_bytes: int) -> int:
     if 2 * page_bytes > beton_layout.MAX_PAGE_BYTES:
         raise ValueError(
-            f"a picture is larger than {beton_layout.MAX_PAGE_BYTES} bytes; set data.short_side_px in params.yaml"
+            f"an image is larger than {beton_layout.MAX_PAGE_BYTES} bytes; set data.short_side_px in params.yaml"
         )
     return 2 * page_bytes
 

@@ -1,4 +1,4 @@
-"""Pictures inside an uncompressed archive, read in place: where each member's bytes lie. Tar, tar of tars, zip."""
+"""Images inside an uncompressed archive, read in place: where each member's bytes lie. Tar, tar of tars, zip."""
 
 import stat
 import struct
@@ -88,7 +88,7 @@ def _refuse_compressed(outer: Member) -> None:
     for magic, (kind, tool) in COMPRESSED.items():
         if start.startswith(magic):
             raise ValueError(
-                f"{_named(outer)} is compressed ({kind}), and pictures are read in place: decompress it to a plain .tar"
+                f"{_named(outer)} is compressed ({kind}), and images are read in place: decompress it to a plain .tar"
                 f" first ({tool})"
             )
 
@@ -181,7 +181,7 @@ def _zip_member(archive: Path, file: IO[bytes], info: zipfile.ZipInfo, size: int
     kinds = {zipfile.ZIP_STORED: "", zipfile.ZIP_DEFLATED: f"deflated:{info.file_size}"}
     if info.flag_bits & ENCRYPTED or info.compress_type not in kinds:
         how = "encrypted" if info.flag_bits & ENCRYPTED else f"compressed by method {info.compress_type}"
-        raise ValueError(f"{archive}: {info.filename} is {how}; store or deflate its pictures without a password")
+        raise ValueError(f"{archive}: {info.filename} is {how}; store or deflate its images without a password")
     if stat.S_ISLNK(info.external_attr >> 16) and not hidden(info.filename):
         raise ValueError(f"{archive}: {info.filename} is a symbolic link: write it by zip without --symlinks")
     file.seek(info.header_offset)

@@ -1,4 +1,4 @@
-"""Pictures that a CSV lists: `file`, `label` (one class) or `labels` (several), and perhaps `split`."""
+"""Images that a CSV lists: `file`, `label` (one class) or `labels` (several), and perhaps `split`."""
 
 import csv
 import errno
@@ -21,7 +21,7 @@ TEST_PART = 5  # without a column `split`, one in so many
 
 
 class Row(NamedTuple):
-    """A picture of the table; `label` is a class, or the name of a set of classes."""
+    """An image of the table; `label` is a class, or the name of a set of classes."""
 
     split: str
     label: str
@@ -43,8 +43,8 @@ def fingerprint(path: Path) -> str:
     text = path.open(newline="", encoding="utf-8-sig", errors="surrogateescape")
     with text as file, suppress(csv.Error):  # `check` says what is wrong
         for row in csv.DictReader(file):
-            picture = path.parent / (row.get("file") or "")
-            digest.update(f"{picture.stat().st_size if _is_file(picture) else 'missing'},".encode())
+            image = path.parent / (row.get("file") or "")
+            digest.update(f"{image.stat().st_size if _is_file(image) else 'missing'},".encode())
     return digest.hexdigest()[:16]
 
 
@@ -59,7 +59,7 @@ def check(path: Path, train_split: str | None = None, test_split: str | None = N
 
 
 def samples(path: Path, raw: Path, train_split: str | None = None, test_split: str | None = None) -> Iterator[Sample]:
-    """Every picture by split, class and name; its file relative to `raw` where the table's path is relative."""
+    """Every image by split, class and name; its file relative to `raw` where the table's path is relative."""
     base = str(path.parent) if path.is_absolute() else os.path.relpath(path.parent, raw)
     for row in sorted(_rows(path, train_split, test_split)):
         name = row.file if row.multilabel else f"{row.label}/{row.file}"
@@ -85,20 +85,20 @@ def _rows(path: Path, train: str | None, test: str | None) -> list[Row]:
 
 
 def _united(path: Path, rows: list[Row]) -> list[Row]:
-    """A row a picture, with the classes of all rows that list it."""
-    pictures: dict[str, Row] = {}
+    """A row an image, with the classes of all rows that list it."""
+    images: dict[str, Row] = {}
     for row in rows:
         place = os.path.normpath(path.parent.absolute() / row.file)
-        first = pictures.setdefault(place, row)
+        first = images.setdefault(place, row)
         if first.split != row.split:
             raise ValueError(f"{path} has {row.file} in both splits")
-        pictures[place] = first._replace(
+        images[place] = first._replace(
             label=intern(join_classes(split_classes(first.label) + split_classes(row.label)))
         )
-    found = {split: {row.label for row in pictures.values() if row.split == split} for split in SPLITS}
+    found = {split: {row.label for row in images.values() if row.split == split} for split in SPLITS}
     multilabel_csv.check_classes(path, found)
     multilabel_csv.check_names(path, found["train"])
-    return list(pictures.values())
+    return list(images.values())
 
 
 def _lines(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
@@ -124,7 +124,7 @@ def _lines(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
 def _check_columns(path: Path, columns: list[str]) -> None:
     if "file" not in columns or len({ONE, SEVERAL} & set(columns)) != 1:
         raise ValueError(
-            f"{path} has the columns {', '.join(columns)}; it should have file,label (or file,labels where a picture"
+            f"{path} has the columns {', '.join(columns)}; it should have file,label (or file,labels where an image"
             " has several), and split if you like, named in its first line and parted by commas"
         )
     if len(set(columns)) < len(columns):
@@ -137,17 +137,17 @@ def _row(
     file = line["file"]
     if not file or not (label or multilabel):
         raise ValueError(f"{path}, line {number}: file or label is empty")
-    picture = path.parent / file
-    if not _is_file(picture):
-        raise ValueError(f"{path}, line {number}: there is no file {picture}")
+    image = path.parent / file
+    if not _is_file(image):
+        raise ValueError(f"{path}, line {number}: there is no file {image}")
     split = ours[line["split"]] if ours else _split(file)
-    return Row(split, intern(label), file, picture.stat().st_size, multilabel)
+    return Row(split, intern(label), file, image.stat().st_size, multilabel)
 
 
-def _is_file(picture: Path) -> bool:
+def _is_file(image: Path) -> bool:
     """Whether it is there; a name that no file can have is that of none."""
     try:
-        return picture.is_file()
+        return image.is_file()
     except OSError as error:
         if error.errno != errno.ENAMETOOLONG:
             raise
@@ -184,6 +184,6 @@ def _check_classes(path: Path, rows: list[Row]) -> None:
     missing = classes["train"] ^ classes["val"]
     if missing or not rows:
         raise ValueError(
-            f"{path}: both splits need pictures of every class; one of them has none of {listed(map(repr, missing))}"
-            " (without a column split, a fifth of each class is for the test: give it one, or more pictures)"
+            f"{path}: both splits need images of every class; one of them has none of {listed(map(repr, missing))}"
+            " (without a column split, a fifth of each class is for the test: give it one, or more images)"
         )

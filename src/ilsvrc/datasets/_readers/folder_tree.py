@@ -1,4 +1,4 @@
-"""Pictures laid out as `[<anything>/]<split>/<class>/<image>`, in a folder, a tar or a zip. A million take little."""
+"""Images laid out as `[<anything>/]<split>/<class>/<image>`, in a folder, a tar or a zip, with little memory."""
 
 import os
 import stat
@@ -13,7 +13,7 @@ TEST_SPLITS = ("val", "validation", "valid", "test")
 Parts = tuple[str, ...]
 
 
-class Pictures:
+class FolderFiles:
     """The files of one folder: their names, and where each one's bytes lie."""
 
     def __init__(self) -> None:
@@ -36,12 +36,12 @@ class Pictures:
                 yield self.names[place], self.offsets[place], self.sizes[place], self.kinds[place]
 
 
-Tree = Mapping[Parts, Pictures]  # a folder's path -> its files
+Tree = Mapping[Parts, FolderFiles]  # a folder's path -> its files
 Split = dict[str, Parts]  # class -> its folder
 
 
 def samples(path: Path, raw: Path, train_split: str | None = None, test_split: str | None = None) -> Iterator[Sample]:
-    """Every picture by split, class and name; its file relative to `raw` where `path` is relative."""
+    """Every image by split, class and name; its file relative to `raw` where `path` is relative."""
     tree = _tree(path)
     base = str(path) if path.is_absolute() else os.path.relpath(path, raw)
     for split, classes in _splits(path, tree, train_split, test_split).items():
@@ -99,10 +99,10 @@ def _tree(path: Path) -> Tree:
     if not path.exists():
         raise ValueError(f"data.path = {str(path)!r} in params.yaml: there is no such folder or tar archive")
     found = files(path) if path.is_dir() else (m for m in members(path) if not hidden(m.name))
-    tree: dict[Parts, Pictures] = {}
+    tree: dict[Parts, FolderFiles] = {}
     for member in found:
         *folder, name = PurePosixPath(member.name).parts
-        tree.setdefault(tuple(folder), Pictures()).add(name, member)
+        tree.setdefault(tuple(folder), FolderFiles()).add(name, member)
     if not tree:
         raise ValueError(f"{path} is empty (hidden files are passed over); it should hold <split>/<class>/<image>")
     return tree
@@ -144,10 +144,10 @@ def _root(path: Path, tree: Tree, train: str) -> Parts:
 def _classes(path: Path, tree: Tree, split: Parts) -> Split:
     """The folder of each class of a split."""
     classes: Split = {}
-    for parts, pictures in tree.items():
+    for parts, images in tree.items():
         if parts[: len(split)] == split:
             if len(parts) != len(split) + 1:
-                odd = "/".join((*parts, pictures.names[0]))
+                odd = "/".join((*parts, images.names[0]))
                 raise ValueError(f"{path}: {odd} should be {'/'.join(split)}/<class>/<image>")
             classes[parts[-1]] = parts
     if path.is_dir():
@@ -156,11 +156,11 @@ def _classes(path: Path, tree: Tree, split: Parts) -> Split:
 
 
 def _refuse_empty(split: Path, classes: Split) -> None:
-    """A class without a picture: most often, copying it failed."""
+    """A class without an image: most often, copying it failed."""
     empty = [folder.name for folder in split.iterdir() if folder.is_dir() and not hidden(folder.name)]
     empty = [name for name in empty if name not in classes]
     if empty:
-        raise ValueError(f"{split} has folders without pictures: {listed(empty)}; fill or remove them")
+        raise ValueError(f"{split} has folders without images: {listed(empty)}; fill or remove them")
 
 
 def _same_classes(path: Path, splits: Mapping[str, Split]) -> None:
@@ -168,7 +168,7 @@ def _same_classes(path: Path, splits: Mapping[str, Split]) -> None:
     for one, other, missing in (("train", "test", train - val), ("test", "train", val - train)):
         if missing:
             raise ValueError(
-                f"{path}: the {other} split has no pictures of {listed(missing)}, which the {one} split has;"
+                f"{path}: the {other} split has no images of {listed(missing)}, which the {one} split has;"
                 " both need every class"
             )
 

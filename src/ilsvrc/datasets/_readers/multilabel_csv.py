@@ -1,4 +1,4 @@
-"""A table's column `labels`: the classes of a picture in one cell, `clear primary road`, or in several rows."""
+"""A table's column `labels`: the classes of an image in one cell, `clear primary road`, or in several rows."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -59,12 +59,12 @@ def check_classes(path: Path, label_names: Mapping[str, set[str]]) -> None:
     empty = [split for split, found in label_names.items() if not found]
     if empty:
         raise ValueError(
-            f"{path} has no pictures in the split {' and '.join(empty)}"
-            " (without a column split, a fifth of the pictures is for the test: give it one, or more pictures)"
+            f"{path} has no images in the split {' and '.join(empty)}"
+            " (without a column split, a fifth of the images is for the test: give it one, or more images)"
         )
     classes = {split: {name for each in found for name in split_classes(each)} for split, found in label_names.items()}
     if not classes["train"]:
-        raise ValueError(f"{path} lists no label for any picture to train on")
+        raise ValueError(f"{path} lists no label for any image to train on")
     missing = sorted(classes["val"] - classes["train"])
     if missing:
-        raise ValueError(f"{path}: the training split has no pictures of {', '.join(map(repr, missing[:10]))}")
+        raise ValueError(f"{path}: the training split has no images of {', '.join(map(repr, missing[:10]))}")

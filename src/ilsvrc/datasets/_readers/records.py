@@ -28,7 +28,7 @@ def labels(path: Path, label_at: int, record_bytes: int) -> bytes:
 def cifar(
     split: str, files: Sequence[Path], classes: Sequence[str], label_bytes: int = 1, side_px: int = 32
 ) -> Iterator[Sample]:
-    """The pictures of one split in files of CIFAR's binary form, numbered through them, by class and name.
+    """The images of one split in files of CIFAR's binary form, numbered through them, by class and name.
 
     A record is `label_bytes` labels, the last of which counts, and the pixels: a plane for each of red, green, blue.
     """
@@ -48,7 +48,7 @@ def cifar(
 
 
 def idx(split: str, images: Path, labels_file: Path, classes: Sequence[str]) -> Iterator[Sample]:
-    """The grey pictures of one split in a pair of IDX files, by class and name."""
+    """The grey images of one split in a pair of IDX files, by class and name."""
     shape, first = _idx_header(images)
     label_shape, first_label = _idx_header(labels_file)
     if len(shape) != 3 or label_shape != shape[:1]:

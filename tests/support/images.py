@@ -1,4 +1,4 @@
-"""Pictures made for tests, the same for the same number."""
+"""Images made for tests, the same for the same number."""
 
 import io
 
@@ -10,7 +10,7 @@ NUM_PHOTOS = 53
 
 
 def photo(number: int) -> Image.Image:
-    """A smooth picture with some detail: the same for the same number."""
+    """A smooth image with some detail: the same for the same number."""
     width, height = SIZES[number % len(SIZES)]
     random = np.random.default_rng(number)
     coarse = Image.fromarray(random.integers(0, 256, (6, 8, 3), np.uint8)).resize(
@@ -19,10 +19,10 @@ def photo(number: int) -> Image.Image:
     return Image.fromarray((np.asarray(coarse) * 0.8 + random.integers(0, 50, (height, width, 3))).astype(np.uint8))
 
 
-def jpeg_bytes(picture: Image.Image, **options: object) -> bytes:
-    """The encoded picture; `format` may name another than JPEG."""
+def jpeg_bytes(image: Image.Image, **options: object) -> bytes:
+    """The encoded image; `format` may name another than JPEG."""
     file = io.BytesIO()
-    picture.save(file, **{"format": "JPEG", "quality": 90, **options})
+    image.save(file, **{"format": "JPEG", "quality": 90, **options})
     return file.getvalue()
 
 
