@@ -25,6 +25,7 @@ FOLDERS = {
     "protocols": "evaluation/protocols",
     "recipes": "config/recipes",
 }
+CONTRACTS = {"datasets": "ilsvrc.datasets._card"}  # modules whose `check_plugin` refuses what breaks a contract
 SHOWN_IN_FULL = 16  # names in an error
 
 
@@ -98,8 +99,15 @@ def check(kind: str, name: str) -> str:
 
 
 def load(kind: str, name: str) -> ModuleType:
-    """The module of a data set or a protocol."""
-    return importlib.import_module(f"ilsvrc.{FOLDERS[kind].replace('/', '.')}.{check(kind, name)}")
+    """The module of a data set or a protocol.
+
+    Raises:
+        ValueError: `kind` has no such name, or its module breaks the kind's contract.
+    """
+    module = importlib.import_module(f"ilsvrc.{FOLDERS[kind].replace('/', '.')}.{check(kind, name)}")
+    if kind in CONTRACTS:
+        importlib.import_module(CONTRACTS[kind]).check_plugin(module)
+    return module
 
 
 def architecture(name: str) -> Callable[..., Any]:

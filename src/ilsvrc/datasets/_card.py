@@ -1,10 +1,10 @@
-"""What a data set says of itself, and where its images' bytes lie: the contract of `data/<name>.py`.
+"""Cards and samples of data sets: the contract of `datasets/<name>.py`.
 
 A data set's module has `CARD: Card` and three functions::
 
-    acquire(raw: Path, options: Mapping) -> None       fetch what is missing into `raw`, checked
+    acquire(raw: Path, options: Mapping) -> None       download what is missing into `raw`, checked
     samples(raw: Path, options: Mapping) -> Iterator[Sample]     every image, in the order it is packed in
-    fingerprint(options: Mapping) -> str     what stands at a place of the user's ("" where there is none)
+    fingerprint(options: Mapping) -> str     hash of the files at `data.path` ("" for a data set that takes none)
 
 It may have `class_numbers(options) -> Mapping[str, int]`: the numbers that its owners give the classes in submissions.
 
@@ -15,33 +15,36 @@ sorted names of all classes. `fingerprint` says "missing" where nothing stands, 
 alone, never on modification times or on where the folder is.
 
 Where an image may have several classes or none (`Sample.multilabel`, of all samples of a data set or of none),
-`label_name` is the name of a set of classes, `join_classes`: their names, sorted and parted by `JOINER`.
+`label_name` is the name of a set of classes, `join_classes`: their names, sorted and separated by `JOINER`.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from types import ModuleType
 
 SPLITS = ("train", "val")
+FUNCTIONS = ("acquire", "samples", "fingerprint")
+CONTRACT = "CARD: Card, acquire(raw, options), samples(raw, options) and fingerprint(options)"
 JOINER = ";"  # in no class's name where an image may have several
 
 
 @dataclass(frozen=True)
 class Card:
-    """A data set, as its owners and the papers describe it.
+    """Description of a data set by its owners and the papers, and the form that it is packed in.
 
     `counts` holds the images of each split where they are known beforehand (checked), `archives` the files that
-    `acquire` leaves in the raw folder (outputs of the rule). `path` says what `data.path` in params.yaml must hold
-    where the images are the user's to bring; other data sets take none. `mean` and `std` (RGB, 0 to 255) are those
-    that papers or their code state, `mean_std_source` says which; packing measures its own.
+    `acquire` writes into the raw folder (outputs of the rule). `path` describes the value of `data.path` in params.yaml
+    for images that the user provides; other data sets take none. `mean` and `std` (RGB, 0 to 255) are those that papers
+    or their code state, `mean_std_source` names them; packing measures its own.
 
-    The form that it is packed in unless params.yaml says otherwise: `short_side_px` None keeps the size, `upscale`
-    lets small images grow to it; `crop_px` None leaves the input size to the architecture.
+    The packed form unless params.yaml says otherwise: `short_side_px` None keeps the size, `upscale` enlarges small
+    images to it; `crop_px` None leaves the input size to the architecture.
     """
 
     title: str
-    licence: str  # as its owners state it
-    address: str
-    papers: str = ""  # whose data it is, and who reports on it
+    licence: str  # in its owners' words
+    address: str  # of the owners' page
+    papers: str = ""  # that introduced it or report on it
     path: str = ""
     classes: int | None = None
     counts: dict[str, int] = field(default_factory=dict)
@@ -53,15 +56,15 @@ class Card:
     upscale: bool = False
     encoding: str = "jpeg"
     crop_px: int | None = None
-    papers_data: str | None = None  # the name it has in reporting/published_results.csv, where papers report on it
+    papers_data: str | None = None  # its name in reporting/published_results.csv
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
     """One image: `size` bytes at `offset` of `file`, and the class it belongs to, or the set of its classes.
 
-    `kind` says what the bytes are: "" an encoded image (JPEG, PNG ...), `deflated:<bytes>` one that a zip has
-    squeezed, `planes:<channels>x<height>x<width>` pixels channel by channel, `rows:<height>x<width>` grey pixels.
+    `kind` is the format of the bytes: "" an encoded image (JPEG, PNG ...), `deflated:<bytes>` one that a zip has
+    compressed, `planes:<channels>x<height>x<width>` pixels channel by channel, `rows:<height>x<width>` grey pixels.
     """
 
     split: str
@@ -71,7 +74,22 @@ class Sample:
     offset: int
     size: int
     kind: str = ""
-    multilabel: bool = False  # acquiring asks; the index of images does not keep it
+    multilabel: bool = False  # the index of images does not keep it
+
+
+def check_plugin(module: ModuleType) -> None:
+    """Refuses a module that breaks the contract of data sets.
+
+    Raises:
+        ValueError: it has no card, or lacks a function; the message names the contract and the file.
+    """
+    missing = [] if isinstance(getattr(module, "CARD", None), Card) else ["CARD"]
+    missing += [name for name in FUNCTIONS if not callable(getattr(module, name, None))]
+    if missing:
+        raise ValueError(
+            f"{module.__file__} is no data set, for it lacks {', '.join(missing)}: a data set's module has {CONTRACT}"
+            " (see ilsvrc/datasets/_card.py)"
+        )
 
 
 def join_classes(classes: Iterable[str]) -> str:
