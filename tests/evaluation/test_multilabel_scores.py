@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from ilsvrc.evaluation import breakdown, ensembles, headline_metric, multilabel_scores, predictions, scores
-from ilsvrc.reporting import error_table, error_vs_size, page, stage_times
-from ilsvrc.reporting.report_data import Content
+from ilsvrc.reporting import error_table, error_vs_size, page, stage_times, summary
+from ilsvrc.reporting.report_data import DataSet, ReportData
 
 TARGETS = np.array([[1, 1, 0], [0, 1, 0], [0, 0, 0], [1, 0, 1]], np.uint8)
 PROBABILITIES = np.array([[0.9, 0.8, 0.1], [0.1, 0.9, 0.3], [0.1, 0.1, 0.1], [0.1, 0.1, 0.7]], np.float32)
@@ -105,27 +105,28 @@ def test_rows_of_one_class_a_picture_have_no_columns_of_sets():
     assert multilabel_scores.columns([{"top1_error_percent": 3.0}]) == ()
 
 
-def content(*rows: scores.Row) -> Content:
+def content(*rows: scores.Row) -> ReportData:
     table = error_table.errors(pd.DataFrame(rows), lambda row: None)
     curves = pd.DataFrame([{"dataset": "digits", "run": name, "epoch": 1, "train_loss": 1.0} for name in table["run"]])
     behind = breakdown.Breakdown()
     for each in rows:
         behind.add(each, kept())
     files = {name: pd.read_csv(io.StringIO(text)) for name, text in behind.tables().items()}
-    return Content(
-        title="Digits", errors=table, curves=curves, run_infos={}, swept=[], behind=files, published=[], training={},
+    return ReportData(
+        data_set=DataSet("digits", "Digits"), errors=table, curves=curves, run_infos={}, swept=[], breakdown=files,
+        published=[], training={},
         size=error_vs_size.points(table, headline_metric.F2, [], {}, None), times=stage_times.table([]),
     )  # fmt: skip
 
 
 def test_the_page_calls_the_highest_f2_the_best():
     given = content(row(), row(seed=1, probabilities=np.full((4, 3), 0.1, np.float32)))
-    shown = page.section(given)
-    assert shown["by"] is headline_metric.F2
-    assert shown["best"]["at"] == pytest.approx(84.72, abs=0.01)
+    shown = summary.summarize(given)
+    assert shown.by is headline_metric.F2
+    assert shown.best["at"] == pytest.approx(84.72, abs=0.01)
     html = page.render(given)
     assert "Highest F2" in html and "Mean average precision, %" in html and "F2 against size" in html
-    assert "the share that is wrong (Hamming error)" in html
+    assert "the Hamming error" in html
     assert "Top-1" not in html and "Paper," not in html and "Wilson" not in html
     # 84.72 and 25 (of the picture that has no class): a mean of 54.86
     assert "54.86" in html

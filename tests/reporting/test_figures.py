@@ -6,7 +6,15 @@ import pytest
 
 from ilsvrc.evaluation.headline_metric import TOP1
 from ilsvrc.models.common import reference_counts
-from ilsvrc.reporting import error_figures, error_vs_size, figures, formatting, page, published_results, stage_times
+from ilsvrc.reporting import (
+    error_figures,
+    error_rows,
+    error_vs_size,
+    figures,
+    formatting,
+    published_results,
+    stage_times,
+)
 
 
 def test_runs_of_an_architecture_share_its_colour_and_differ_by_dash() -> None:
@@ -74,7 +82,7 @@ def test_durations_are_for_a_person(seconds: float, expected: str) -> None:
 
 @pytest.mark.parametrize(("percent", "expected"), [(0.4, 1), (7, 10), (12, 15), (61, 80), (97, 100)])
 def test_axes_end_at_a_round_number(percent: float, expected: float) -> None:
-    assert page.axis_end(percent) == expected
+    assert error_rows.axis_end(percent) == expected
 
 
 def errors() -> pd.DataFrame:

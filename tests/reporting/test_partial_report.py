@@ -1,6 +1,5 @@
 """`make report`: the runs that are complete, while others train."""
 
-import argparse
 from pathlib import Path
 
 import fake_results
@@ -26,7 +25,7 @@ def named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[runs.Run]:
 
 def test_complete_runs_are_reported_and_the_others_named(named, capsys):
     fake_results.write_run(named[1])
-    partial_report.main(argparse.Namespace(book="params.yaml"))
+    partial_report.main(partial_report.arguments().parse_args([]))
     assert f"left out, not complete: {named[0].name}" in capsys.readouterr().err
     assert "resnet18" in Path("results/report.html").read_text()
     assert len(Path("results/scores.csv").read_text().splitlines()) == 1 + 2
@@ -34,4 +33,4 @@ def test_complete_runs_are_reported_and_the_others_named(named, capsys):
 
 def test_without_any_complete_run_it_says_so(named):
     with pytest.raises(ValueError, match=r"none of the 2 runs of params\.yaml is complete yet"):
-        partial_report.main(argparse.Namespace(book="params.yaml"))
+        partial_report.main(partial_report.arguments().parse_args([]))

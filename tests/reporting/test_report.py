@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from ilsvrc.artifacts import run_files
+from ilsvrc.artifacts.run_info import RunInfo
 from ilsvrc.config import specs
 from ilsvrc.config.recipe_files import resolve_recipe
 from ilsvrc.datasets._card import Card, Sample
@@ -266,22 +267,22 @@ def test_a_recipe_that_watched_the_test_pictures_is_named(tmp_path: Path, monkey
     for run in (watched, plain):
         fake_results.write_run(run)
     html = make(tmp_path, fake_results.data_spec(watched, plain))["report"].read_text(encoding="utf-8")
-    assert "<dt>Chosen by test pictures</dt><dd>alexnet: the recipe lowers" in html
+    assert "<dt>Chosen by test images</dt><dd>alexnet: the recipe lowers" in html
     assert "Chosen by" not in make(tmp_path, fake_results.data_spec(plain))["report"].read_text(encoding="utf-8")
 
 
 def test_a_trainings_difference_from_its_papers_is_told_in_a_line() -> None:
-    assert papers.training_differs(told(fake_results.run("alexnet"))) == BY_QUICK
+    assert papers.training_differs(info_of(fake_results.run("alexnet"))) == BY_QUICK
     by_paper = resolve_recipe("paper", "alexnet", {}, "digits").model_dump(exclude_defaults=True)
-    assert papers.training_differs(told(fake_results.run("alexnet", swept=by_paper), "paper")) == ""
+    assert papers.training_differs(info_of(fake_results.run("alexnet", swept=by_paper), "paper")) == ""
     shorter = by_paper | {"epochs": 3, "flip": False}
     expected = "the paper's recipe but for epochs, flip"
-    assert papers.training_differs(told(fake_results.run("alexnet", swept=shorter), "alexnet")) == expected
+    assert papers.training_differs(info_of(fake_results.run("alexnet", swept=shorter), "alexnet")) == expected
 
 
-def told(run, recipe_name: str = "quick") -> dict:
-    spec = json.loads(specs.specification(run.spec))
-    return {"recipe_name": recipe_name, "architecture": run.spec.architecture, "spec": spec}
+def info_of(run, recipe_name: str = "quick") -> RunInfo:
+    identity = {"key": specs.key8(run.spec), "spec": json.loads(specs.specification(run.spec))}
+    return RunInfo.model_validate(identity | fake_results.facts(run) | {"recipe_name": recipe_name})
 
 
 def test_the_hardest_pictures_stand_in_the_page_with_their_guesses(
@@ -301,7 +302,7 @@ def test_the_hardest_pictures_stand_in_the_page_with_their_guesses(
     (found["report"].parents[1] / "packed/val.beton").unlink()
     html = make(tmp_path, fake_results.data_spec(run))["report"].read_text(encoding="utf-8")
     assert "data:image" not in html
-    assert "The hardest pictures are not shown" in html
+    assert "The hardest images are not shown" in html
 
 
 def pack_pictures(folder: Path) -> None:
@@ -355,6 +356,6 @@ def test_what_looks_into_networks_is_shown_as_it_was_left(tmp_path: Path, monkey
     assert '<img src="data:image/png;base64,a2VybmVscy5wbmc=" alt="first-layer kernels">' in html
     assert '<img src="data:image/jpeg;base64,dDAuanBn" alt=""><figcaption>a &lt;rose&gt;</figcaption>' in html
     assert '<img src="data:image/jpeg;base64,bjAuanBn" alt=""><figcaption>tulip</figcaption>' in html
-    assert "Nearest of 2,000 training pictures" in html
+    assert "Nearest of 2,000 training images" in html
     assert 'base64,a2VybmVscy5wbmc=" alt=""><figcaption>a rose: 2 to 99 %</figcaption>' in html
     assert "Saliency of pixels" not in html  # nothing is left of it

@@ -37,12 +37,12 @@ class Measure(NamedTuple):
 
 TOP1 = Measure(
     "top1_error_percent", "top1", "Top-1 error", "Lowest top-1 error", "top5_error_percent", "top5", "Top-5 error",
-    "of an error measured on n pictures (Wilson)",
+    "of an error measured on n images (Wilson)",
 )  # fmt: skip
 F2 = Measure(
     "f2_percent", "f2", "F2", "Highest F2",
     "mean_average_precision_percent", "mean_average_precision", "Mean average precision",
-    "of F2, the mean over n pictures at a threshold of 0.2 (bootstrap over pictures)", highest_is_best=True,
+    "of F2, the mean over n images at a threshold of 0.2 (bootstrap over images)", highest_is_best=True,
 )  # fmt: skip
 
 

@@ -51,7 +51,7 @@ def measure_run(job: Int8Job) -> Int8File:
     run_files.check_key(job.run, weights, job.weights_info)
     network, normalize = load_network.trained(weights, job.weights)
     counter = energy.rapl()
-    tested = test(job, network.to(memory_format=torch.channels_last).eval(), normalize, weights["crop_px"], counter)  # type: ignore[call-overload]
+    tested = test(job, network.to(memory_format=torch.channels_last).eval(), normalize, weights["crop_px"], counter)
     measured = Int8File(
         run=job.run,
         weights_sha256=weights["weights_sha256"],

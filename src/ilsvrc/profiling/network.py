@@ -92,7 +92,7 @@ def test(network: Network, name: str, device: torch.device, counter: energy.Coun
         why_not = f"this {device.type} has no bfloat16 arithmetic: it would be emulated"
         return NotMeasured(precision=name, why_not=why_not)
     built = inference.cast_weights(network.build_plain(), precision.LOWER.get(name))
-    built = built.to(device).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    built = built.to(device).to(memory_format=torch.channels_last).eval()
     passes = inference.Pass(built, network.crop_px, device, precision.autocast(name, device))
     try:
         return inference.measure(passes, name, free_bytes(device), counter)

@@ -1,112 +1,152 @@
-"""What the report shows of a few networks looked at closely, and of the time that all took."""
+"""Figures of a few networks in detail: confusions, classes, calibration, hardest images, costs, and times."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
+from markupsafe import Markup
 
 from ilsvrc.evaluation import headline_metric
 from ilsvrc.reporting import error_figures, error_vs_cost, error_vs_size, figures, hardest_images, stage_times
-from ilsvrc.reporting.report_data import Content
+from ilsvrc.reporting.error_table import records
+from ilsvrc.reporting.figures import Style
+from ilsvrc.reporting.report_data import ReportData
 
-MOST_PAIRS = 15
+MAX_PAIRS = 15
+Draw = Callable[[Mapping[str, pd.DataFrame], Mapping[str, Style]], str]
 
 
-def look(content: Content) -> dict[str, Any]:
-    """Figures and rows behind the errors, and of the time that they took, for the page."""
-    return {
-        "closer_protocol": content.errors["protocol"].iloc[0],
-        "matrices": _each("matrix", error_figures.confusion, content, "confused_classes"),
-        "classes": _each("classes", error_figures.classes, content, "per_class"),
-        "reliability": figures.embedded(
-            error_figures.reliability(part(content, "calibration"), content.drawn, legend=False), "reliability"
-        ),
-        "has_reliability": bool(part(content, "calibration")),
-        "pairs": pairs(content),
-        **cost(content),
-        "hardest": [
-            {"name": name, "cards": [_card(nth, place, *each) for place, each in enumerate(cards)]}
-            for nth, (name, cards) in enumerate(hardest(content).items())
+@dataclass(frozen=True)
+class CloseUpSection:
+    """Figures behind the errors of a few networks, by one protocol; `pairs` are McNemar's tests between them."""
+
+    protocol: str
+    matrices: Sequence[Markup]
+    classes: Sequence[Markup]
+    reliability: Markup
+    has_reliability: bool
+    pairs: Sequence[Mapping[str, Any]]
+    hardest: "Sequence[HardestImages]"
+
+
+@dataclass(frozen=True)
+class HardestImages:
+    """The hardest images of a network, with its guesses."""
+
+    name: str
+    cards: Sequence[Markup]
+
+
+@dataclass(frozen=True)
+class CostSection:
+    """Errors against costs, and the rows of the table of costs."""
+
+    rows: Sequence[Mapping[str, Any]]
+    figures: Sequence[Markup]
+
+
+@dataclass(frozen=True)
+class TimeSection:
+    """Times of the pipeline's stages, and their figure."""
+
+    rows: Sequence[Mapping[str, Any]]
+    figure: Markup
+
+
+def close_up_section(data: ReportData) -> CloseUpSection:
+    """Figures and rows behind the errors, for the page."""
+    reliability = error_figures.reliability(part(data, "calibration"), data.drawn, legend=False)
+    return CloseUpSection(
+        protocol=data.errors["protocol"].iloc[0],
+        matrices=_each("matrix", error_figures.confusion, data, "confused_classes"),
+        classes=_each("classes", error_figures.classes, data, "per_class"),
+        reliability=figures.embedded(reliability, "reliability"),
+        has_reliability=bool(part(data, "calibration")),
+        pairs=pairs(data),
+        hardest=[
+            HardestImages(name, [_card(nth, place, *each) for place, each in enumerate(cards)])
+            for nth, (name, cards) in enumerate(hardest(data).items())
         ],
-        "times": stage_times.by_stage(content.times),
-        "times_figure": figures.embedded(stage_times.stacked(content.times, content.drawn), "times"),
-    }
+    )
 
 
-def as_files(content: Content) -> dict[str, str]:
+def time_section(data: ReportData) -> TimeSection:
+    """Times of the stages, for the page."""
+    figure = figures.embedded(stage_times.stacked(data.times, data.drawn), "times")
+    return TimeSection(stage_times.by_stage(data.times), figure)
+
+
+def as_files(data: ReportData) -> dict[str, str]:
     """The page's figures as SVG by name, whole."""
-    curves = content.curves
+    curves = data.curves
     return {
         "learning_curves": figures.learning_curves(
-            curves, list(content.drawn.values()), figures.panels(curves), legend=True, places=content.with_curves
+            curves, list(data.drawn.values()), figures.panels(curves), legend=True, places=data.with_curves
         ),
         "error_against_size": error_vs_size.error_against(
-            content.size, content.drawn, headline_metric.of(content.errors.columns)
+            data.size, data.drawn, headline_metric.of(data.errors.columns)
         ),
-        "confusion": error_figures.confusion(part(content, "confused_classes"), content.drawn),
-        "classes": error_figures.classes(part(content, "per_class"), content.drawn),
-        "reliability": error_figures.reliability(part(content, "calibration"), content.drawn, legend=True),
-        "hardest": hardest_images.sheet(hardest(content)),
-        "times": stage_times.stacked(content.times, content.drawn),
+        "confusion": error_figures.confusion(part(data, "confused_classes"), data.drawn),
+        "classes": error_figures.classes(part(data, "per_class"), data.drawn),
+        "reliability": error_figures.reliability(part(data, "calibration"), data.drawn, legend=True),
+        "hardest": hardest_images.sheet(hardest(data)),
+        "times": stage_times.stacked(data.times, data.drawn),
     }
 
 
-def part(content: Content, name: str) -> dict[str, pd.DataFrame]:
-    """What a table behind the errors holds of the networks looked at, by run."""
-    rows = error_figures.chosen(content.errors).to_dict("records")
-    found = {row["run"]: error_figures.of(content.behind[name], row) for row in rows}
-    if name == "per_class" and error_figures.ERROR not in content.behind[name]:
-        return {}  # where pictures have several classes, no class has an error
+def part(data: ReportData, name: str) -> dict[str, pd.DataFrame]:
+    """Rows of a table behind the errors, by run of the networks that get figures of their own."""
+    rows = records(error_figures.chosen(data.errors))
+    found = {row["run"]: error_figures.of(data.breakdown[name], row) for row in rows}
+    if name == "per_class" and error_figures.ERROR not in data.breakdown[name]:
+        return {}  # where images have several classes, no class has an error
     return {run: table for run, table in found.items() if len(table)}
 
 
-def hardest(content: Content) -> dict[str, list[tuple[Mapping[str, Any], str]]]:
-    """Rows of hardest.csv and their pictures, by the network's name; of the pictures that there are."""
-    shown = {
-        content.names[run]: [
-            (row, content.pictures[row["image"]])
-            for row in table.to_dict("records")
-            if row["image"] in content.pictures
-        ]
-        for run, table in part(content, "hardest").items()
+def hardest(data: ReportData) -> dict[str, Sequence[tuple[Mapping[str, Any], str]]]:
+    """Rows of hardest.csv and their images, by the network's name; of the images that are here."""
+    shown: dict[str, Sequence[tuple[Mapping[str, Any], str]]] = {
+        data.names[run]: [(row, data.images[row["image"]]) for row in records(table) if row["image"] in data.images]
+        for run, table in part(data, "hardest").items()
     }
     return {name: cards for name, cards in shown.items() if cards}
 
 
-def pairs(content: Content) -> list[dict[str, Any]]:
-    """McNemar's test between the networks looked at, the surest difference first."""
-    runs = list(part(content, "per_class"))
-    table = content.behind["mcnemar"]
+def pairs(data: ReportData) -> list[dict[str, Any]]:
+    """McNemar's test between the networks that get figures of their own, the surest difference first."""
+    runs = list(part(data, "per_class"))
+    table = data.breakdown["mcnemar"]
     same = table["first"].isin(runs) & table["second"].isin(runs)
-    same &= table["protocol"] == content.errors["protocol"].iloc[0]
-    rows = table[same].sort_values("p_value", kind="stable").head(MOST_PAIRS).to_dict("records")
-    return [row | {key: content.names[row[key]] for key in ("first", "second")} for row in rows]
+    same &= table["protocol"] == data.errors["protocol"].iloc[0]
+    rows = records(table[same].sort_values("p_value", kind="stable").head(MAX_PAIRS))
+    return [row | {key: data.names[row[key]] for key in ("first", "second")} for row in rows]
 
 
-def cost(content: Content) -> dict[str, Any]:
-    """Error against what was measured of costs, a panel each, and their table's rows."""
-    if content.costs is None:
-        return {"costs": [], "cost_figures": []}
-    table, points = content.costs
-    drawn = [content.drawn[run] for run in points["run"].unique()]
+def cost_section(data: ReportData) -> CostSection | None:
+    """Errors against each measured cost, a panel each, and the rows of their table; None where none was measured."""
+    if data.costs is None:
+        return None
+    table, points = data.costs
+    drawn = [data.drawn[run] for run in points["run"].unique()]
     shown = [(name, title) for name, title in error_vs_cost.COSTS.items() if name not in error_vs_size.PANELS]
-    measured = [(name, title) for name, title in shown if points[name].notna().any()]
-    return {
-        "costs": table[table["why_not"].isna()].astype(object).where(table.notna(), None).to_dict("records"),
-        "cost_figures": [
+    return CostSection(
+        rows=records(table[table["why_not"].isna()].astype(object).where(table.notna(), None)),
+        figures=[
             figures.embedded(error_vs_cost.error_against(points, drawn, {name: title}, legend=False), name)
-            for name, title in measured
+            for name, title in shown
+            if points[name].notna().any()
         ],
-    }
+    )
 
 
-def _each(prefix: str, draw: Any, content: Content, name: str) -> list[Any]:
-    """A figure for each network looked at."""
+def _each(prefix: str, draw: Draw, data: ReportData, name: str) -> list[Markup]:
+    """A figure for each network that gets one."""
     return [
-        figures.embedded(draw({run: table}, content.drawn), f"{prefix}{place}")
-        for place, (run, table) in enumerate(part(content, name).items())
+        figures.embedded(draw({run: table}, data.drawn), f"{prefix}{place}")
+        for place, (run, table) in enumerate(part(data, name).items())
     ]
 
 
-def _card(nth: int, place: int, row: Mapping[str, Any], picture: str) -> Any:
-    return figures.embedded(hardest_images.card(row, picture), f"card{nth}-{place}")
+def _card(nth: int, place: int, row: Mapping[str, Any], image: str) -> Markup:
+    return figures.embedded(hardest_images.card(row, image), f"card{nth}-{place}")

@@ -1,6 +1,7 @@
-"""Figures of what lies behind errors: classes taken for one another, the hardest ones, how sure and how right."""
+"""Figures behind the errors: confusion matrices, hardest classes, and reliability diagrams."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -14,24 +15,25 @@ from ilsvrc.reporting import figures
 from ilsvrc.reporting.figures import Style
 
 WORST, BEST = 8, 4  # classes
-MOST_NETWORKS = 6  # that get matrices, pictures and classes of their own
-LONGEST_NAME = 18
+MAX_NETWORKS = 6  # that get figures of their own
+MAX_NAME = 18
 ERROR = "top1_error_percent"
 
 
 def chosen(errors: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the table of errors that are looked at closely: each architecture's best run, by the first protocol.
+    """Rows of errors of the networks in detailed figures: each architecture's best run, by the first protocol.
 
-    At most `MOST_NETWORKS`, the best, in the order of the table.
+    At most `MAX_NETWORKS`, the best, in the order of the table.
     """
     by = headline_metric.of(errors.columns)
     first = errors[errors["seed"].notna() & (errors["protocol"] == errors["protocol"].iloc[0])]
     ranked = first.sort_values(by.column, kind="stable", ascending=not by.highest_is_best)
-    return first.loc[sorted(ranked.drop_duplicates("architecture").index[:MOST_NETWORKS])]
+    chosen_rows: pd.DataFrame = first.loc[sorted(ranked.drop_duplicates("architecture").index[:MAX_NETWORKS])]
+    return chosen_rows
 
 
 def of(table: pd.DataFrame, row: Mapping[str, str]) -> pd.DataFrame:
-    """What a table (per_class, confused_classes, calibration, hardest) holds of a row of errors."""
+    """Rows of a table (per_class, confused_classes, calibration, hardest) behind a row of errors."""
     return table[(table["run"] == row["run"]) & (table["protocol"] == row["protocol"])]
 
 
@@ -64,7 +66,7 @@ def worst_and_best(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def reliability(tables: Mapping[str, pd.DataFrame], drawn: Mapping[str, Style], legend: bool) -> str:
-    """How many are right by the first guess's probability, a line a run: `calibration` by run.
+    """Accuracy by the first guess's probability, a line a run: `calibration` by run.
 
     A bin's point is larger the more images are in it.
     """
@@ -73,11 +75,11 @@ def reliability(tables: Mapping[str, pd.DataFrame], drawn: Mapping[str, Style], 
         axes = figure.add_subplot(title="Right, % of the images", xlabel="probability of the first guess, %")
         axes.plot([0, 100], [0, 100], color=figures.MUTED, linewidth=0.9, linestyle=(0, (4, 3)))
         for run, table in tables.items():
-            bins, look, place = table[table["num_images"] > 0], drawn[run], list(drawn).index(run)
+            bins, style, place = table[table["num_images"] > 0], drawn[run], list(drawn).index(run)
             x, y = bins["confidence_percent"], bins["accuracy_percent"]
-            axes.plot(x, y, color=look.colour, linestyle=look.dash, gid=f"run-{place}-line", label=look.name)
+            axes.plot(x, y, color=style.colour, linestyle=style.dash, gid=f"run-{place}-line", label=style.name)
             sizes = 6 + 90 * bins["num_images"] / table["num_images"].sum()
-            axes.scatter(x, y, s=sizes, color=look.colour, gid=f"run-{place}-points", zorder=3)
+            axes.scatter(x, y, s=sizes, color=style.colour, gid=f"run-{place}-points", zorder=3)
         axes.set(xlim=(0, 101), ylim=(0, 103))
         if legend:
             figure.legend(loc="outside right upper", frameon=False, fontsize=8, handlelength=3)
@@ -85,7 +87,7 @@ def reliability(tables: Mapping[str, pd.DataFrame], drawn: Mapping[str, Style], 
 
 
 def _by_number(column: pd.Series) -> pd.Series:
-    """Names that are numbers in their order."""
+    """Sort keys: names that are all numbers become numbers."""
     numbers = pd.to_numeric(column, errors="coerce")
     return numbers if numbers.notna().all() else column
 
@@ -102,10 +104,10 @@ def _draw_matrix(axes: Axes, table: pd.DataFrame) -> None:
         axes.text(column, row, str(counts[row, column]), ha="center", va="center", fontsize=8, color=figures.INK)
     axes.set(xlim=(-0.5, len(names) - 0.5), ylim=(len(names) - 0.5, -0.5), aspect="equal", xlabel="first guess")
     axes.set_ylabel("class")
-    told = [shortened(name) for name in names]
-    turned = {"rotation": 90} if max(map(len, told)) > 3 else {}
-    axes.set_xticks(range(len(names)), told, fontsize=8, **turned)
-    axes.set_yticks(range(len(names)), told, fontsize=8)
+    labels = [shortened(name) for name in names]
+    turned: dict[str, Any] = {"rotation": 90} if max(map(len, labels)) > 3 else {}
+    axes.set_xticks(range(len(names)), labels, fontsize=8, **turned)
+    axes.set_yticks(range(len(names)), labels, fontsize=8)
     axes.grid(visible=False)
 
 
@@ -128,11 +130,11 @@ def _draw_classes(axes: Axes, table: pd.DataFrame, style: Style) -> None:
     axes.set(ylim=(len(errors) - 0.5, -0.5), xlim=(0, max([*errors, 1]) * 1.15))
     for place, error, count in zip(places, errors, shown["num_images"], strict=True):
         text = f"{error:.0f} % of {count}" if place == 0 else f"{error:.0f}"
-        where = {"xytext": (9, 0), "textcoords": "offset points", "va": "center", "fontsize": 8}
+        where: dict[str, Any] = {"xytext": (9, 0), "textcoords": "offset points", "va": "center", "fontsize": 8}
         axes.annotate(text, (error, place), color=figures.MUTED, **where)
     axes.grid(visible=False, axis="y")
 
 
-def shortened(name: str, longest: int = LONGEST_NAME) -> str:
-    """A class's name as figures have room for."""
-    return name if len(name) <= longest else f"{name[: longest - 1]}…"
+def shortened(name: str, max_length: int = MAX_NAME) -> str:
+    """A class's name, cut to `max_length` characters."""
+    return name if len(name) <= max_length else f"{name[: max_length - 1]}…"

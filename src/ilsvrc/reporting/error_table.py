@@ -10,9 +10,9 @@ from ilsvrc.evaluation import headline_metric, metrics
 
 
 class Published(NamedTuple):
-    """What a paper reports for an architecture, and whether data set, split and protocol are the ones measured here.
+    """Errors that a paper reports of an architecture, in percent; None where it gives none.
 
-    Errors in percent, None where the paper gives none. `why` says what differs where it is not comparable.
+    They are comparable where data set, split, protocol and training are those measured here; `why` says what differs.
     """
 
     top1_error_percent: float | None
@@ -36,16 +36,21 @@ def read_table(path: Path) -> pd.DataFrame:
     return pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=names)
 
 
+def records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows of a table, by column."""
+    return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
+
+
 def errors(scores: pd.DataFrame, published: Callable[[Mapping[str, Any]], Published | None]) -> pd.DataFrame:
     """`scores` with the 95 % intervals behind their errors and the papers' figures as the last columns."""
     table = scores.copy()
     for top in ("top1", "top5"):
         pairs = zip(scores[f"{top}_error_percent"], scores["num_images"], strict=True)
         intervals = [metrics.wilson_interval_percent(error, n) for error, n in pairs]
-        after = table.columns.get_loc(f"{top}_error_percent") + 1
+        after = list(table.columns).index(f"{top}_error_percent") + 1
         table.insert(after, f"{top}_low_percent", [round(i.low, 4) for i in intervals])
         table.insert(after + 1, f"{top}_high_percent", [round(i.high, 4) for i in intervals])
-    found = [published(row) for row in scores.to_dict("records")]
+    found = [published(row) for row in records(scores)]
     for name in Published._fields:
         table[f"paper_{name}"] = [getattr(paper, name) if paper else None for paper in found]
     return table

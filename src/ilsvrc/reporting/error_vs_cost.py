@@ -1,10 +1,11 @@
-"""Costs: their table, and error against each of them with the front marked."""
+"""Costs: their table, and error against each of them with the Pareto front marked."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import matplotlib
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -23,6 +24,7 @@ from ilsvrc.profiling.cost_files import (
     TrainingNotMeasured,
 )
 from ilsvrc.reporting import figures
+from ilsvrc.reporting.error_table import records
 from ilsvrc.reporting.figures import Style
 
 COLUMNS = (
@@ -34,7 +36,7 @@ COLUMNS = (
     "best_batch", "images_per_second", "ms_an_image", "joules_an_image", "best_batch_joules_an_image", "energy",
     "top1_error_percent", "float32_top1_error_percent", "num_images", "int8_layers", "layers", "why_not", "hardware",
 )  # fmt: skip
-OF_SETS = ("f2_percent", "float32_f2_percent")  # in the place of errors, where a picture may have several classes
+OF_SETS = ("f2_percent", "float32_f2_percent")  # in the place of errors, where an image may have several classes
 # What error is drawn against -> its axis; those of the network alone are the same in every precision.
 OF_THE_NETWORK = {
     "parameters": "parameters",
@@ -70,7 +72,7 @@ def table(rows_: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def points(costs: pd.DataFrame, scores: pd.DataFrame, networks: Mapping[str, str], protocol: str) -> pd.DataFrame:
-    """A row a run and precision: its error (or F2), its costs, and whether it is on the front of each cost.
+    """A row a run and precision: its error (or F2), its costs, and whether it is on the Pareto front of each cost.
 
     The error is the run's by `protocol`, whatever the precision that it was predicted in; int8's is its own, of the
     run that was quantised.
@@ -99,8 +101,8 @@ def points(costs: pd.DataFrame, scores: pd.DataFrame, networks: Mapping[str, str
     return found.assign(**{f"on_front_{name}": on_front(found, name) for name in COSTS})
 
 
-def on_front(found: pd.DataFrame, cost: str) -> np.ndarray:
-    """Which rows of `points` nothing beats in error and `cost` at once, bool `[N]`."""
+def on_front(found: pd.DataFrame, cost: str) -> npt.NDArray[np.bool_]:
+    """Rows of `points` on the Pareto front of error and `cost`, bool `[N]`."""
     by = headline_metric.of(found.columns)
     errors = 100 - found[by.column] if by.highest_is_best else found[by.column]
     return front(errors.where(_drawn(found, cost)), found[cost])
@@ -111,11 +113,11 @@ def error_against(
 ) -> str:
     """Top-1 error, or F2, against costs as SVG, a panel each, in two columns where there are more; those measured.
 
-    What is on the front is filled and joined by a line; a run has its colour, a precision its marker.
+    Points on the Pareto front are filled and joined by a line; a run has its colour, a precision its marker.
 
     Args:
         found: `points`.
-        drawn: how each run looks, in the order in which runs appear in `found`.
+        drawn: style of each run, in the order in which runs appear in `found`.
         columns: columns of `found` -> titles; None: all of `COSTS`.
         legend: whether colours and markers are explained beside the panels.
     """
@@ -166,7 +168,7 @@ def _tested(tested: TestCosts | NotMeasured) -> dict[str, Any]:
     return columns
 
 
-def _drawn(found: pd.DataFrame, cost: str) -> np.ndarray:
+def _drawn(found: pd.DataFrame, cost: str) -> npt.NDArray[np.bool_]:
     """Rows that a cost's panel shows: a run once, where the cost is of the network alone."""
     if cost in OF_A_PRECISION:
         return np.ones(len(found), dtype=bool)
@@ -180,10 +182,13 @@ def _draw(axes: Axes, found: pd.DataFrame, cost: str, drawn: Sequence[Style]) ->
     best = shown[shown[f"on_front_{cost}"]].sort_values(cost)
     by = headline_metric.of(found.columns).column
     axes.plot(best[cost], best[by], color=figures.MUTED, linewidth=1, drawstyle="steps-post")
-    for step, row in enumerate(shown.to_dict("records")):
+    for step, row in enumerate(records(shown)):
         place, filled = places[row["run"]], row[f"on_front_{cost}"]
         marker = MARKERS[row["precision"]] if cost in OF_A_PRECISION else "o"
-        look = {"color": drawn[place].colour, "markerfacecolor": drawn[place].colour if filled else "none"}
+        look: dict[str, Any] = {
+            "color": drawn[place].colour,
+            "markerfacecolor": drawn[place].colour if filled else "none",
+        }
         axes.plot(
             row[cost], row[by], marker, markersize=7, markeredgewidth=1.6, clip_on=False,
             gid=f"run-{place}-{cost}-{step}", **look,
@@ -197,11 +202,11 @@ def _draw(axes: Axes, found: pd.DataFrame, cost: str, drawn: Sequence[Style]) ->
 
 
 def _label(axes: Axes, best: pd.DataFrame, cost: str, names: Sequence[str]) -> None:
-    """Names of the front's points, each once, above the point to the right."""
+    """Names of the Pareto front's points, each once, above the point to the right."""
     labelled: set[str] = set()
     for name, x, y in zip(names, best[cost], best[headline_metric.of(best.columns).column], strict=True):
         if name not in labelled:
-            look = {"fontsize": 8.5, "color": figures.INK, "textcoords": "offset points"}
+            look: dict[str, Any] = {"fontsize": 8.5, "color": figures.INK, "textcoords": "offset points"}
             axes.annotate(name, (x, y), xytext=(5, 6), **look)
         labelled.add(name)
 

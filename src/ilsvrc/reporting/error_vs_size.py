@@ -1,4 +1,4 @@
-"""Error against the size of networks, the papers' points in grey behind ours, the front marked."""
+"""Error against the size of networks, the papers' points in grey behind ours, the Pareto front marked."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -12,6 +12,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from ilsvrc.evaluation.headline_metric import TOP1, Measure
 from ilsvrc.evaluation.pareto import front
 from ilsvrc.reporting import figures
+from ilsvrc.reporting.error_table import records
 from ilsvrc.reporting.figures import Style
 from ilsvrc.reporting.published_results import Result
 
@@ -33,19 +34,21 @@ def points(
 
     Args:
         errors: the table of errors.
-        by: what its rows are compared by; papers' points are top-1 errors.
-        results: `reference.results`.
-        counts: `reference.architectures`.
-        papers_data: what papers call the data tested on.
+        by: the headline metric; papers' points are top-1 errors.
+        results: `published_results.results`.
+        counts: `reference_counts.architectures`.
+        papers_data: the papers' name of the data tested on.
     """
     known = [row for row in results if _of_one(row, counts)] if by is TOP1 else []
-    theirs = [row for row in known if row.dataset == papers_data] or [row for row in known if row.dataset == IMAGENET]
-    own_first = sorted(theirs, key=lambda row: counts[str(row.architecture)]["paper"] != row.paper)
+    published = [row for row in known if row.dataset == papers_data] or [
+        row for row in known if row.dataset == IMAGENET
+    ]
+    own_first = sorted(published, key=lambda row: counts[str(row.architecture)]["paper"] != row.paper)
     first = {row.architecture: row for row in reversed(own_first)}
-    told = [_published(row, counts[str(row.architecture)]) for row in theirs if first[row.architecture] is row]
+    papers = [_published(row, counts[str(row.architecture)]) for row in published if first[row.architecture] is row]
     measured = [by.column, f"{by.stem}_low_percent", f"{by.stem}_high_percent"]
     ours = errors.assign(whose=OURS)[[*COLUMNS, *measured]]
-    found = pd.concat([ours, pd.DataFrame(told, columns=list(ours))], ignore_index=True)
+    found = pd.concat([ours, pd.DataFrame(papers, columns=list(ours))], ignore_index=True)
     wrong = 100 - found[by.column] if by.highest_is_best else found[by.column]
     for name in PANELS:
         found[f"on_front_{name}"] = False
@@ -55,7 +58,7 @@ def points(
 
 
 def together(found: pd.DataFrame) -> bool:
-    """Whether ours and the papers' points are errors on the same data, and so share an axis."""
+    """True if ours and the papers' points are errors on the same data, and so share an axis."""
     return found["dataset"].nunique() == 1
 
 
@@ -66,8 +69,8 @@ def error_against(
 
     Args:
         found: `points`, `dataset` of ours the papers' name where it is theirs.
-        drawn: run -> how it looks.
-        by: what is drawn.
+        drawn: style by run.
+        by: the metric that is drawn.
         columns: the sizes.
     """
     ours, theirs = found[found["whose"] == OURS], found[found["whose"] != OURS]
@@ -81,7 +84,7 @@ def error_against(
             for part in apart:
                 title = f"Top-1 error on {part['dataset'].iloc[0]}, %, as published"
                 axes = figure.add_subplot(2, len(columns), len(columns) + place, title=title)
-                _draw_papers(axes, part, column, {row["architecture"]: drawn[row["run"]] for row in _rows(ours)})
+                _draw_papers(axes, part, column, {row["architecture"]: drawn[row["run"]] for row in records(ours)})
         return figures.as_svg(figure)
 
 
@@ -101,10 +104,6 @@ def _published(row: Result, counts: Mapping[str, Any]) -> dict[str, Any]:
     return {**what, "top1_error_percent": row.top1_error_percent, **sizes}
 
 
-def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
-    return table.to_dict("records")
-
-
 def _draw(
     axes: Axes, ours: pd.DataFrame, theirs: pd.DataFrame | None, by: Measure, column: str, drawn: Mapping[str, Style]
 ) -> None:
@@ -113,8 +112,9 @@ def _draw(
     best = ours[ours[f"on_front_{column}"]].sort_values([column, by.column])
     axes.plot(best[column], best[by.column], color=figures.MUTED, linewidth=0.9, drawstyle="steps-post")
     runs = list(ours["run"].unique())
-    for run, rows in ours.groupby("run", sort=False):
-        for step, row in enumerate(_rows(rows)):
+    for run in runs:
+        rows = ours[ours["run"] == run]
+        for step, row in enumerate(records(rows)):
             x = row[column] * 1.03 ** (step - (len(rows) - 1) / 2)
             gid = f"run-{runs.index(run)}-{column}-{step}"
             _draw_point(axes, row, by, x, drawn[run], row[f"on_front_{column}"], gid)
@@ -127,7 +127,11 @@ def _draw_point(
 ) -> None:
     ends = [row[f"{by.stem}_{end}_percent"] for end in ("low", "high")]
     axes.plot([x, x], ends, color=style.colour, linewidth=1.2, zorder=2, gid=f"{gid}-interval")
-    look = {"color": style.colour, "markerfacecolor": style.colour if filled else figures.CARD, "clip_on": False}
+    look: dict[str, Any] = {
+        "color": style.colour,
+        "markerfacecolor": style.colour if filled else figures.CARD,
+        "clip_on": False,
+    }
     axes.plot(x, row[by.column], "o", markersize=7, markeredgewidth=1.5, gid=gid, **look)
 
 
@@ -136,9 +140,9 @@ def _draw_papers(axes: Axes, theirs: pd.DataFrame, column: str, ours: Mapping[st
     axes.plot(theirs[column], theirs["top1_error_percent"], "o", color=figures.FAINT, markersize=5)
     best = theirs[theirs[f"on_front_{column}"]].sort_values(column)
     axes.plot(best[column], best["top1_error_percent"], color=figures.MUTED, linewidth=0.9, drawstyle="steps-post")
-    for row in _rows(theirs[theirs["architecture"].isin(list(ours))]):
+    for row in records(theirs[theirs["architecture"].isin(list(ours))]):
         axes.plot(row[column], row["top1_error_percent"], "o", color=ours[row["architecture"]].colour, markersize=7)
-        where = {"xytext": (8, 0), "textcoords": "offset points", "va": "center", "fontsize": 8.5}
+        where: dict[str, Any] = {"xytext": (8, 0), "textcoords": "offset points", "va": "center", "fontsize": 8.5}
         axes.annotate(row["architecture"], (row[column], row["top1_error_percent"]), color=figures.INK, **where)
     _settle(axes, theirs, column)
 

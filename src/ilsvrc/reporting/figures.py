@@ -22,7 +22,7 @@ from ilsvrc.evaluation import headline_metric
 PALETTE = ("#2f6db5", "#d9622b", "#2b8f6a", "#9c4bb0", "#b58a08", "#c43a53", "#3aa0c0", "#74747c")
 INK, MUTED, LINE, FAINT, CARD = "#1d1d20", "#6c6c74", "#e3e3e6", "#b4b4bc", "#ffffff"
 DASHES = ("-", (0, (5, 1.6)), (0, (1.2, 1.4)), (0, (6, 1.5, 1.2, 1.5)))
-STYLE = {
+STYLE: dict[Any, Any] = {
     "svg.fonttype": "none", "svg.hashsalt": "ilsvrc", "font.family": "sans-serif", "font.size": 9.5,
     "text.color": INK, "axes.labelcolor": MUTED, "axes.edgecolor": LINE, "axes.titlecolor": INK,
     "axes.titlesize": 10.5, "axes.titlelocation": "left", "axes.titleweight": "bold", "axes.titlepad": 10,
@@ -40,7 +40,7 @@ PANELS = {
 
 
 class Style(NamedTuple):
-    """How a run is drawn in every figure."""
+    """Name, colour and dash of a run in every figure."""
 
     name: str
     colour: str
@@ -128,7 +128,8 @@ def label_points(axes: Axes, scores: pd.DataFrame, names: Sequence[str], column:
     runs = scores.groupby("run", sort=False).last().reset_index()
     runs["name"] = list(names) if len(runs) <= 8 else runs["architecture"]
     spots = runs.groupby([column, "name"], sort=False)[headline_metric.of(scores.columns).column].median()
-    for (x, name), y in _spread({key: float(y) for key, y in spots.items()}, axes).items():
+    heights = {(float(x), str(name)): float(y) for (x, name), y in zip(spots.index, spots, strict=True)}
+    for (x, name), y in _spread(heights, axes).items():
         axes.annotate(name, (x, y), xytext=(9, 5), textcoords="offset points", fontsize=9, color=INK)
 
 

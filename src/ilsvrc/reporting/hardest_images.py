@@ -1,4 +1,4 @@
-"""Test pictures with a network's five guesses as bars (Krizhevsky et al. 2012, Figure 4 left), as SVG."""
+"""Test images with a network's five guesses as bars (Krizhevsky et al. 2012, Figure 4 left), as SVG."""
 
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -7,20 +7,20 @@ from typing import Any
 from ilsvrc.reporting.error_figures import shortened
 from ilsvrc.reporting.figures import INK, LINE, PALETTE
 
-PIXELS = 200  # a picture has at most, wide and high
-SIDE, ROW, HEADING = 132, 17, 20  # a card's picture, each guess's row and the title's, in the card's units
+MAX_PX = 200  # width and height of an image
+SIDE, ROW, HEADING = 132, 17, 20  # a card's image, each guess's row and the title's, in the card's units
 GUESSES = 5
 HEIGHT = SIDE + HEADING + GUESSES * ROW + 4
 GAP = 18
 RIGHT, WRONG = PALETTE[2], PALETTE[7]
-LONGEST_NAME = 17
+MAX_NAME = 17
 
 Row = Mapping[str, Any]
 
 
-def card(row: Row, picture: str) -> str:
-    """A row of hardest.csv as SVG; `picture` is a data URI."""
-    return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {SIDE} {HEIGHT}">{_content(row, picture)}</svg>\n'
+def card(row: Row, image: str) -> str:
+    """A row of hardest.csv as SVG; `image` is a data URI."""
+    return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {SIDE} {HEIGHT}">{_content(row, image)}</svg>\n'
 
 
 def sheet(rows: Mapping[str, Sequence[tuple[Row, str]]]) -> str:
@@ -39,19 +39,19 @@ def sheet(rows: Mapping[str, Sequence[tuple[Row, str]]]) -> str:
 
 def _placed(cards: Sequence[tuple[Row, str]]) -> list[str]:
     return [
-        f'<g transform="translate({across * (SIDE + GAP)} {GAP + 4})">{_content(row, picture)}</g>'
-        for across, (row, picture) in enumerate(cards)
+        f'<g transform="translate({across * (SIDE + GAP)} {GAP + 4})">{_content(row, image)}</g>'
+        for across, (row, image) in enumerate(cards)
     ]
 
 
-def _content(row: Row, picture: str) -> str:
-    name = escape(shortened(str(row["label"]), LONGEST_NAME))
-    image = f'<image width="{SIDE}" height="{SIDE}" href="{picture}"/>'
+def _content(row: Row, image: str) -> str:
+    name = escape(shortened(str(row["label"]), MAX_NAME))
+    shown = f'<image width="{SIDE}" height="{SIDE}" href="{image}"/>'
     title = f'<text y="{SIDE + 14}" font-size="11.5" font-weight="bold" fill="{INK}">{name}</text>'
     tip = f"<title>{escape(str(row['image']))}</title>"
     return (
         tip
-        + image
+        + shown
         + title
         + "".join(_bar(row, nth) for nth in range(1, GUESSES + 1) if isinstance(row[f"guess{nth}"], str))
     )
@@ -61,7 +61,7 @@ def _bar(row: Row, nth: int) -> str:
     """A guess: a bar as long as it is probable, its name on it."""
     guess, probability = str(row[f"guess{nth}"]), float(row[f"probability{nth}"])
     top, colour = SIDE + HEADING + (nth - 1) * ROW, RIGHT if guess == str(row["label"]) else WRONG
-    name = escape(shortened(guess, LONGEST_NAME))
+    name = escape(shortened(guess, MAX_NAME))
     text = f'y="{top + 10.5}" font-size="10.5" fill="{INK}"'
     box = f'y="{top}" height="{ROW - 3}" rx="2"'
     return (

@@ -1,4 +1,4 @@
-"""What a report finds beside the scores: pictures out of packed files, times of the jobs, what looks into networks."""
+"""Inputs of a report beside the scores: images of packed files, times of jobs, and inspections of networks."""
 
 import base64
 import csv
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ilsvrc.artifacts import run_files
+from ilsvrc.artifacts.manifest import Manifest, beside
 from ilsvrc.config import packed_formats, specs
 from ilsvrc.evaluation.inspection import thumbnails
 from ilsvrc.packing.beton import open_packed
@@ -17,11 +18,10 @@ BENCHMARKS = Path("logs/benchmarks")
 AFTER = {"report", "record"}  # not over when the report is written
 STAGES = ("acquire", "pack", "import_weights", "train", "predict", "score", "cost", "int8", "cost_table", "inspect")
 TYPES = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg"}
-Info = dict[str, Any]
 
 
-def find_pictures(folder: Path, names: Iterable[str]) -> dict[str, str]:
-    """Data URIs of the test pictures called `names`, of the packed file in `folder`; none where it is not there."""
+def find_images(folder: Path, names: Iterable[str]) -> dict[str, str]:
+    """Data URIs of the test images called `names`, of the packed file in `folder`; none where it is not there."""
     beton, listing = folder / "val.beton", folder / "val.images.csv"
     if not (beton.exists() and listing.exists()):
         return {}
@@ -30,7 +30,7 @@ def find_pictures(folder: Path, names: Iterable[str]) -> dict[str, str]:
         places = {row["name"]: int(row["index"]) for row in csv.DictReader(file) if row["name"] in wanted}
     opened = open_packed(beton)
     content = opened.mapped()
-    return {name: thumbnails.data_uri(opened, content, place, hardest_images.PIXELS) for name, place in places.items()}
+    return {name: thumbnails.data_uri(opened, content, place, hardest_images.MAX_PX) for name, place in places.items()}
 
 
 def find_times(named: Sequence[str]) -> Iterator[dict[str, Any]]:
@@ -57,15 +57,15 @@ def _job(path: Path, stage: str, job: str, run: str | None) -> dict[str, Any]:
 
 
 def _number(text: str | None) -> float | None:
-    """A benchmark's number; None where a job was over before it was looked at."""
+    """A benchmark's number; None where a job was over before it was measured."""
     try:
         return float(text or "")
     except ValueError:
         return None
 
 
-def find_inspected(named: Iterable[str]) -> list[Info]:
-    """What `results/inspect/<run>/inspect.json` holds of each run, its pictures as data URIs."""
+def find_inspected(named: Iterable[str]) -> list[dict[str, Any]]:
+    """Content of `results/inspect/<run>/inspect.json` of each run, its images as data URIs."""
     found = []
     for run in named:
         folder = run_files.INSPECTED / run
@@ -76,7 +76,7 @@ def find_inspected(named: Iterable[str]) -> list[Info]:
 
 
 def _embedded(value: Any, folder: Path) -> Any:
-    """`value` with the names of picture files in it replaced by data URIs."""
+    """`value` with the names of image files in it replaced by data URIs."""
     if isinstance(value, Mapping):
         return {key: _embedded(inner, folder) for key, inner in value.items()}
     if isinstance(value, list):
@@ -87,17 +87,16 @@ def _embedded(value: Any, folder: Path) -> Any:
     return value
 
 
-def packed_folder(form: Mapping[str, Any]) -> Path:
-    """Where the splits of a packed form lie."""
-    return run_files.PACKED / form["data"] / packed_formats.form_name(specs.FormSpec(**form))
+def packed_folder(form: specs.FormSpec) -> Path:
+    """Folder of the splits of a packed format."""
+    return run_files.PACKED / form.data / packed_formats.form_name(form)
 
 
 def data_facts(train: Path, test: Path) -> dict[str, str]:
-    """What the manifests in two packed folders say: how many images, and the hash of their content."""
+    """Number of images and hash of their content, from the manifests in two packed folders."""
     facts = {}
-    for path, name in ((train / "train", "Training pictures"), (test / "val", "Test pictures")):
-        manifest = path.with_name(f"{path.name}.manifest.json")
-        if manifest.exists():
-            found = files.read_json(manifest)
-            facts[name] = f"{found['num_images']:,}, packed content SHA-256 {found['content_sha256']}"
+    for path, name in ((train / "train", "Training images"), (test / "val", "Test images")):
+        if (at := beside(path)).exists():
+            manifest = Manifest.read(at)
+            facts[name] = f"{manifest.num_images:,}, packed content SHA-256 {manifest.content_sha256}"
     return facts

@@ -1,7 +1,7 @@
-"""Each paper's own tables as printed, and beside each row what was measured here.
+"""Tables of the papers as printed, with the measurements beside their rows.
 
-A measured network stands beside the rows that are of the same networks by the same test protocol; what stands beside
-none follows under the table. `published.csv` holds both.
+A measurement stands beside the rows of the same networks by the same test protocol; one without such a row follows
+below the table. `published.csv` holds both.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -30,7 +30,8 @@ Row = dict[str, Any]
 class Measured(NamedTuple):
     """A network, or an ensemble, tested by one protocol: the mean of its seeds.
 
-    `networks` is as in `reference.networks`. `training` says how its training is not the paper's, empty where it is.
+    `networks` is as in `published_results.networks`. `training` says how its training differs from the
+    paper's.
     """
 
     name: str
@@ -55,12 +56,12 @@ class PaperTable(NamedTuple):
 
     @property
     def is_compared(self) -> bool:
-        """Whether anything measured stands in it."""
+        """True if a measurement stands in it."""
         return bool(self.ours) or any("measured" in row for row in self.rows)
 
 
 def measured(errors: pd.DataFrame, swept: Sequence[str], training: Mapping[str, str]) -> list[Measured]:
-    """What was measured of a data set: a row of the table of errors each, seeds averaged."""
+    """Measurements on a data set: rows of the table of errors, averaged over seeds."""
     keys = ["architecture", "recipe", *swept, "protocol"]
     shown = [key for key in ("recipe", *swept) if errors.drop_duplicates("run")[key].nunique() > 1]
     return [_mean(rows, shown, training) for _, rows in errors.groupby(keys, sort=False, dropna=False)]
@@ -72,9 +73,9 @@ def tables(
     """The tables that report a network measured here: of own papers in the order of `found`, then of others.
 
     Args:
-        results: `reference.results`.
+        results: `published_results.results`.
         found: `measured`.
-        papers_data: what papers call the data that was tested on; None: no paper has it.
+        papers_data: the papers' name of the data tested on; None: no paper has it.
         owners: architecture -> the paper that it is of.
     """
     papers: dict[str, list[Result]] = {}
@@ -100,9 +101,9 @@ def as_frame(found: Iterable[PaperTable]) -> pd.DataFrame:
 
 def _mean(rows: pd.DataFrame, shown: Sequence[str], training: Mapping[str, str]) -> Measured:
     first = rows.iloc[0]
-    told = [f"{key}={first[key]}" for key in shown if not pd.isna(first[key])]
+    values = [f"{key}={first[key]}" for key in shown if not pd.isna(first[key])]
     return Measured(
-        name=" ".join([first["architecture"], *told]),
+        name=" ".join([first["architecture"], *values]),
         run=first["run"],
         networks=first["networks"],
         protocol=first["protocol"],
@@ -136,9 +137,9 @@ def _tables(
 
 
 def _beside(printed: Sequence[Result], found: Sequence[Measured], papers_data: str | None) -> dict[int, list[Measured]]:
-    """Place of a paper's row -> what was measured of its networks by its protocol.
+    """Measurements by index of a paper's row: of its networks, by its protocol.
 
-    Where the paper has them on several data sets, beside those on the data measured here, else beside the first alone.
+    Where the paper has several such rows, those on the data measured here, else the first alone.
     """
     beside: dict[int, list[Measured]] = {}
     for each in found:
@@ -150,7 +151,7 @@ def _beside(printed: Sequence[Result], found: Sequence[Measured], papers_data: s
 
 
 def _lines(row: Result, beside: Sequence[Measured], papers_data: str | None) -> Iterator[Row]:
-    """The printed row with the first that was measured, then the others alone."""
+    """The printed row with the first measurement, then the others alone."""
     yield _printed(row) | (_compared(row, beside[0], papers_data) if beside else {})
     for each in beside[1:]:
         yield _compared(row, each, papers_data)
@@ -170,14 +171,14 @@ def _printed(row: Result) -> Row:
 
 
 def _compared(row: Result, each: Measured, papers_data: str | None) -> Row:
-    """What was measured, its difference where data and split are the paper's, and what keeps it from comparing."""
+    """The measurement, its difference where data and split are the paper's, and why they do not compare."""
     data = other_data(row.dataset, papers_data)
     why = list(filter(None, [data, OTHER_TRAINING if each.training else ""]))
     return {**_of(each), **_errors(each, None if data else row), "comparable": not why, "why_not": ", ".join(why)}
 
 
 def _unreported(each: Measured, printed: Sequence[Result], papers_data: str | None) -> Row:
-    """What no row of the table is of, and why."""
+    """A measurement without a row in the table, and why."""
     same = [row for row in printed if row.networks == published_results.networks(each.networks)]
     data = min((other_data(row.dataset, papers_data) for row in same or printed), key=len)
     how = "other test protocol" if same else "another number of networks"
@@ -185,11 +186,11 @@ def _unreported(each: Measured, printed: Sequence[Result], papers_data: str | No
     return {**_of(each), **_errors(each, None), "comparable": False, "why_not": why}
 
 
-def other_data(theirs: str, ours: str | None) -> str:
-    """How the data of a printed row are not those tested on; empty where they are."""
-    if theirs == ours:
+def other_data(printed: str, tested: str | None) -> str:
+    """`other split` or `other data`, where a printed row is not of the data tested on; else empty."""
+    if printed == tested:
         return ""
-    return "other split" if ours and theirs.rsplit(" ", 1)[0] == ours.rsplit(" ", 1)[0] else "other data"
+    return "other split" if tested and printed.rsplit(" ", 1)[0] == tested.rsplit(" ", 1)[0] else "other data"
 
 
 def _of(each: Measured) -> Row:
@@ -204,8 +205,7 @@ def _of(each: Measured) -> Row:
 
 
 def _errors(each: Measured, row: Result | None) -> Row:
-    """Errors with their intervals, and their differences from the row's with these: the printed figure is taken as it
-    stands."""
+    """Errors with their intervals, and their differences from the printed ones, which are taken as they stand."""
     found: Row = {}
     for top in ("top1", "top5"):
         error = getattr(each, f"{top}_error_percent")

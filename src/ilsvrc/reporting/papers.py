@@ -1,36 +1,37 @@
-"""What papers say of the networks that a report is about, and how their trainings differ from the papers'."""
+"""Published results of the networks in a report, and differences of their trainings from the papers'."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ilsvrc.artifacts.run_info import RunInfo
 from ilsvrc.config import registry
-from ilsvrc.config.recipe import Recipe
+from ilsvrc.config.ensembles import Averaged
 from ilsvrc.config.recipe_files import PAPER, recipe_of_paper, resolve_recipe
+from ilsvrc.config.specs import TrainSpec
 from ilsvrc.datasets._card import Card
 from ilsvrc.evaluation import headline_metric
 from ilsvrc.reporting import error_table, published_results
 
 OF_THE_SIZE = {"revision", "crop_px", "short_side_px"}  # follow from the crop, or change nothing
-FOREIGN = "weights not trained here"
+PRETRAINED = "weights not trained here"
 LENGTHS = ("epochs", "iterations")
 
 
 def data_card(label: str) -> Card | None:
-    """The card of the data set of that name; None for a person's own pictures."""
+    """The card of the data set of that name; None for a person's own images."""
     return registry.load("datasets", label).CARD if label in registry.names("datasets") else None
 
 
-def training_differs(info: Mapping[str, Any]) -> str:
-    """How a run's training is not its paper's, of run.json; empty where it is."""
-    if info.get("source"):
-        return FOREIGN
-    name, architecture, spec = info["recipe_name"], info["architecture"], info["spec"]
-    recipe = Recipe(**spec["recipe"])
+def training_differs(info: RunInfo) -> str:
+    """Differences of a run's training from its paper's; empty where there are none."""
+    spec, name, architecture = info.made_from, info.recipe_name, info.architecture
+    if not isinstance(spec, TrainSpec):
+        return PRETRAINED
     try:
-        papers = resolve_recipe(PAPER, architecture, {}, spec["form"]["data"])
+        papers = resolve_recipe(PAPER, architecture, {}, spec.form.data)
     except ValueError:
         return f"recipe {name}, none of its paper"
-    ours, theirs = (each.model_dump(exclude=OF_THE_SIZE) for each in (recipe, papers))
+    ours, theirs = (each.model_dump(exclude=OF_THE_SIZE) for each in (spec.recipe, papers))
     other = [key for key in ours if ours[key] != theirs[key]]
     if not other:
         return ""
@@ -40,19 +41,19 @@ def training_differs(info: Mapping[str, Any]) -> str:
     return f"recipe {name}, not the paper's{length}"
 
 
-def trainings_differ(infos: Mapping[str, Mapping[str, Any]], ensembles: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """`training_differs` by run, and of ensembles what differs in their members."""
+def trainings_differ(infos: Mapping[str, RunInfo], ensembles: Sequence[Averaged]) -> dict[str, str]:
+    """`training_differs` by run, and by ensemble the differences of its members."""
     found = {run: training_differs(info) for run, info in infos.items()}
     for ensemble in ensembles:
-        differs = dict.fromkeys(filter(None, (found.get(run, "") for run in ensemble["members"])))
-        found[f"ensemble/{ensemble['name']}"] = "; ".join(differs)
+        differs = dict.fromkeys(filter(None, (found.get(run, "") for run in ensemble.members)))
+        found[f"ensemble/{ensemble.name}"] = "; ".join(differs)
     return found
 
 
 def published(row: Mapping[str, Any], training: str = "") -> error_table.Published | None:
-    """What a paper reports of such networks: under the same conditions, else the nearest and what differs.
+    """A paper's result of such networks: under the same conditions, else the nearest and the differences.
 
-    `training` is what `training_differs` says of the row's run.
+    `training` is `training_differs` of the row's run.
     """
     if headline_metric.of(row) is not headline_metric.TOP1:
         return None
@@ -77,9 +78,9 @@ def published(row: Mapping[str, Any], training: str = "") -> error_table.Publish
 
 
 def nearest(networks: str, papers_data: str | None, protocol: str) -> published_results.Result | None:
-    """The row that shares most with what was measured: the networks before the data before the protocol.
+    """The published row nearest to the measurement: the networks count before the data before the protocol.
 
-    What is one network is never held against an ensemble.
+    One network is never compared with an ensemble.
     """
     asked = published_results.networks(networks)
     rows = [row for row in published_results.published_of(networks) if row.kind == "error" and row.networks]
@@ -89,7 +90,7 @@ def nearest(networks: str, papers_data: str | None, protocol: str) -> published_
 
 
 def citation(found: published_results.Result) -> str:
-    """Who reports it, where, on what and how; and a warning where nobody looked it up."""
+    """Citation of a published result: paper, table, data and protocol, with a warning where nobody looked it up."""
     where = f"{found.paper}, {found.source.split(';')[0].split(' (')[0]}"
     how = f"{found.title}, {found.dataset}, {found.protocol.replace('_', ' ')}"
     return f"{where}: {how}{' (from memory, not looked up)' if found.confidence == 'from memory' else ''}"

@@ -40,7 +40,7 @@ class Result:
 
     @property
     def tables(self) -> tuple[str, ...]:
-        """Where its paper prints it, such as `Table 3`, both of `Tables 3 and 4`, or `in the text`."""
+        """Tables of its paper that print it, such as `Table 3`, both of `Tables 3 and 4`, or `in the text`."""
         found = _PRINTED.search(self.source)
         if found is None or found["figure"]:
             return (found["figure"] if found else IN_THE_TEXT,)
@@ -50,7 +50,7 @@ class Result:
 
     @property
     def networks(self) -> Counter[str] | None:
-        """How many of which architecture were averaged, such as five of `alexnet`; None where it is not said."""
+        """Number of averaged networks by architecture, such as five of `alexnet`; None where it is not said."""
         if self.architecture is None or self.models is None:
             return None
         named = networks(self.architecture)
@@ -65,7 +65,7 @@ def results() -> tuple[Result, ...]:
 
 
 def published(architecture: str) -> list[Result]:
-    """What papers report on `architecture`, its own paper's rows first."""
+    """Rows of papers on `architecture`, its own paper's first."""
     own = architectures().get(architecture, {}).get("paper")
     return sorted((row for row in results() if row.architecture == architecture), key=lambda row: row.paper != own)
 
@@ -80,9 +80,9 @@ def networks(text: str) -> Counter[str]:
 
 
 def published_of(averaged: str) -> list[Result]:
-    """What papers report on one network, or on ensembles of such; `averaged` is as in `networks`.
+    """Rows of papers on one network, or on ensembles of it; `averaged` is as in `networks`.
 
-    Of several architectures only what is of exactly these; of one, whatever the number of networks.
+    Of several architectures, rows of exactly these; of one, of any number of networks.
     """
     asked = networks(averaged)
     if len(asked) == 1:

@@ -1,4 +1,4 @@
-"""What the report's page is made of."""
+"""Data of the report's page."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,37 +7,51 @@ from typing import Any
 
 import pandas as pd
 
+from ilsvrc.artifacts.run_info import RunInfo
 from ilsvrc.reporting import figures
+from ilsvrc.reporting.error_table import records
 from ilsvrc.reporting.figures import Style
 from ilsvrc.reporting.formatting import given, text
 from ilsvrc.reporting.paper_tables import PaperTable
 
-Info = Mapping[str, Any]
+
+@dataclass(frozen=True)
+class DataSet:
+    """A data set as its card describes it; a person's own images have nothing but a label.
+
+    `papers_data` is the name that papers give it, None where none report on it.
+    """
+
+    label: str
+    title: str
+    licence: str = ""
+    address: str = ""
+    papers_data: str | None = None
 
 
 @dataclass(frozen=True)
-class Content:
-    """What the page shows, of one data set.
+class ReportData:
+    """Data of a report on one data set.
 
-    `errors` is `tables.errors`; `behind` holds what lies behind them by the tables' names (`breakdown.COLUMNS`);
-    `published` is `paper_tables.tables`, `training` says by run how its training is not the paper's; `size` is
-    `size.points`, `times` is `times.table`. `pictures` are data URIs by image's name, `inspected` by run what looks
-    into networks: each empty where there is nothing of it. `costs` are the table of costs and `costs.points`.
+    `errors` is `error_table.errors`; `breakdown` holds the tables behind them by name (`breakdown.COLUMNS`);
+    `published` is `paper_tables.tables`, `training` says by run how its training differs from the paper's; `size` is
+    `error_vs_size.points`, `times` is `stage_times.table`. `images` are data URIs by image's name, `inspected` the
+    inspections of networks by run: each empty where there are none. `costs` are the table of costs and
+    `error_vs_cost.points`.
     """
 
-    title: str
+    data_set: DataSet
     errors: pd.DataFrame
     curves: pd.DataFrame
-    run_infos: Mapping[str, Info]
+    run_infos: Mapping[str, RunInfo]
     swept: Sequence[str]
-    behind: Mapping[str, pd.DataFrame]
+    breakdown: Mapping[str, pd.DataFrame]
     published: Sequence[PaperTable]
     training: Mapping[str, str]
     size: pd.DataFrame
     times: pd.DataFrame
     costs: tuple[pd.DataFrame, pd.DataFrame] | None = None
-    papers_data: str | None = None
-    pictures: Mapping[str, str] = field(default_factory=dict)
+    images: Mapping[str, str] = field(default_factory=dict)
     inspected: Sequence[Mapping[str, Any]] = ()
     facts: Mapping[str, str] = field(default_factory=dict)  # of the data
     missing: Sequence[str] = ()
@@ -50,13 +64,13 @@ class Content:
 
     @cached_property
     def with_curves(self) -> list[int]:
-        """Places of the runs that have a learning curve: those that were trained here."""
+        """Indices of the runs that have a learning curve: those that were trained here."""
         trained = set(self.curves["run"])
         return [place for place, run in enumerate(self.names) if run in trained]
 
     @cached_property
     def drawn(self) -> dict[str, Style]:
-        """Run -> how it looks in every figure."""
+        """Style of each run, the same in every figure."""
         architectures = list(self.errors.drop_duplicates("run")["architecture"])
         return dict(zip(self.names, figures.styles(list(self.names.values()), architectures), strict=True))
 
@@ -67,5 +81,5 @@ def run_names(runs: pd.DataFrame, swept: Sequence[str]) -> list[str]:
     keys += ["seed"] if runs["seed"].nunique() > 1 else []
     return [
         " ".join([row["architecture"], *(f"{key}={text(row[key])}" for key in keys if given(row[key]))])
-        for row in runs.to_dict("records")
+        for row in records(runs)
     ]

@@ -1,4 +1,4 @@
-"""Where a pipeline's time went: its jobs by stage, as Snakemake's benchmarks have them."""
+"""Times of a pipeline's jobs by stage, from Snakemake's benchmarks."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from ilsvrc.reporting import figures
+from ilsvrc.reporting.error_table import records
 from ilsvrc.reporting.figures import Style
 
 COLUMNS = ("stage", "job", "seconds", "cpu_seconds", "memory_mb")
@@ -30,7 +31,7 @@ def by_stage(times: pd.DataFrame) -> list[dict[str, Any]]:
     whole = stages["seconds"].sum()
     stages["share_percent"] = 100 * stages["seconds"] / whole if whole else 0.0
     stages["cores"] = stages["cpu_seconds"] / stages["seconds"].where(stages["seconds"] > 0)
-    return stages.reset_index().to_dict("records")
+    return records(stages.reset_index())
 
 
 def stacked(times: pd.DataFrame, drawn: Mapping[str, Style]) -> str:
@@ -52,9 +53,13 @@ def stacked(times: pd.DataFrame, drawn: Mapping[str, Style]) -> str:
 
 def _draw_bar(axes: Axes, place: int, jobs: pd.DataFrame, size: float, drawn: Mapping[str, Style]) -> None:
     start, runs = 0.0, list(drawn)
-    for job in jobs.to_dict("records"):
+    for job in records(jobs):
         seconds, style = job["seconds"] / size, drawn.get(job["run"])
-        look = {"color": style.colour if style else figures.FAINT, "edgecolor": figures.CARD, "linewidth": 0.8}
+        look: dict[str, Any] = {
+            "color": style.colour if style else figures.FAINT,
+            "edgecolor": figures.CARD,
+            "linewidth": 0.8,
+        }
         bar = axes.barh(place, seconds, left=start, height=0.62, **look)
         if style:
             bar[0].set_gid(f"run-{runs.index(job['run'])}-{place}-{start:.0f}")

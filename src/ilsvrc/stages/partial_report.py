@@ -1,29 +1,23 @@
-"""Scores and report of the runs that are complete, whatever the others do: `make report`."""
+"""Scores and report of the runs that are complete, while others train: `make report`."""
 
 import argparse
 from pathlib import Path
 
-from ilsvrc.config import params
-from ilsvrc.pipeline import wiring
-from ilsvrc.runtime import entry_point
-from ilsvrc.stages import report, score
-
-RESULTS = Path("results")
+from ilsvrc.pipeline import partial_report
+from ilsvrc.runtime import entry_point, messages
 
 
-def main(given: argparse.Namespace) -> None:
-    """Writes what the rules `score` and `report` would, of the runs that there are."""
-    wired = wiring.Pipeline(params.load(given.book))
-    scores = ["--scores", RESULTS / "scores.csv", "--curves", RESULTS / "curves.csv", "--tables", RESULTS / "tables"]
-    common = ["--spec", wired.results_spec, "--partial", *scores]
-    pages = ["--report", RESULTS / "report.html", "--figures", RESULTS / "figures", "--packed", wired.packed_for_test]
-    pages += ["--costs", *wired.cost_results()]
-    metrics = ["--metrics", RESULTS / "metrics.json"]
-    score.main(score.arguments().parse_args([str(word) for word in (*common, *metrics)]))
-    report.main(report.arguments().parse_args([str(word) for word in (*common, *pages)]))
+def main(args: argparse.Namespace) -> None:
+    """Writes what the rules `score` and `report` would write, of the runs that are complete."""
+    messages.say(partial_report.as_text(partial_report.write(partial_report.PartialReportJob(args.params))))
+
+
+def arguments() -> argparse.ArgumentParser:
+    """The stage's arguments."""
+    parser = entry_point.parser(__doc__)
+    parser.add_argument("--params", "--book", type=Path, default=Path("params.yaml"), help="the configuration")
+    return parser
 
 
 if __name__ == "__main__":
-    parser = entry_point.parser(__doc__)
-    parser.add_argument("--book", default="params.yaml", help="the experiment book (params.yaml)")
-    entry_point.run(main, parser)
+    entry_point.run(main, arguments())
