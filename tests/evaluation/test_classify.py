@@ -1,4 +1,4 @@
-"""Guesses for single pictures, and finding the run that a person means."""
+"""Classification of single images, by networks and ensembles, and finding the run that a person means."""
 
 import io
 import json
@@ -11,11 +11,13 @@ import torch
 from PIL import Image
 
 from ilsvrc.artifacts import find_run, run_files
-from ilsvrc.config import registry, specs
-from ilsvrc.evaluation import load_network
+from ilsvrc.artifacts.weights_info import WeightsInfo
+from ilsvrc.config import params, registry, runs, specs
+from ilsvrc.evaluation import classify, ensembles, load_network, prediction_file, predictions, task
 from ilsvrc.evaluation.predictor import Predictor
 from ilsvrc.evaluation.protocols import single_crop
-from ilsvrc.stages import classify
+from ilsvrc.runtime.files import read_json
+from ilsvrc.stages import classify as classify_stage
 
 NUM_CLASSES = len(fake_results.CLASSES)
 
@@ -40,7 +42,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def run_classify(*given: str) -> None:
-    classify.main(classify.arguments().parse_args(["resnet18", *given]))
+    classify_stage.main(classify_stage.arguments().parse_args(["resnet18", *given]))
 
 
 def test_five_guesses_with_probabilities_as_a_table(capsys: pytest.CaptureFixture) -> None:
@@ -54,9 +56,10 @@ def test_five_guesses_with_probabilities_as_a_table(capsys: pytest.CaptureFixtur
     ]  # fmt: skip
 
 
-def test_of_several_classes_all_above_a_fifth_are_listed(capsys: pytest.CaptureFixture) -> None:
+def test_of_a_multi_label_network_all_classes_above_a_fifth_are_listed(capsys: pytest.CaptureFixture) -> None:
+    multilabel(fake_results.run())
     network = load_network.predictor()
-    network.several, network.network.shift = True, -4
+    network.activation, network.network.shift = torch.sigmoid, -4
     run_classify("red.png")
     # Sigmoids of 1, 0, -1, -2 and less.
     assert [line.split()[:2] for line in capsys.readouterr().out.splitlines()[3:]] == [
@@ -65,6 +68,12 @@ def test_of_several_classes_all_above_a_fifth_are_listed(capsys: pytest.CaptureF
     network.network.shift = -20
     run_classify("red.png")
     assert capsys.readouterr().out.splitlines()[3:] == ["  no class above 20 %"]
+
+
+def multilabel(run: runs.Run) -> None:
+    """Makes the run's network one of a multi-label task."""
+    path = run_files.RUNS / run.name / "weights.json"
+    path.write_text(json.dumps(read_json(path) | {"label_sets_sha256": "0a"}))
 
 
 @pytest.mark.parametrize("protocol", registry.names("protocols"))
@@ -103,6 +112,87 @@ def test_a_broken_picture_is_named_after_the_others(capsys: pytest.CaptureFixtur
     with pytest.raises(ValueError, match=r"broken\.jpg: not a picture.*\n.*absent\.jpg: No such file"):
         run_classify("broken.jpg", "red.png", "absent.jpg")
     assert "red.png" in capsys.readouterr().out
+
+
+ENSEMBLES = """
+dataset: digits
+architectures: [resnet18]
+recipe: quick
+seeds: [0, 1]
+protocols: [single_crop, flip]
+ensembles: {both: [resnet18], geometric: {members: [resnet18], average: log_probabilities, together: true}}
+"""
+
+
+@pytest.fixture
+def members(monkeypatch: pytest.MonkeyPatch) -> list[runs.Run]:
+    """Two runs of an ensemble, whose networks differ."""
+    Path("params.yaml").write_text(ENSEMBLES)
+    members = runs.expand(params.load())
+    for place, run in enumerate(members):
+        fake_results.write_run(run)
+        (run_files.RUNS / run.name / "weights.safetensors").write_text(str(place))
+
+    def predictor(weights: WeightsInfo, path: Path, *given: object) -> Predictor:
+        network = Redness()
+        network.shift = int(path.read_text()) * torch.arange(NUM_CLASSES).flip(0)
+        activation = task.of_weights(weights).activation
+        return Predictor(network, lambda images: images.permute(0, 3, 1, 2) / 255, activation=activation)
+
+    monkeypatch.setattr(load_network, "predictor", predictor)
+    return members
+
+
+def kept_average(members: list[runs.Run], protocols: list[str], average: str) -> np.ndarray:
+    """The probabilities `[K]` of red.png that `ensembles` averages of kept predictions."""
+    paths = []
+    for run in members:
+        for protocol in protocols:
+            member = classify.load_member(run.name, [protocol])
+            (found,) = classify.probabilities_by_protocol(member, Path("red.png").read_bytes(), [protocol])
+            targets = np.zeros((1, NUM_CLASSES), np.uint8) if member.weights.is_multilabel else np.zeros(1, np.int64)
+            paths.append(prediction_file.prediction_file(run.name, protocol))
+            kept = predictions.keep(found[None], targets, np.array(["red.png"]), {"classes": fake_results.CLASSES})
+            predictions.write_prediction(paths[-1], kept)
+    combined = ensembles.combine(paths, average)
+    if combined.probabilities is not None:  # of a multi-label task
+        return combined.probabilities[0]
+    found = np.zeros(NUM_CLASSES, np.float32)
+    found[combined.guesses[0]] = combined.guess_probabilities[0]
+    return found
+
+
+@pytest.mark.parametrize("is_multilabel", [False, True])
+@pytest.mark.parametrize(
+    ("name", "protocols", "average"),
+    [("both", ["single_crop"], "probabilities"), ("geometric", ["single_crop", "flip"], "log_probabilities")],
+)
+def test_an_ensemble_averages_as_it_does_of_kept_predictions(
+    name: str, protocols: list[str], average: str, is_multilabel: bool, members: list[runs.Run]
+) -> None:
+    if is_multilabel:
+        for run in members:
+            multilabel(run)
+    found = classify.classify(classify.ClassifyJob(name, [Path("red.png")]))
+    assert (found.name, found.protocol) == (f"ensemble/{name}", "+".join(protocols))
+    expected = kept_average(members, protocols, average)
+    for guess in found.guesses["red.png"]:
+        assert guess.probability == pytest.approx(float(expected[int(guess.class_name)]), rel=1e-6, abs=1e-9)
+    assert found == classify.classify(classify.ClassifyJob(f"ensemble/{name}", [Path("red.png")]))
+
+
+def test_an_ensembles_protocols_may_be_named(members: list[runs.Run]) -> None:
+    found = classify.classify(classify.ClassifyJob("both", [Path("red.png")], protocol="ten_crop+flip"))
+    assert found.protocol == "ten_crop+flip"
+    with pytest.raises(ValueError, match="protocols has no 'eleven_crop'"):
+        classify.classify(classify.ClassifyJob("both", [Path("red.png")], protocol="flip+eleven_crop"))
+
+
+def test_an_ensemble_of_other_classes_is_refused(members: list[runs.Run]) -> None:
+    path = run_files.RUNS / members[1].name / "weights.json"
+    path.write_text(json.dumps(read_json(path) | {"classes": fake_results.CLASSES[::-1]}))
+    with pytest.raises(ValueError, match="ensemble/both cannot classify: its networks differ in their classes"):
+        classify.classify(classify.ClassifyJob("both", [Path("red.png")]))
 
 
 def names(*given: str) -> list[str]:

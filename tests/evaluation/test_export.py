@@ -9,7 +9,7 @@ import pytest
 
 from ilsvrc.config import params, registry, runs
 from ilsvrc.evaluation import prediction_file, predictions
-from ilsvrc.stages import export
+from ilsvrc.evaluation.export import ExportJob, as_text, export
 
 BOOK = """
 dataset: digits
@@ -43,7 +43,7 @@ def named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[runs.Run]:
 
 def run_export(*words: str) -> tuple[list[str], list[dict[str, str]]]:
     """The lines of the submission and the rows for people."""
-    export.main(export.arguments().parse_args([*words, "--to", "out"]))
+    export(ExportJob(words[0], words[1], to=Path("out")))
     with Path(f"out/{words[1]}.csv").open(newline="") as file:
         return Path(f"out/{words[1]}.submission.txt").read_text().splitlines(), list(csv.DictReader(file))
 
@@ -56,11 +56,11 @@ def test_a_submission_has_a_line_of_class_numbers_an_image_in_order_of_their_fil
     assert list(rows[0].values())[1:] == ["b", "a", "b", "e", "c", "d", "0.4", "0.3", "0.2", "0.05", "0.04"]
 
 
-def test_files_lie_beside_the_results_under_the_runs_name(named: list, capsys: pytest.CaptureFixture) -> None:
-    export.main(export.arguments().parse_args([named[1].name, "ten_crop"]))
+def test_files_lie_beside_the_results_under_the_runs_name(named: list) -> None:
+    exported = export(ExportJob(named[1].name, "ten_crop"))
     folder = Path("results/exports") / named[1].name
     assert sorted(path.name for path in folder.iterdir()) == ["ten_crop.csv", "ten_crop.submission.txt"]
-    assert f"{folder}/ten_crop.submission.txt: 3 images" in capsys.readouterr().err
+    assert as_text(exported).splitlines()[0] == f"{folder}/ten_crop.submission.txt: 3 images"
 
 
 def test_an_ensemble_is_exported_by_its_name(named: list) -> None:

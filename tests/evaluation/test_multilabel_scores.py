@@ -6,6 +6,7 @@ import fake_results
 import numpy as np
 import pandas as pd
 import pytest
+import records
 
 from ilsvrc.evaluation import breakdown, ensembles, headline_metric, multilabel_scores, predictions, scores
 from ilsvrc.reporting import error_table, error_vs_size, page, stage_times, summary
@@ -22,7 +23,7 @@ def kept(probabilities: np.ndarray = PROBABILITIES) -> predictions.Prediction:
 
 
 def row(seed: int = 0, probabilities: np.ndarray = PROBABILITIES) -> scores.Row:
-    run = fake_results.facts(fake_results.run(seed=seed))
+    run = records.run_info(**fake_results.facts(fake_results.run(seed=seed)))
     return scores.score(run, "single_crop", kept(probabilities), COUNTS)
 
 

@@ -12,11 +12,14 @@ from typing import Any
 import fake_results
 import numpy as np
 import pytest
+import records
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from ilsvrc.artifacts import run_files
+from ilsvrc.artifacts.manifest import Manifest
+from ilsvrc.artifacts.weights_info import WeightsInfo
 from ilsvrc.config import registry, runs, specs
 from ilsvrc.datasets._card import Sample
 from ilsvrc.evaluation import predict_split, prediction_file, predictions
@@ -123,7 +126,7 @@ def test_each_protocol_gets_its_file(run: runs.Run, packed: Path, capsys: pytest
 def test_predictions_are_accepted_by_the_scores_check(run: runs.Run, packed: Path) -> None:
     predict_split.predict_split(job(run, packed, "ten_crop"))
     found = predictions.read_prediction(prediction_file.prediction_file(run.name, "ten_crop"))
-    weights = read_json(run_files.RUNS / run.name / "weights.json")
+    weights = WeightsInfo.read(run_files.RUNS / run.name / "weights.json")
     predictions.check_prediction(run.name, "ten_crop", found, weights)
     manifest = json.loads((packed / "val.manifest.json").read_text())
     assert found.spec["manifest_sha256"] == manifest["content_sha256"]
@@ -190,7 +193,7 @@ def of_sets(run: runs.Run, packed: Path, tmp_path: Path) -> Path:
     manifest = json.loads((packed / "val.manifest.json").read_text()) | {"label_sets": [[1], [0, 1]]}
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
     info = run_files.RUNS / run.name / "weights.json"
-    of_these = {"label_sets_sha256": run_files.label_sets_sha256(manifest)}
+    of_these = {"label_sets_sha256": Manifest.parse(manifest, Path("manifest.json")).label_sets_sha256}
     info.write_text(json.dumps(read_json(info) | of_these))
     return tmp_path / "manifest.json"
 
@@ -240,7 +243,7 @@ def test_an_output_of_no_protocol_is_refused(run: runs.Run, packed: Path) -> Non
 )
 def test_a_recipes_precision_goes_before_the_machines(recipes: str, machines: str, expected: str) -> None:
     spec = fake_results.run(swept={"precision": recipes}).spec
-    weights = {"spec": json.loads(specs.specification(spec))}
+    weights = records.weights_info(spec=json.loads(specs.specification(spec)))
     assert predict_split.requested_precision(weights, machines) == expected
 
 
@@ -316,14 +319,16 @@ def trained(
     save_file(network.state_dict(), weights)
     info = {
         "key": specs.key8(run.spec), "spec": json.loads(specs.specification(run.spec)), "crop_px": 80,
-        "weights_sha256": file_sha256(weights), "mean": [100.0] * 3, "std": [50.0] * 3, "num_classes": 3,
-        "classes": ["0", "1", "2"],
+        "weights_sha256": file_sha256(weights), "manifest_sha256": "0", "mean": [100.0] * 3, "std": [50.0] * 3,
+        "num_classes": 3, "classes": ["0", "1", "2"],
     }  # fmt: skip
     (weights.parent / "weights.json").write_text(json.dumps(info))
     return run
 
 
-def by_hand(run: runs.Run, make: type[Classifier], protocol: str, trained_px: tuple[int, int] | None) -> np.ndarray:
+def by_hand(
+    run: runs.Run, make: type[Classifier], protocol: str, train_short_sides_px: tuple[int, int] | None
+) -> np.ndarray:
     """A protocol's probabilities, a picture and a view at a time: Pillow, the network, the mean."""
     network = make(num_classes=3, input_px=80)
     network.load_state_dict(load_file(run_files.RUNS / run.name / "weights.safetensors"))
@@ -331,7 +336,7 @@ def by_hand(run: runs.Run, make: type[Classifier], protocol: str, trained_px: tu
     module, rows = registry.load("protocols", protocol), []
     for picture in pictures():
         found = []
-        for view in views_of(module, 80, trained_px):
+        for view in views_of(module, 80, train_short_sides_px):
             width, height, left, top, part_width, part_height, *shown = window(view, *picture.size)
             kind = {"bilinear": Image.Resampling.BILINEAR, "cubic": Image.Resampling.BICUBIC}[view.interpolation]
             part = picture.resize((width, height), kind).crop((left, top, left + part_width, top + part_height))

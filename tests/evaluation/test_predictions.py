@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from ilsvrc.artifacts import run_files
+from ilsvrc.artifacts.weights_info import WeightsInfo
 from ilsvrc.config import packed_formats, specs
 from ilsvrc.evaluation import prediction_file, predictions
 from ilsvrc.evaluation.predictions import Prediction
-from ilsvrc.runtime import files
 
 
 @pytest.fixture(autouse=True)
@@ -103,7 +103,7 @@ def test_a_runs_files_carry_the_specification_of_its_name() -> None:
     run = fake_results.run()
     fake_results.write_run(run)
     path = run_files.RUNS / run.name / "weights.json"
-    run_files.check_key(run.name, files.read_json(path), path)
+    run_files.check_key(run.name, WeightsInfo.read(path), path)
 
 
 @pytest.mark.parametrize("change", [{"key": "00000000"}, {"spec": {"seed": 9}}])
@@ -124,7 +124,7 @@ CHANGES = [
 def test_a_prediction_made_by_something_else_is_refused_by_name(change: dict) -> None:
     run = fake_results.run()
     fake_results.write_run(run)
-    weights = files.read_json(run_files.RUNS / run.name / "weights.json")
+    weights = WeightsInfo.read(run_files.RUNS / run.name / "weights.json")
     packed = run_files.PACKED / "digits" / packed_formats.form_name(fake_results.FORM)
     packed.mkdir(parents=True)
     (packed / "val.manifest.json").write_text(json.dumps({"content_sha256": fake_results.MANIFEST_SHA256}))

@@ -103,11 +103,6 @@ def test_ten_crop_averages_probabilities_over_crops() -> None:
     assert average(logits, "logits")[0].tolist() == pytest.approx([0.11920292, 0.88079708])
 
 
-def test_an_unknown_average_is_named() -> None:
-    with pytest.raises(ValueError, match="AVERAGE = 'median'"):
-        average(torch.zeros(1, 1, 2), "median")
-
-
 def test_mirrored_views_are_mirrored_left_to_right() -> None:
     view = View(4, 4)
     shown = batches_of(1)[0].shown  # images 3, 0, 4: 30, 0, 40 on the left

@@ -14,9 +14,9 @@ from PIL import Image
 
 from ilsvrc.artifacts import run_files
 from ilsvrc.config.registry import architecture
-from ilsvrc.evaluation import prediction_file, predictions, register_models
+from ilsvrc.evaluation import classify, prediction_file, predictions, register_models
 from ilsvrc.runtime.files import read_json
-from ilsvrc.stages import _served, classify, report, score
+from ilsvrc.stages import _served, report, score
 from ilsvrc.tracking import mlflow_runs, registry
 
 NAME = "digits.resnet20_cifar"
@@ -148,14 +148,13 @@ def test_a_model_has_a_signature_an_example_that_it_takes_and_no_weights() -> No
     assert sum(path.stat().st_size for path in stored) < 200_000
 
 
-def test_one_photograph_is_predicted_as_classify_does_it(capsys: pytest.CaptureFixture) -> None:
+def test_one_photograph_is_predicted_as_classify_does_it() -> None:
     model = load()
     pixels = np.asarray(Image.open("photograph.jpg").convert("RGB"))
     found = model.predict(pixels[None])
     assert found.shape == (1, 6)
     run = network(1).name
-    classify.main(classify.arguments().parse_args([run, "photograph.jpg", "--json"]))
-    (listed,) = json.loads(capsys.readouterr().out)
+    (listed,) = classify.as_json(classify.classify(classify.ClassifyJob(run, [Path("photograph.jpg")])))
     first = found.iloc[0].nlargest(5)
     assert list(first.index) == [guess["class"] for guess in listed["guesses"]]
     assert list(first) == pytest.approx([guess["probability"] for guess in listed["guesses"]], rel=1e-5)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import records
 import small_training
 import torch
 
@@ -216,7 +217,7 @@ def test_a_network_without_batch_norm_takes_any_parts():
     [("float16", "cpu", "float32"), ("float16", "cuda", "float16"), ("bfloat16", "cpu", "bfloat16")],
 )
 def test_a_network_of_half_precision_is_tested_without_a_gpu_too(precision: str, device: str, expected: str):
-    weights = {"spec": json.loads(specs.specification(spec_of(precision=precision)))}
+    weights = records.weights_info(spec=json.loads(specs.specification(spec_of(precision=precision))))
     assert predict_split.test_precision(weights, "auto", torch.device(device)) == expected
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ilsvrc.artifacts.json_record import RunRecord
 from ilsvrc.config import packed_formats, specs
 from ilsvrc.runtime.files import Info, read_json
 
@@ -30,14 +31,15 @@ def run_key(run: str) -> str:
     return run.rsplit("-", 1)[-1]
 
 
-def check_key(run: str, info: Mapping[str, Any], path: Path) -> None:
-    """Stops where `info` (run.json or weights.json) was made from another specification than the run's name says.
+def check_key(run: str, record: RunRecord | Mapping[str, Any], path: Path) -> None:
+    """Stops where `record` (run.json or weights.json) was made from another specification than the run's name says.
 
     Raises:
         ValueError: names the run, the file and both keys.
     """
-    made_from = hashlib.sha256(canonical(info.get("spec", {})).encode()).hexdigest()[:8]
-    for found, what in ((made_from, "specification"), (info.get("key"), "key")):
+    content = record.model_dump() if isinstance(record, RunRecord) else record
+    made_from = hashlib.sha256(canonical(content.get("spec", {})).encode()).hexdigest()[:8]
+    for found, what in ((made_from, "specification"), (content.get("key"), "key")):
         if found != run_key(run):
             raise ValueError(
                 f"{run}: {path} holds the {what} of another run ({found}, not {run_key(run)}); "

@@ -13,6 +13,7 @@ import numpy as np
 
 from ilsvrc.evaluation import metrics, multilabel_scores, scores
 from ilsvrc.evaluation.predictions import Prediction
+from ilsvrc.evaluation.task import MultiLabel
 
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     "per_class": ("run", "protocol", "class", "num_images", "top1_error_percent"),
@@ -54,9 +55,7 @@ class Breakdown:
         of = {key: row[key] for key in ("run", "protocol")}
         classes = prediction.spec.get("classes") or [str(i) for i in range(prediction.num_classes)]
         self._write("calibration", of, [each._asdict() for each in scores.reliability(prediction)])
-        if multilabel_scores.is_of_sets(
-            prediction
-        ):  # no class is taken for another, and no answer is right or wrong alone
+        if isinstance(prediction.task, MultiLabel):  # no confusions, and no answer is right or wrong alone
             self._columns["per_class"] = (*COLUMNS["per_class"][:-1], *multilabel_scores.BY_CLASS)
             self._write("per_class", of, multilabel_scores.per_class(prediction, classes))
             return
@@ -109,8 +108,8 @@ def confused_classes(prediction: Prediction, classes: Sequence[str]) -> list[Row
         chosen = sorted(list(dict.fromkeys(c for each in worst for c in each[:2]))[:CONFUSED_CLASSES])
     counts = np.bincount(labels, minlength=num_classes)
     among = np.isin(labels, chosen) & np.isin(first, chosen)
-    places = (np.searchsorted(chosen, each[among]) for each in (labels, first))
-    found = metrics.confusion(*places, len(chosen)).tolist() if chosen else []
+    rows, columns = (np.searchsorted(chosen, each[among]) for each in (labels, first))
+    found = metrics.confusion(rows, columns, len(chosen)).tolist() if chosen else []
     return [
         {
             "label": classes[label],

@@ -1,42 +1,43 @@
-"""What protocols show a trained network, and whether it can take it: `predict` and `classify` share it."""
+"""Compatibility of test protocols with a trained network: the views of each, and the sizes that the network takes."""
 
 from collections.abc import Mapping, Sequence
 
 import torch
 from torch import nn
 
+from ilsvrc.artifacts.weights_info import WeightsInfo
 from ilsvrc.config import registry, specs
+from ilsvrc.evaluation.load_protocol import load_protocol
 from ilsvrc.evaluation.predictor import Predictor, views_of
 from ilsvrc.loading.views import View
 from ilsvrc.models.common import fully_convolutional
 from ilsvrc.models.common.layers import Classifier, FixedSize
-from ilsvrc.runtime import files
 
 Views = Mapping[str, Sequence[View]]  # by protocol
 
 
-def views(weights: files.Info, names: Sequence[str]) -> dict[str, list[View]]:
-    """Each protocol's views for the network that weights.json (`weights`) describes."""
-    given = weights["crop_px"], trained_short_sides(weights)
-    return {name: views_of(registry.load("protocols", name), *given) for name in names}
+def views(weights: WeightsInfo, names: Sequence[str]) -> dict[str, list[View]]:
+    """Each protocol's views for the network that `weights` describes."""
+    sizes = weights.crop_px, train_short_sides_px(weights)
+    return {name: views_of(load_protocol(name), *sizes) for name in names}
 
 
-def trained_short_sides(weights: files.Info) -> tuple[int, int] | None:
-    """The least and the largest short side of pictures in training, None where crops were of another kind.
+def train_short_sides_px(weights: WeightsInfo) -> tuple[int, int] | None:
+    """The least and the largest short side of images in training, None where crops were of another kind.
 
     None too where the network was not trained here.
     """
-    spec = specs.made_from(weights)
+    spec = weights.made_from
     if isinstance(spec, specs.ImportSpec):
         return None
     recipe = spec.recipe
     if recipe.crop == "padding":
-        return weights["crop_px"], weights["crop_px"]
+        return weights.crop_px, weights.crop_px
     return None if recipe.crop == "area_aspect" else recipe.short_side_px
 
 
-def dense_form(network: Classifier, weights: files.Info, wanted: Views) -> nn.Module | None:
-    """The network as it slides over whole pictures, None where no protocol shows them.
+def dense_form(network: Classifier, weights: WeightsInfo, wanted: Views) -> nn.Module | None:
+    """The fully convolutional network, which slides over whole images; None where no protocol shows them.
 
     Raises:
         ValueError: it cannot; names the protocols that can be used.
@@ -45,19 +46,19 @@ def dense_form(network: Classifier, weights: files.Info, wanted: Views) -> nn.Mo
     if not names:
         return None
     try:
-        form: nn.Module = fully_convolutional.fully_convolutional(network, weights["crop_px"])
+        form: nn.Module = fully_convolutional.fully_convolutional(network, weights.crop_px)
     except ValueError as error:
         raise cannot(weights, names[0], str(error)) from None
     return form
 
 
-def require_sizes(predictor: Predictor, weights: files.Info, wanted: Views) -> None:
-    """Shows the network a black picture of each size of crop that it was not trained at.
+def require_sizes(predictor: Predictor, weights: WeightsInfo, wanted: Views) -> None:
+    """Shows the network a black image of each size of crop that it was not trained at.
 
     Raises:
-        ValueError: it takes no such picture; names the protocols that can be used.
+        ValueError: it takes no such image; names the protocols that can be used.
     """
-    crop_px = weights["crop_px"]
+    crop_px = weights.crop_px
     for name, each in wanted.items():
         for side in sorted({view.crop_px for view in each if view.crop_px} - {crop_px}):
             if any(isinstance(module, FixedSize) for module in predictor.network.modules()):
@@ -70,10 +71,10 @@ def require_sizes(predictor: Predictor, weights: files.Info, wanted: Views) -> N
                 raise cannot(weights, name, f"it takes no crops of {side} px ({error})") from None
 
 
-def cannot(weights: files.Info, protocol: str, why: str) -> ValueError:
+def cannot(weights: WeightsInfo, protocol: str, why: str) -> ValueError:
     """The error for a protocol that shows a network what it cannot take."""
-    architecture, found = weights["spec"]["architecture"], views(weights, registry.names("protocols"))
-    would_do = [name for name, each in found.items() if {view.crop_px for view in each} == {weights["crop_px"]}]
+    architecture, found = weights.made_from.architecture, views(weights, registry.names("protocols"))
+    would_do = [name for name, each in found.items() if {view.crop_px for view in each} == {weights.crop_px}]
     listed = ", ".join(would_do)
     return ValueError(
         f"{architecture} cannot be tested by {protocol}: {why}; protocols: in params.yaml may be {listed}"

@@ -1,7 +1,7 @@
 """Averages of kept predictions: no forward pass, and of each file no more than a block of rows in memory."""
 
 import zipfile
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 
@@ -10,15 +10,16 @@ from numpy.typing import NDArray
 
 from ilsvrc.evaluation import float16, metrics, prediction_file, predictions
 from ilsvrc.evaluation.predictions import Prediction
+from ilsvrc.evaluation.task import MultiLabel, Task
 
 SHOWN = 3  # differences in an error
 SMALLEST = np.float32(2.0**-24)  # float16's smallest number above 0
 
 
 def combine(paths: Sequence[Path], average: str = "probabilities") -> Prediction:
-    """What the mean of the predictions at `paths` says of each image; its own probabilities are not kept.
+    """The mean of the predictions at `paths`; its probabilities are not kept, but for multi-label tasks.
 
-    Where a picture may have several classes they are, and the geometric mean is of each class's two outcomes.
+    There the geometric mean is of each class's two outcomes.
 
     `average` is `probabilities`, or `log_probabilities`: the geometric mean, where what float16 cannot hold (below
     6e-8) counts as its smallest number. The label's log probability is of the members' own, kept before rounding.
@@ -30,14 +31,15 @@ def combine(paths: Sequence[Path], average: str = "probabilities") -> Prediction
     for path, other in zip(paths[1:], others, strict=True):
         check_same(first, paths[0], other, path)
     spec = {"classes": first.spec.get("classes"), "average": average, "members": [head.spec for head in heads]}
-    if first.labels.ndim == 2:
-        return predictions.keep(_mean_of_sets(paths, average), first.labels, first.images, spec)
+    if isinstance(first.task, MultiLabel):
+        members = [np.concatenate(list(probability_blocks(path))) for path in paths]
+        return predictions.keep(_mean_of_sets(members, average), first.labels, first.images, spec)
     likelihoods = np.stack([head.log_probabilities for head in heads]).astype(np.float64)
-    mean = _geometric if average == "log_probabilities" else _arithmetic
+    mean = _mean(average)
     parts, start = [], 0
     with ExitStack() as opened:
-        members = [opened.enter_context(closing(probability_blocks(path))) for path in paths]
-        for blocks in zip(*members, strict=True):
+        readers = [opened.enter_context(closing(probability_blocks(path))) for path in paths]
+        for blocks in zip(*readers, strict=True):
             rows = slice(start, start := start + len(blocks[0]))
             averaged, own = mean(blocks, likelihoods[:, rows])
             parts.append(metrics.judge(averaged, first.labels[rows])._replace(log_probabilities=own))
@@ -49,7 +51,7 @@ def probability_blocks(path: Path) -> Generator[NDArray[np.float32], None, None]
     """The probabilities of a kept prediction as float32 `[n, K]`, one block of rows after the other.
 
     Raises:
-        kept.DamagedError: the file is cut short or its bytes changed.
+        prediction_file.DamagedError: the file is cut short or its bytes changed.
     """
     try:
         with zipfile.ZipFile(path) as archive, archive.open("probabilities.npy") as member:
@@ -96,20 +98,34 @@ def _difference(ours: np.ndarray, theirs: np.ndarray) -> str:
     return f" ({len(places)} of {len(ours)}; {shown}{' ...' if len(places) > SHOWN else ''})"
 
 
-def _mean_of_sets(paths: Sequence[Path], average: str) -> NDArray[np.float32]:
-    """Mean probabilities `[N, K]` of classes that a picture may have several of."""
-    members = [np.concatenate(list(probability_blocks(path))) for path in paths]
+def mean_probabilities(members: Sequence[NDArray[np.float32]], average: str, of: Task) -> NDArray[np.float32]:
+    """The mean of members' probabilities `[..., K]`, as `combine` computes it of kept predictions."""
+    rows = [member.reshape(-1, member.shape[-1]) for member in members]
+    if isinstance(of, MultiLabel):
+        mean = _mean_of_sets(rows, average)
+    else:
+        mean, _ = _mean(average)(rows, np.zeros((len(rows), len(rows[0]))))
+    found: NDArray[np.float32] = mean.reshape(members[0].shape)
+    return found
+
+
+def _mean_of_sets(members: Sequence[NDArray[np.float32]], average: str) -> NDArray[np.float32]:
+    """Mean probabilities `[N, K]` of a multi-label task."""
     if average != "log_probabilities":
         return np.mean(members, axis=0, dtype=np.float32)
     there, absent = (
         np.exp(np.mean([np.log(np.maximum(p, SMALLEST)) for p in each], axis=0))
         for each in (members, [1 - member for member in members])
     )
-    mean: NDArray[np.float32] = (there / (there + absent)).astype(np.float32)
-    return mean
+    averaged: NDArray[np.float32] = (there / (there + absent)).astype(np.float32)
+    return averaged
 
 
 Averaged = tuple[NDArray[np.float32], NDArray[np.float32]]
+
+
+def _mean(average: str) -> Callable[[Sequence[NDArray[np.float32]], NDArray[np.float64]], Averaged]:
+    return _geometric if average == "log_probabilities" else _arithmetic
 
 
 def _arithmetic(blocks: Sequence[NDArray[np.float32]], likelihoods: NDArray[np.float64]) -> Averaged:

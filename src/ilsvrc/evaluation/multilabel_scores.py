@@ -15,11 +15,6 @@ BY_CLASS = ("precision_percent", "recall_percent", "f2_percent", "average_precis
 Row = dict[str, Any]
 
 
-def is_of_sets(prediction: Prediction) -> bool:
-    """Whether its labels are sets of classes, `[N, K]`."""
-    return prediction.labels.ndim == 2
-
-
 def columns(rows: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
     """Those of `COLUMNS` that rows of scores have."""
     return COLUMNS if any(COLUMNS[0] in row for row in rows) else ()

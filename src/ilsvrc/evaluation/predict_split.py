@@ -12,27 +12,21 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
 from ilsvrc.artifacts import run_files
-from ilsvrc.config import registry, specs
-from ilsvrc.evaluation import (
-    compatibility,
-    load_network,
-    multilabel_metrics,
-    multiprocess,
-    prediction_file,
-    predictions,
-)
+from ilsvrc.artifacts.manifest import Manifest
+from ilsvrc.artifacts.weights_info import WeightsInfo
+from ilsvrc.evaluation import compatibility, load_network, multiprocess, prediction_file, predictions, task
+from ilsvrc.evaluation.load_protocol import load_protocol
 from ilsvrc.evaluation.predictor import plan, predict, require_each_once
 from ilsvrc.loading import view_batches
 from ilsvrc.packing import beton
-from ilsvrc.runtime import distributed, files, hardware, precision
+from ilsvrc.runtime import distributed, hardware, precision
 from ilsvrc.runtime.distributed import World
-from ilsvrc.runtime.files import Info
 
 WORKER = "ilsvrc.stages.predict_worker"
 
@@ -88,7 +82,7 @@ def predict_split(job: PredictJob) -> Predicted:
     Raises:
         ValueError: the weights, the split or a protocol do not belong together, or an image did not come exactly once.
     """
-    weights, manifest = files.read_json(job.weights_info), files.read_json(job.val_manifest)
+    weights, manifest = WeightsInfo.read(job.weights_info), Manifest.read(job.val_manifest)
     check(job.run, job.weights_info, weights, job.val_manifest, manifest)
     by_path = {path: specification(job.run, path.stem, weights, manifest) for path in job.output}
     missing = [path for path, spec in by_path.items() if not prediction_file.is_current(path, spec)]
@@ -96,12 +90,12 @@ def predict_split(job: PredictJob) -> Predicted:
     names, labels = image_names(job.images), beton.open_packed(job.val).labels
     started = time.perf_counter()
     with hardware.claimed_gpus(job.gpus) as gpus:
-        rows, times_seen, how = probabilities(job, gpus, (len(labels), weights["num_classes"]))
+        rows, times_seen, how = probabilities(job, gpus, (len(labels), weights.num_classes))
     require_each_once(times_seen)
     seconds = time.perf_counter() - started
-    wanted = targets(labels, manifest)
+    targets = task.of_manifest(manifest).targets(labels)
     for path in job.output:
-        predictions.write_prediction(path, predictions.keep(rows[path.stem], wanted, names, by_path[path]))
+        predictions.write_prediction(path, predictions.keep(rows[path.stem], targets, names, by_path[path]))
     return Predicted(job.run, job.protocols, len(labels), how, seconds)
 
 
@@ -157,8 +151,8 @@ def chosen_device(gpus: Sequence[str]) -> torch.device:
 
 def forward(job: PredictJob, rows: Mapping[str, np.ndarray], world: World) -> tuple[np.ndarray, str]:
     """Fills this process's images' rows of each protocol; how often each image came `[N]`, and how, in words."""
-    weights = files.read_json(job.weights_info)
-    protocols = {name: registry.load("protocols", name) for name in rows}
+    weights = WeightsInfo.read(job.weights_info)
+    protocols = {name: load_protocol(name) for name in rows}
     views = compatibility.views(weights, tuple(rows))
     steps = plan(views)
     tested_in = test_precision(weights, job.precision, world.device)
@@ -173,50 +167,47 @@ def forward(job: PredictJob, rows: Mapping[str, np.ndarray], world: World) -> tu
     return times_seen, f"{len(steps.passes)} views, {tested_in} on {world.device.type}{many}"
 
 
-def requested_precision(weights: Info, machines: str) -> str:
+def requested_precision(weights: WeightsInfo, machines: str) -> str:
     """The recipe's precision, for a network is tested as it was trained; the machine's where the recipe says `auto`."""
-    recipes = specs.made_from(weights).precision
+    recipes = weights.made_from.precision
     return machines if recipes == "auto" else recipes
 
 
-def test_precision(weights: Info, machines: str, device: torch.device) -> str:
+def test_precision(weights: WeightsInfo, machines: str, device: torch.device) -> str:
     """The precision of a test; a network trained in float16, which needs a GPU, is tested in float32 on a CPU."""
     requested = requested_precision(weights, machines)
     return precision.choose("float32" if requested == "float16" and device.type == "cpu" else requested, device)
 
 
-def check(run: str, weights_info: Path, weights: Info, val_manifest: Path, manifest: Info) -> None:
+def check(run: str, weights_info: Path, weights: WeightsInfo, val_manifest: Path, manifest: Manifest) -> None:
     """Stops where the weights are not the run's, or were trained on other data than the test split's.
 
     Raises:
         ValueError: names what does not belong together.
     """
     run_files.check_key(run, weights, weights_info)
-    trained_on = {"data": weights["spec"]["form"]["data"], "split": "val", "classes": weights["classes"]}
-    for name, value in trained_on.items():
-        if {**manifest, "data": manifest["spec"]["data"]}[name] != value:
+    compared = {
+        "data": (manifest.spec.data, weights.made_from.form.data),
+        "split": (manifest.split, "val"),
+        "classes": (manifest.classes, weights.classes),
+    }
+    for name, (packed, trained_on) in compared.items():
+        if packed != trained_on:
             raise ValueError(f"{run}: {name} of {val_manifest} is not what the run was trained for")
-    if run_files.label_sets_sha256(manifest) != weights.get("label_sets_sha256"):
+    if manifest.label_sets_sha256 != weights.label_sets_sha256:
         raise ValueError(f"{run}: {val_manifest} numbers other sets of classes than the run was trained on")
 
 
-def targets(labels: np.ndarray, manifest: Info) -> np.ndarray:
-    """Classes `[N]` of packed labels; where they number sets of classes uint8 `[N, K]`, 1 for each of the set."""
-    if "label_sets" not in manifest:
-        return labels
-    return multilabel_metrics.members(manifest["label_sets"], len(manifest["classes"]))[labels].astype(np.uint8)
-
-
-def specification(run: str, protocol: str, weights: Info, manifest: Info) -> Info:
+def specification(run: str, protocol: str, weights: WeightsInfo, manifest: Manifest) -> dict[str, Any]:
     """Specification of a file of predictions, which `predictions.check_prediction` reads."""
     return {
         "run_key": run_files.run_key(run),
         "protocol": protocol,
-        "revision": registry.load("protocols", protocol).revision,
-        "weights_sha256": weights["weights_sha256"],
-        "manifest_sha256": manifest["content_sha256"],
-        "form": manifest["spec"],
-        "classes": weights["classes"],
+        "revision": load_protocol(protocol).revision,
+        "weights_sha256": weights.weights_sha256,
+        "manifest_sha256": manifest.content_sha256,
+        "form": manifest.spec.model_dump(mode="json", exclude_defaults=True),
+        "classes": weights.classes,
     }
 
 

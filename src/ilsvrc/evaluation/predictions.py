@@ -1,15 +1,17 @@
 """Predictions of a test split: the class probabilities and what scores take of them, in memory and as a file."""
 
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from ilsvrc.artifacts.run_files import RUN_FILES, RUNS, canonical, run_key, split_sha256
-from ilsvrc.config import registry
-from ilsvrc.evaluation import float16, metrics, multilabel_metrics, prediction_file
+from ilsvrc.artifacts.weights_info import WeightsInfo
+from ilsvrc.evaluation import float16, metrics, prediction_file
+from ilsvrc.evaluation import task as tasks
+from ilsvrc.evaluation.load_protocol import load_protocol
 from ilsvrc.runtime import files
 from ilsvrc.runtime.files import Info
 
@@ -43,6 +45,11 @@ class Prediction(NamedTuple):
     spec: Info
     probabilities: np.ndarray | None = None
 
+    @property
+    def task(self) -> tasks.Task:
+        """The task of the test split."""
+        return tasks.of_targets(self.labels, self.num_classes)
+
 
 def keep(probabilities: np.ndarray, labels: np.ndarray, images: np.ndarray, spec: Info) -> Prediction:
     """The prediction of class probabilities float32 `[N, K]`, as it is kept.
@@ -50,12 +57,11 @@ def keep(probabilities: np.ndarray, labels: np.ndarray, images: np.ndarray, spec
     Raises:
         ValueError: NaN among the probabilities, labels that are no classes, or numbers of images that differ.
     """
-    several = labels.ndim == 2
-    judged = (multilabel_metrics.judge if several else metrics.judge)(probabilities, labels)
+    judged = tasks.of_targets(labels, probabilities.shape[1]).judge(probabilities, labels)
     if len(images) != len(labels):
         raise ValueError(f"{len(labels)} predictions of {len(images)} images; pack the data again")
     return Prediction(
-        labels.astype(np.uint8 if several else np.int64, copy=False),
+        labels.astype(np.uint8 if labels.ndim == 2 else np.int64, copy=False),
         images,
         *judged,
         num_classes=probabilities.shape[1],
@@ -84,7 +90,7 @@ def read_prediction(path: Path, probabilities: bool = True) -> Prediction:
     """The predictions at `path`; without `probabilities` only what is small.
 
     Raises:
-        kept.DamagedError: the file is damaged, of another format or no prediction.
+        prediction_file.DamagedError: the file is damaged, of another format or no prediction.
     """
     about = prediction_file.about(path)
     names = (
@@ -106,16 +112,14 @@ def read_for_scores(path: Path) -> Prediction:
     """What scores take of the predictions at `path`: no probabilities, but where a picture may have several classes.
 
     Raises:
-        kept.DamagedError: as `read_prediction`.
+        prediction_file.DamagedError: as `read_prediction`.
     """
     found = read_prediction(path, probabilities=False)
-    return read_prediction(path) if found.labels.ndim == 2 else found
+    return read_prediction(path) if isinstance(found.task, tasks.MultiLabel) else found
 
 
-def check_prediction(run: str, protocol: str, found: Prediction, weights: Mapping[str, Any]) -> None:
+def check_prediction(run: str, protocol: str, found: Prediction, weights: WeightsInfo) -> None:
     """Stops where predictions were made by another run, protocol, weights or test split than they are kept for.
-
-    `weights` is the run's weights.json.
 
     Raises:
         ValueError: names the run, what differs and what to do.
@@ -123,9 +127,9 @@ def check_prediction(run: str, protocol: str, found: Prediction, weights: Mappin
     expected = {
         "run_key": run_key(run),
         "protocol": protocol,
-        "revision": registry.load("protocols", protocol).revision,
-        "weights_sha256": weights["weights_sha256"],
-        "manifest_sha256": split_sha256(found.spec.get("form", weights["spec"]["form"]), "val")
+        "revision": load_protocol(protocol).revision,
+        "weights_sha256": weights.weights_sha256,
+        "manifest_sha256": split_sha256(found.spec.get("form", weights.spec["form"]), "val")
         or found.spec.get("manifest_sha256"),
     }
     for name, value in expected.items():

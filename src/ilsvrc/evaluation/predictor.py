@@ -9,13 +9,13 @@ import inspect
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, assert_never
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ilsvrc.evaluation.protocol_contract import Average, ProtocolModule
 from ilsvrc.loading.views import View
 from ilsvrc.runtime import progress
 
@@ -24,19 +24,16 @@ from ilsvrc.runtime import progress
 PIXELS_A_PASS = {"cpu": 16 * 224 * 224, "cuda": 64 * 224 * 224}
 
 
-class Averaging(Protocol):
-    """What averages views: a module of `protocols/`."""
+Activation = Callable[[Tensor], Tensor]
 
-    revision: int
-    AVERAGE: str
 
-    @property
-    def views(self) -> Callable[..., list[View]]:
-        """`views(crop_px)`, or `views(crop_px, trained_px)`: the views of a picture."""
+def softmax(logits: Tensor) -> Tensor:
+    """Class probabilities of single-label logits `[..., K]`."""
+    return logits.softmax(dim=-1)
 
 
 class Plan(NamedTuple):
-    """Which windows are decoded, which views are passed, and who averages which.
+    """Plan of a test: the windows to decode, the views to pass, and the views that each protocol averages.
 
     `windows` are unmirrored and distinct; `passes` are the distinct views; `members` holds each protocol's places in
     `passes`, and a view that a protocol names twice counts twice.
@@ -53,20 +50,20 @@ class Plan(NamedTuple):
 
 
 class OtherSizes(NamedTuple):
-    """What pictures go through whose sides are not both `crop_px`."""
+    """Normalization and network for images whose sides are not both `crop_px`."""
 
     crop_px: int
     normalize: Callable[[Tensor], Tensor]
     dense: nn.Module | None = None  # float [N, 3, H, W] to score maps [N, K, h, w], for views of whole regions
 
 
-def views_of(protocol: Averaging, crop_px: int, trained_px: tuple[int, int] | None = None) -> list[View]:
+def views_of(protocol: ProtocolModule, crop_px: int, train_short_sides_px: tuple[int, int] | None = None) -> list[View]:
     """A protocol's views for a network of `crop_px`.
 
-    `trained_px`, the least and the largest short side in training, goes to those that depend on it.
+    `train_short_sides_px`, the least and the largest short side in training, goes to those that depend on it.
     """
     if len(inspect.signature(protocol.views).parameters) > 1:
-        return protocol.views(crop_px, trained_px)
+        return protocol.views(crop_px, train_short_sides_px)
     return protocol.views(crop_px)
 
 
@@ -79,7 +76,7 @@ def plan(views: Mapping[str, Sequence[View]]) -> Plan:
 
 
 class Predictor:
-    """A network in evaluation mode on its device, with its pixels' normalisation and its precision."""
+    """A network in evaluation mode on its device, with the normalization of its input, its precision and activation."""
 
     def __init__(
         self,
@@ -88,12 +85,13 @@ class Predictor:
         device: torch.device | str = "cpu",
         autocast: Callable[[], AbstractContextManager[Any]] = nullcontext,
         others: OtherSizes | None = None,
+        activation: Activation = softmax,
     ) -> None:
         self.device = torch.device(device)
         self.network = self._ready(network)
         self.normalize = normalize
         self.autocast = autocast
-        self.several = False  # classes a picture may have
+        self.activation = activation
         self.others = others
         if others is not None and others.dense is not None:
             self.others = others._replace(dense=self._ready(others.dense))
@@ -116,7 +114,7 @@ class Predictor:
             for (dense, mirrored), places in kinds.items():
                 passes = places[one.views]
                 asked = (passes >= 0).nonzero()[:, 0]
-                for some in asked.split(most) if len(asked) else ():
+                for some in torch.split(asked, most) if len(asked) else ():
                     pictures = pixels[some.to(self.device)]
                     scores = self.scores(pictures.flip(2) if mirrored else pictures, dense)
                     parts.append((one.images[some], passes[some], scores))
@@ -139,24 +137,22 @@ class Predictor:
         return scores.mean(dim=(2, 3)) if scores.dim() == 4 else scores
 
 
-def average(logits: Tensor, how: str, several: bool = False) -> Tensor:
-    """Class probabilities `[N, K]` of a protocol's views `[N, P, K]`: the mean of probabilities, or of logits.
-
-    Of softmax; of a sigmoid for each class where a picture may have `several`.
-    """
-    probabilities = torch.sigmoid if several else partial(torch.softmax, dim=-1)
-    if how == "probabilities":
-        return probabilities(logits).mean(dim=1)
-    if how == "logits":
-        return probabilities(logits.mean(dim=1))
-    raise ValueError(f"AVERAGE = {how!r} of a protocol; it can be 'probabilities' or 'logits'")
+def average(logits: Tensor, how: Average, activation: Activation = softmax) -> Tensor:
+    """Class probabilities `[N, K]` of a protocol's views `[N, P, K]`: the mean of probabilities, or of logits."""
+    match how:
+        case "probabilities":
+            return activation(logits).mean(dim=1)
+        case "logits":
+            return activation(logits.mean(dim=1))
+        case _:
+            assert_never(how)
 
 
 def predict(
     predictor: Predictor,
     batches: Iterable[Any],
     steps: Plan,
-    protocols: Mapping[str, Averaging],
+    protocols: Mapping[str, ProtocolModule],
     rows: Mapping[str, np.ndarray],
     shown: bool = True,
 ) -> np.ndarray:
@@ -181,7 +177,7 @@ def predict(
             at = np.asarray(batch.indices)
             logits = predictor.logits(batch.shown, len(at), steps)
             for name, protocol in protocols.items():
-                found = average(logits[:, steps.members[name]], protocol.AVERAGE, predictor.several)
+                found = average(logits[:, steps.members[name]], protocol.AVERAGE, predictor.activation)
                 rows[name][at] = found.cpu().numpy()
             np.add.at(times_seen, at, 1)
             bar.update(len(at))

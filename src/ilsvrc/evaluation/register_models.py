@@ -1,11 +1,12 @@
-"""What MLflow's registry is told of scored runs."""
+"""Registration of scored runs in MLflow's model registry."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from ilsvrc.artifacts import run_files
+from ilsvrc.artifacts.weights_info import WeightsInfo
 from ilsvrc.evaluation import headline_metric, prediction_file, scores
-from ilsvrc.runtime import files, hardware
+from ilsvrc.runtime import hardware
 from ilsvrc.tracking import mlflow_runs, registry
 
 LOADER = "ilsvrc.stages._served"
@@ -15,14 +16,14 @@ PACKAGES = ("torch", "torchvision", "timm", "numpy")  # beside this one
 def register(rows: Sequence[scores.Row], protocol: str) -> None:
     """Registers each run that MLflow knows; those of an architecture are compared by `protocol`."""
     by = headline_metric.of({key for row in rows for key in row})
-    models = list(of(rows, protocol, by))
+    models = list(models_of(rows, protocol, by))
     if models:
         versions = hardware.versions()
         packages = [f"{name}=={versions[name]}" for name in PACKAGES if versions.get(name)]
         registry.register(models, LOADER, packages, by.highest_is_best, is_there)
 
 
-def of(rows: Iterable[scores.Row], protocol: str, by: headline_metric.Measure) -> Iterator[registry.Model]:
+def models_of(rows: Iterable[scores.Row], protocol: str, by: headline_metric.Measure) -> Iterator[registry.Model]:
     """The networks of rows of scores by `protocol`."""
     for row in rows:
         if row["protocol"] == protocol and not scores.is_ensemble(row) and (run_id := mlflow_run(row["run"])):
@@ -30,10 +31,10 @@ def of(rows: Iterable[scores.Row], protocol: str, by: headline_metric.Measure) -
 
 
 def describe(row: scores.Row, by: headline_metric.Measure, run_id: str) -> registry.Model:
-    """What is said of a run's network."""
+    """The registry's entry of a run's network."""
     folder = run_files.RUNS / row["run"]
-    weights = files.read_json(folder / "weights.json")
-    identity = {"weights_sha256": weights["weights_sha256"], "folder": str(folder.absolute())}
+    weights = WeightsInfo.read(folder / "weights.json")
+    identity = {"weights_sha256": weights.weights_sha256, "folder": str(folder.absolute())}
     tested = prediction_file.about(prediction_file.prediction_file(row["run"], row["protocol"]))["spec"]
     tags = {
         **identity, "run": row["run"], "architecture": row["architecture"], "dataset": row["dataset"],
@@ -46,15 +47,15 @@ def describe(row: scores.Row, by: headline_metric.Measure, run_id: str) -> regis
         pointer={**identity, "run": row["run"], "protocol": row["protocol"]},
         tags=tags,
         value=row[by.column],
-        num_classes=weights["num_classes"],
+        num_classes=weights.num_classes,
         protocol=row["protocol"],
     )
 
 
 def is_there(folder: str, weights_sha256: str) -> bool:
-    """Whether a run's folder is on this machine and describes these weights."""
+    """True if a run's folder is on this machine and describes these weights."""
     path = Path(folder) / "weights.json"
-    return path.exists() and files.read_json(path).get("weights_sha256") == weights_sha256
+    return path.exists() and WeightsInfo.read(path).weights_sha256 == weights_sha256
 
 
 def mlflow_run(run: str) -> str | None:

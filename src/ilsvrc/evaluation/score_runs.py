@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ilsvrc.artifacts import run_files
+from ilsvrc.artifacts.run_info import RunInfo
+from ilsvrc.artifacts.weights_info import WeightsInfo
 from ilsvrc.config import registry, specs
 from ilsvrc.config.ensembles import Averaged
 from ilsvrc.config.schema import Section
@@ -22,7 +24,7 @@ from ilsvrc.evaluation import (
     register_models,
     scores,
 )
-from ilsvrc.runtime.files import Info, read_json, write_text
+from ilsvrc.runtime.files import write_text
 from ilsvrc.tracking import mlflow_runs
 
 
@@ -166,27 +168,31 @@ def choose_ensembles(asked: Sequence[Averaged], complete: Sequence[str]) -> tupl
     return chosen, left_out
 
 
-def checked_run(run: str) -> tuple[Info, Info]:
-    """run.json and weights.json of a run, both made from the specification that its name says."""
-    files = [run_files.RUNS / run / name for name in ("run.json", "weights.json")]
-    info, weights = map(read_json, files)
-    run_files.check_key(run, info, files[0])
-    run_files.check_key(run, weights, files[1])
+def checked_run(run: str) -> tuple[RunInfo, WeightsInfo]:
+    """run.json and weights.json of a run, both made from the specification of its name.
+
+    Raises:
+        ValueError: one of them belongs to another run.
+    """
+    paths = [run_files.RUNS / run / name for name in ("run.json", "weights.json")]
+    info, weights = RunInfo.read(paths[0]), WeightsInfo.read(paths[1])
+    for record, path in zip((info, weights), paths, strict=True):
+        run_files.check_key(run, record, path)
     return info, weights
 
 
-def swept_values(weights: Info, swept: Sequence[str]) -> dict[str, Any]:
+def swept_values(weights: WeightsInfo, swept: Sequence[str]) -> dict[str, Any]:
     """The run's point of the sweep, out of its specification."""
-    spec = specs.made_from(weights)
+    spec = weights.made_from
     if not isinstance(spec, specs.TrainSpec):
         return dict.fromkeys(swept)
     return {key: spec.crop_px if key == "crop_px" else getattr(spec.recipe, key) for key in swept}
 
 
-def track(info: Info, row: scores.Row) -> None:
+def track(info: RunInfo, row: scores.Row) -> None:
     """Logs a row as a protocol of the training's run in MLflow."""
     mlflow_runs.log_protocol(
-        register_models.mlflow_run(info["run"]), row["protocol"], known(row), {"num_images": str(row["num_images"])}
+        register_models.mlflow_run(info.run), row["protocol"], known(row), {"num_images": str(row["num_images"])}
     )
 
 
@@ -199,7 +205,7 @@ def track_ensemble(row: scores.Row, members: Sequence[str]) -> None:
 
 
 def known(row: scores.Row) -> dict[str, float]:
-    """What is tracked of a row, where it was measured: its figures, and the 95 % intervals of those that have one."""
+    """Metrics of a row for tracking, where they were measured: its figures, and the 95 % intervals of errors."""
     found = {key: row[key] for key in (*scores.MEASURED, *multilabel_scores.COLUMNS) if key in row}
     for top in ("top1", "top5"):
         interval = metrics.wilson_interval_percent(row[f"{top}_error_percent"], row["num_images"])
@@ -207,11 +213,11 @@ def known(row: scores.Row) -> dict[str, float]:
     return {key: float(value) for key, value in found.items() if not math.isnan(value)}
 
 
-def count(info: Info, weights: Info) -> Mapping[str, int]:
-    """Parameters and multiply-adds of a run's network, of run.json where they stand there."""
-    if {"parameters", "multiply_adds"} <= info.keys():
-        return {name: info[name] for name in ("parameters", "multiply_adds")}
-    return _count(info["architecture"], weights["num_classes"], weights["crop_px"])
+def count(info: RunInfo, weights: WeightsInfo) -> Mapping[str, int]:
+    """Parameters and multiply-adds of a run's network: those of run.json, or counted where it has none."""
+    if info.parameters is not None and info.multiply_adds is not None:
+        return {"parameters": info.parameters, "multiply_adds": info.multiply_adds}
+    return _count(info.architecture, weights.num_classes, weights.crop_px)
 
 
 @cache

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ilsvrc.artifacts.run_info import RunInfo
 from ilsvrc.evaluation import metrics, multilabel_scores
 from ilsvrc.evaluation.predictions import Prediction
-from ilsvrc.runtime.files import Info
+from ilsvrc.evaluation.task import MultiLabel
 
 COLUMNS = (
     "run", "dataset", "architecture", "recipe", "seed", "protocol", "networks", "members", "num_images",
@@ -24,22 +25,22 @@ CURVE_COLUMNS = ("run", "dataset", "architecture", "recipe", "seed", "epoch")
 Row = dict[str, Any]
 
 
-def score(run: Info, protocol: str, prediction: Prediction, counts: Mapping[str, int]) -> Row:
+def score(run: RunInfo, protocol: str, prediction: Prediction, counts: Mapping[str, int]) -> Row:
     """A row of scores.csv, less its swept values.
 
-    `run` is run.json's content, `counts` the network's parameters and multiply_adds.
+    `counts` are the network's parameters and multiply_adds.
     """
     return {
         **_identity(run),
         "protocol": protocol,
-        "networks": run["architecture"],
+        "networks": run.architecture,
         "members": 1,
         **measured(prediction),
         "parameters": counts["parameters"],
         "multiply_adds": counts["multiply_adds"],
-        "train_seconds": run["train_seconds"],
-        "images_per_second": run["images_per_second"],
-        "source": run.get("source", ""),  # of weights that were not trained here
+        "train_seconds": run.train_seconds,
+        "images_per_second": run.images_per_second,
+        "source": run.source or "",  # of weights that were not trained here
     }
 
 
@@ -77,7 +78,7 @@ def measured(prediction: Prediction) -> Row:
     """The figures of a row that come from its predictions."""
     ranks, num_classes = prediction.ranks, prediction.num_classes
     bins = reliability(prediction)
-    if multilabel_scores.is_of_sets(prediction):
+    if isinstance(prediction.task, MultiLabel):
         calibration = {"expected_calibration_error_percent": metrics.expected_calibration_error_percent(bins)}
         return dict.fromkeys(MEASURED, math.nan) | multilabel_scores.measured(prediction) | calibration
     return {
@@ -92,12 +93,12 @@ def measured(prediction: Prediction) -> Row:
 
 def reliability(prediction: Prediction) -> list[metrics.Bin]:
     """The bins of its reliability diagram: of first guesses, or of each class of each picture where it has several."""
-    if multilabel_scores.is_of_sets(prediction):
+    if isinstance(prediction.task, MultiLabel):
         return multilabel_scores.reliability(prediction)
     return metrics.reliability(prediction.guess_probabilities[:, 0], prediction.ranks == 0)
 
 
-def curve(run: Info, history: Path) -> list[Row]:
+def curve(run: RunInfo, history: Path) -> list[Row]:
     """The run's learning curve, a row an epoch: history.csv's columns behind the run's identity."""
     with history.open(newline="") as file:
         rows = csv.DictReader(file)
@@ -178,13 +179,13 @@ def _sum(costs: Iterable[float | None]) -> float | str:
     return "" if None in known else sum(cost for cost in known if cost is not None)
 
 
-def _identity(run: Info) -> Row:
+def _identity(run: RunInfo) -> Row:
     return {
-        "run": run["run"],
-        "dataset": run["dataset"],
-        "architecture": run["architecture"],
-        "recipe": run["recipe_name"],
-        "seed": run["seed"],
+        "run": run.run,
+        "dataset": run.dataset,
+        "architecture": run.architecture,
+        "recipe": run.recipe_name,
+        "seed": run.seed,
     }
 
 

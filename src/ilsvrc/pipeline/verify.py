@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ilsvrc.artifacts import run_files
+from ilsvrc.artifacts.weights_info import WeightsInfo
 from ilsvrc.config import cost_specs, packed_formats, runs, specs
 from ilsvrc.config.params import load
 from ilsvrc.datasets._card import SPLITS
@@ -153,7 +154,7 @@ def prediction_faults(run: runs.Run, protocols: tuple[str, ...]) -> Iterator[Fau
             continue
         try:
             found = predictions.read_prediction(path)
-            predictions.check_prediction(run.name, protocol, found, files.read_json(weights))
+            predictions.check_prediction(run.name, protocol, found, WeightsInfo.read(weights))
         except ValueError as error:
             yield Fault(path, str(error))
 

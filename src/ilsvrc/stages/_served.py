@@ -1,20 +1,20 @@
-"""A network out of MLflow's registry: `mlflow.pyfunc.load_model("models:/flowers17.alexnet@best")`.
+"""A network from MLflow's registry: `mlflow.pyfunc.load_model("models:/flowers17.alexnet@best")`.
 
 MLflow calls `_load_pyfunc`. The weights stay where the run left them, in a folder that DVC versions.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 
 from ilsvrc.artifacts import run_files
-from ilsvrc.evaluation import compatibility, load_network
-from ilsvrc.evaluation.predictor import Predictor
+from ilsvrc.artifacts.weights_info import WeightsInfo
+from ilsvrc.evaluation import classify
+from ilsvrc.evaluation.classify import Member
 from ilsvrc.runtime import files
-from ilsvrc.stages import classify
 
 
 def _load_pyfunc(path: str) -> "Served":
@@ -22,7 +22,7 @@ def _load_pyfunc(path: str) -> "Served":
 
 
 class Served:
-    """Predicts photographs as `classify` does.
+    """Network that predicts photographs as `ilsvrc classify` does.
 
     Args:
         pointer: `run`, `folder` (absolute), `weights_sha256`, `protocol`.
@@ -31,49 +31,50 @@ class Served:
         ValueError: the weights are neither in `folder` nor in the working directory's results/runs, or are others.
     """
 
-    def __init__(self, pointer: files.Info) -> None:
-        self.protocol = pointer["protocol"]
+    def __init__(self, pointer: Mapping[str, str]) -> None:
+        self.protocol: str = pointer["protocol"]
         self.folder = folder_of(pointer)
-        self.weights = files.read_json(self.folder / "weights.json")
-        if self.weights["weights_sha256"] != pointer["weights_sha256"]:
+        self.weights = WeightsInfo.read(self.folder / "weights.json")
+        if self.weights.weights_sha256 != pointer["weights_sha256"]:
             raise ValueError(
                 f"{self.folder} holds other weights than those that were registered: it was trained anew, and a later "
                 "version has them; `dvc checkout` of the commit before brings back these"
             )
-        self._predictors: dict[str, Predictor] = {}
-        self._predictor(self.protocol)
+        self._members: dict[str, Member] = {}
+        self._member(self.protocol)
 
     def predict(self, pictures: Any, params: dict[str, Any] | None = None) -> pd.DataFrame:
-        """Class probabilities, float32: a row a picture, a column a class.
+        """Class probabilities, float32: a row for each image, a column for each class.
 
         Args:
             pictures: RGB pixels uint8 `[N, H, W, 3]`; a path of a photograph, or a list of paths (`get_raw_model`
                 gives this object, whose `predict` takes them: what MLflow checks is the signature's pixels).
             params: `protocol`, a name of protocols/.
         """
-        protocol = (params or {}).get("protocol", self.protocol)
+        protocol: str = (params or {}).get("protocol", self.protocol)
         named = [pictures] if isinstance(pictures, (str, Path)) else pictures
-        given = [Path(one).read_bytes() if isinstance(one, (str, Path)) else np.asarray(one) for one in named]
-        predictor = self._predictor(protocol)
-        rows = [classify.probabilities_of(predictor, self.weights, one, protocol) for one in given]
-        return pd.DataFrame(np.stack(rows), columns=self.weights["classes"])
+        images = [Path(one).read_bytes() if isinstance(one, (str, Path)) else np.asarray(one) for one in named]
+        member = self._member(protocol)
+        rows = [classify.probabilities_by_protocol(member, image, [protocol])[0] for image in images]
+        return pd.DataFrame(np.stack(rows), columns=self.weights.classes)
 
     def get_raw_model(self) -> "Served":
-        """What MLflow's wrapper wraps."""
+        """This object, which MLflow's wrapper wraps."""
         return self
 
-    def _predictor(self, protocol: str) -> Predictor:
+    def _member(self, protocol: str) -> Member:
         """The network, ready for the protocol's views."""
-        if protocol not in self._predictors:
-            views = compatibility.views(self.weights, [protocol])
-            path = self.folder / "weights.safetensors"
-            made = load_network.predictor(self.weights, path, torch.device("cpu"), "float32", views)
-            self._predictors = {protocol: made}
-        return self._predictors[protocol]
+        if protocol not in self._members:
+            self._members = {protocol: classify.load_weights(self.folder, self.weights, [protocol])}
+        return self._members[protocol]
 
 
-def folder_of(pointer: files.Info) -> Path:
-    """Where the weights lie: where they lay at registration, or under the working directory."""
+def folder_of(pointer: Mapping[str, str]) -> Path:
+    """Folder of the weights: that of the registration, or the same run's under the working directory.
+
+    Raises:
+        ValueError: the weights are in neither.
+    """
     places = [Path(pointer["folder"]), run_files.RUNS / pointer["run"]]
     for folder in places:
         if (folder / "weights.json").exists() and (folder / "weights.safetensors").exists():

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import records
 import small_training
 import torch
 from PIL import Image
@@ -40,7 +41,8 @@ def look(packed: Path, **changes) -> tuple[dict, dict[str, bytes]]:
     info = {
         "key": specs.key8(run.spec), "spec": json.loads(specs.specification(run.spec)), "crop_px": 32,
         "weights_sha256": hashlib.sha256((there / "weights.safetensors").read_bytes()).hexdigest(),
-        "mean": [40.0] * 3, "std": [80.0] * 3, "num_classes": 10, "classes": small_training.CLASSES,
+        "manifest_sha256": "0", "mean": [40.0] * 3, "std": [80.0] * 3,
+        "num_classes": 10, "classes": small_training.CLASSES,
     }  # fmt: skip
     (there / "weights.json").write_text(json.dumps(info))
     given = {
@@ -110,6 +112,6 @@ def test_no_more_training_pictures_are_compared_than_asked_for(packed):
 
 
 def test_the_first_pictures_of_sets_of_classes_are_of_different_sets_that_hold_any():
-    manifest = {"label_sets": [[], [0, 2], [1]], "classes": ["sea", "road", "sand"]}
+    manifest = records.manifest(label_sets=[[], [0, 2], [1]], classes=["sea", "road", "sand"])
     assert album.first_places(np.array([0, 2, 2, 1, 1]), manifest, 5).tolist() == [1, 3]
-    assert [album.name(manifest, label) for label in range(3)] == ["none", "sea, sand", "road"]
+    assert [album.label_name(manifest, label) for label in range(3)] == ["none", "sea, sand", "road"]

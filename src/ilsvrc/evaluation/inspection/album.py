@@ -1,4 +1,4 @@
-"""What `inspect` shows: the test pictures that it chose, and the folder that it leaves pictures in."""
+"""Images of an inspection: the test images that are shown, and the folder that images are written to."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -6,15 +6,16 @@ from typing import NamedTuple
 import numpy as np
 from torch import Tensor
 
+from ilsvrc.artifacts.manifest import Manifest
+from ilsvrc.evaluation import task
 from ilsvrc.evaluation.inspection import drawing, thumbnails
 from ilsvrc.packing.beton import Packed
-from ilsvrc.runtime.files import Info
 
 PICTURE_PX, MAP_PX = 160, 156
 
 
 class Shown(NamedTuple):
-    """A test picture: its place in the packed file, its central crop uint8 `[S, S, 3]`, its class and its name."""
+    """A test image: its place in the packed file, its central crop uint8 `[S, S, 3]`, its class and its name."""
 
     place: int
     crop: Tensor
@@ -23,39 +24,35 @@ class Shown(NamedTuple):
 
 
 class Album(NamedTuple):
-    """A folder of pictures, named in what lies at `beside`."""
+    """A folder of images; their names are relative to the folder `beside`."""
 
     folder: Path
     beside: Path
 
     def keep(self, name: str, content: bytes) -> str:
-        """Writes a file; what it is called there."""
+        """Writes a file; returns its relative name."""
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / name).write_bytes(content)
         return str((self.folder / name).relative_to(self.beside))
 
     def thumbnail(self, opened: Packed, place: int) -> str:
-        """A whole picture, small."""
+        """Writes a thumbnail of a packed image; returns its relative name."""
         content = thumbnails.jpeg(opened, opened.mapped(), place, PICTURE_PX)
         return self.keep(f"{opened.path.stem}_{place}.jpg", content)
 
     def drawn(self, name: str, pixels: np.ndarray) -> str:
-        """A map or a crop, enlarged to where single pixels are seen."""
+        """Writes a map or a crop, enlarged until single pixels are seen; returns its relative name."""
         return self.keep(f"{name}.png", drawing.png(drawing.enlarged(pixels, MAP_PX)))
 
 
-def members(manifest: Info, label: int) -> list[int]:
-    """The classes that a packed label stands for."""
-    return list(manifest["label_sets"][label]) if "label_sets" in manifest else [label]
+def label_name(manifest: Manifest, label: int) -> str:
+    """Name of a packed label."""
+    return task.label_name(task.of_manifest(manifest), manifest.classes, label)
 
 
-def name(manifest: Info, label: int) -> str:
-    """What a packed label is called."""
-    return ", ".join(manifest["classes"][k] for k in members(manifest, label)) or "none"
-
-
-def first_places(labels: np.ndarray, manifest: Info, count: int) -> np.ndarray:
-    """Places of the first picture of each of `count` classes, or sets of classes, in the packed file's order."""
+def first_places(labels: np.ndarray, manifest: Manifest, count: int) -> np.ndarray:
+    """Places of the first image of each of `count` classes, or sets of classes, in the packed file's order."""
+    classes_of = task.of_manifest(manifest).classes_of
     found, first = np.unique(labels, return_index=True)
-    places = sorted(int(place) for label, place in zip(found, first, strict=True) if members(manifest, int(label)))
+    places = sorted(int(place) for label, place in zip(found, first, strict=True) if classes_of(int(label)))
     return np.array(places[:count], np.int64)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ilsvrc.config import registry
+from ilsvrc.evaluation.load_protocol import load_protocol
 from ilsvrc.loading import batches
 from ilsvrc.packing.beton import open_packed
 
@@ -26,7 +26,7 @@ def central(
     loader: str, beton: Path, chosen: np.ndarray, crop_px: int, threads: int
 ) -> Iterator[tuple[Tensor, Tensor, np.ndarray]]:
     """Batches of the pictures `chosen`: uint8 `[N, H, W, 3]`, labels `[N]` and places `[N]`."""
-    views = registry.load("protocols", PROTOCOL).views(crop_px)
+    views = load_protocol(PROTOCOL).views(crop_px)
     opened = batches.open_testing(loader, beton, views=views, batch_size=BATCH, workers=threads, subset=chosen)
     torch.set_num_threads(threads)  # ffcv's import sets it to one
     with closing(opened):

@@ -8,10 +8,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ilsvrc.config import registry, specs
-from ilsvrc.evaluation import load_network, predict_split
+from ilsvrc.artifacts.manifest import Manifest
+from ilsvrc.artifacts.weights_info import WeightsInfo
+from ilsvrc.config import registry
+from ilsvrc.evaluation import load_network, predict_split, task
 from ilsvrc.evaluation.inspection import central_crops, drawing, kernels, nearest, occlusion, saliency
-from ilsvrc.evaluation.inspection.album import Album, Shown, first_places, members, name
+from ilsvrc.evaluation.inspection.album import Album, Shown, first_places, label_name
 from ilsvrc.models.common import classifier_names
 from ilsvrc.models.common.layers import Classifier
 from ilsvrc.models.common.normalization import Normalization
@@ -50,7 +52,7 @@ class InspectedNetwork(NamedTuple):
 
     network: Classifier
     normalize: Normalization
-    weights: Info
+    weights: WeightsInfo
     device: torch.device
 
     def normalized(self, images: Tensor) -> Tensor:
@@ -63,8 +65,7 @@ class InspectedNetwork(NamedTuple):
 
     def probabilities(self, images: Tensor) -> Tensor:
         """Class probabilities `[N, K]`: softmax, or a sigmoid for each class of a multi-label network."""
-        scores = self.scores(images)
-        return scores.sigmoid() if load_network.has_several(self.weights) else scores.softmax(dim=1)
+        return task.of_weights(self.weights).activation(self.scores(images))
 
 
 def inspect_network(job: InspectJob) -> list[str]:
@@ -73,51 +74,60 @@ def inspect_network(job: InspectJob) -> list[str]:
     Raises:
         ValueError: the weights and the test split do not belong together.
     """
-    weights, manifest = files.read_json(job.weights_info), files.read_json(job.val_manifest)
+    weights, manifest = WeightsInfo.read(job.weights_info), Manifest.read(job.val_manifest)
     predict_split.check(job.run, job.weights_info, weights, job.val_manifest, manifest)
     album = Album(job.pictures, job.output.parent)
     with hardware.claimed_gpus(job.gpus) as gpus:
         device = predict_split.chosen_device(gpus)
-        network, normalize = (part.float().to(device).eval() for part in load_network.trained(weights, job.weights))
+        network, normalize = load_network.trained(weights, job.weights)
+        network, normalize = network.float().to(device).eval(), normalize.float().to(device).eval()
         found = inspections(job, InspectedNetwork(network, normalize, weights, device), manifest, album)
-    about = {"run": job.run, "weights_sha256": weights["weights_sha256"], "nearest_of": job.nearest_of}
+    about = {"run": job.run, "weights_sha256": weights.weights_sha256, "nearest_of": job.nearest_of}
     files.write_text(job.output, json.dumps(about | found, indent=1) + "\n")
     return [key for key in found if key != "nearest_images"]
 
 
-def inspections(job: InspectJob, inspected: InspectedNetwork, manifest: Info, album: Album) -> Info:
+def inspections(job: InspectJob, inspected: InspectedNetwork, manifest: Manifest, album: Album) -> Info:
     """All inspections by their names in the report, with images by their files' names."""
-    shown = first_test_images(job, inspected.weights["crop_px"], manifest)
+    shown = first_test_images(job, inspected.weights.crop_px, manifest)
     first = kernels.of_first_layer(inspected.network)
     return {
         **({} if first is None else {"kernels": album.keep("kernels.png", drawing.png(kernels.mosaic(first)))}),
-        **(neighbours(job, inspected, shown, manifest, album) if job.train else {}),
+        **(neighbours(job, job.train, inspected, shown, manifest, album) if job.train else {}),
         "occlusion": [occluded(inspected, one, album) for one in shown[:NUM_MAPPED]],
         "saliency": [salient(inspected, one, album) for one in shown[:NUM_MAPPED]],
     }
 
 
-def first_test_images(job: InspectJob, crop_px: int, manifest: Info) -> list[Shown]:
+def first_test_images(job: InspectJob, crop_px: int, manifest: Manifest) -> list[Shown]:
     """The first image of each of five classes, or sets of classes."""
     places = first_places(open_packed(job.val).labels, manifest, NUM_TEST_IMAGES)
+    classes_of = task.of_manifest(manifest).classes_of
     return [
-        Shown(int(place), crop, members(manifest, int(label))[0], name(manifest, int(label)))
+        Shown(int(place), crop, classes_of(int(label))[0], label_name(manifest, int(label)))
         for crops, labels, at in central_crops.central(job.loader, job.val, places, crop_px, job.threads)
         for crop, label, place in zip(crops, labels, at, strict=True)
     ]
 
 
-def neighbours(job: InspectJob, inspected: InspectedNetwork, shown: list[Shown], manifest: Info, album: Album) -> Info:
+def neighbours(
+    job: InspectJob,
+    train_beton: Path,
+    inspected: InspectedNetwork,
+    shown: list[Shown],
+    manifest: Manifest,
+    album: Album,
+) -> Info:
     """The nearest training images of each of `shown`, and how many were compared."""
-    crop_px, train, val = inspected.weights["crop_px"], open_packed(job.train), open_packed(job.val)
-    chosen = central_crops.spread(job.train, job.nearest_of)
-    crops = central_crops.central(job.loader, job.train, chosen, crop_px, job.threads)
+    crop_px, train, val = inspected.weights.crop_px, open_packed(train_beton), open_packed(job.val)
+    chosen = central_crops.spread(train_beton, job.nearest_of)
+    crops = central_crops.central(job.loader, train_beton, chosen, crop_px, job.threads)
     hidden = last_hidden_layer(inspected)
     wanted = hidden(torch.stack([one.crop for one in shown]))
     found = nearest.nearest(wanted, ((at, hidden(images)) for images, _, at in crops), NUM_NEIGHBOURS)
 
     def neighbour(place: int, distance: float) -> Info:
-        label = name(manifest, int(train.labels[place]))
+        label = label_name(manifest, int(train.labels[place]))
         return {"image": album.thumbnail(train, place), "label": label, "distance": round(distance, 3)}
 
     rows = [
@@ -133,9 +143,9 @@ def neighbours(job: InspectJob, inspected: InspectedNetwork, shown: list[Shown],
 
 def last_hidden_layer(inspected: InspectedNetwork) -> nearest.Activations:
     """A function from images to the last hidden layer's activations `[N, D]`."""
-    build = registry.architecture(specs.made_from(inspected.weights).architecture)
+    build = registry.architecture(inspected.weights.made_from.architecture)
     names = classifier_names.classifier_names(
-        lambda count: build(num_classes=count, input_px=inspected.weights["crop_px"])
+        lambda count: build(num_classes=count, input_px=inspected.weights.crop_px)
     )
     hidden = nearest.last_hidden_layer(inspected.network, names)
     return lambda images: hidden(inspected.normalized(images))

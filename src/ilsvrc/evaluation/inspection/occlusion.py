@@ -29,7 +29,7 @@ def occlusion(probabilities: Callable[[Tensor], Tensor], picture: Tensor, label:
     covered = picture.repeat(PLACES * PLACES, 1, 1, 1)
     for place, one in enumerate(covered):
         one[windows[place // PLACES], windows[place % PLACES]] = GREY
-    found = torch.cat([probabilities(some)[:, label].float().cpu() for some in covered.split(BATCH)])
+    found = torch.cat([probabilities(some)[:, label].float().cpu() for some in torch.split(covered, BATCH)])
     return found.view(PLACES, PLACES).numpy()
 
 

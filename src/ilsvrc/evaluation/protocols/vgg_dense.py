@@ -11,7 +11,7 @@ revision = 1
 AVERAGE = "probabilities"
 
 
-def views(crop_px: int, trained_px: tuple[int, int] | None = None) -> list[View]:
-    """The whole picture, then its mirror; `trained_px` are the least and the largest short side in training."""
-    low, high = trained_px or (square_px(crop_px),) * 2
+def views(crop_px: int, train_short_sides_px: tuple[int, int] | None = None) -> list[View]:
+    """The whole image, then its mirror; `train_short_sides_px`: the least and the largest short side in training."""
+    low, high = train_short_sides_px or (square_px(crop_px),) * 2
     return with_mirrors([View((low + high) // 2, None, region="rectangle")])

@@ -12,14 +12,14 @@ AVERAGE = "probabilities"
 STEP_PX = 32  # for crops of 224
 
 
-def views(crop_px: int, trained_px: tuple[int, int] | None = None) -> list[View]:
-    """The whole picture at three sizes, then their mirrors; `trained_px` as for `vgg_dense`."""
-    return with_mirrors([View(side_px, None, region="rectangle") for side_px in scales(crop_px, trained_px)])
+def views(crop_px: int, train_short_sides_px: tuple[int, int] | None = None) -> list[View]:
+    """The whole picture at three sizes, then their mirrors; `train_short_sides_px` as for `vgg_dense`."""
+    return with_mirrors([View(side_px, None, region="rectangle") for side_px in scales(crop_px, train_short_sides_px)])
 
 
-def scales(crop_px: int, trained_px: tuple[int, int] | None) -> list[int]:
+def scales(crop_px: int, train_short_sides_px: tuple[int, int] | None) -> list[int]:
     """The three short sides, none below the crop."""
-    low, high = trained_px or (square_px(crop_px),) * 2
+    low, high = train_short_sides_px or (square_px(crop_px),) * 2
     if low == high:
         low, high = max(crop_px, low - scaled(crop_px, STEP_PX)), high + scaled(crop_px, STEP_PX)
         return [low, high - scaled(crop_px, STEP_PX), high]

@@ -12,9 +12,9 @@ AVERAGE = "probabilities"
 STEPS = 4  # from one end of the grid to the other
 
 
-def views(crop_px: int, trained_px: tuple[int, int] | None = None) -> list[View]:
-    """25 windows, row by row, then their mirrors; `trained_px` as for `vgg_dense`."""
-    low, high = trained_px or (square_px(crop_px),) * 2
+def views(crop_px: int, train_short_sides_px: tuple[int, int] | None = None) -> list[View]:
+    """25 windows, row by row, then their mirrors; `train_short_sides_px` as for `vgg_dense`."""
+    low, high = train_short_sides_px or (square_px(crop_px),) * 2
     return with_mirrors(grid((low + high) // 2, crop_px))
 
 

@@ -11,7 +11,7 @@ revision = 1
 AVERAGE = "probabilities"
 
 
-def views(crop_px: int, trained_px: tuple[int, int] | None = None) -> list[View]:
-    """75 windows, scale by scale, then their mirrors; `trained_px` as for `vgg_dense`."""
-    scales = vgg_dense_multi_scale.scales(crop_px, trained_px)
+def views(crop_px: int, train_short_sides_px: tuple[int, int] | None = None) -> list[View]:
+    """75 windows, scale by scale, then their mirrors; `train_short_sides_px` as for `vgg_dense`."""
+    scales = vgg_dense_multi_scale.scales(crop_px, train_short_sides_px)
     return with_mirrors([view for side_px in scales for view in vgg_multi_crop.grid(side_px, crop_px)])
