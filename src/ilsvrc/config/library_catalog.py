@@ -1,4 +1,4 @@
-"""The networks and weights that torchvision and timm offer, by name: read from their installed source.
+"""Networks and pretrained weights of torchvision and timm, by name, as `library_models.csv` lists them.
 
 Neither library is imported (seconds, and torch), so that a dry run knows what may be asked for. A network of theirs
 that is one of ours too, layer by layer and name by name, stands in `library_catalog.csv` and goes by our
@@ -6,28 +6,21 @@ name; any other is called `<library>.<name>`, such as `timm.convnext_tiny`. Weig
 """
 
 import csv
-import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 
 from ilsvrc.config import registry
 
 LIBRARIES = ("torchvision", "timm")
-BUILDERS = {
-    "torchvision": r"^@register_model\((?:name=\"(\w+)\")?\)\n(?:@.*\n)*def (\w+)\(",
-    "timm": r"^@register_model()\ndef (\w+)\(",
-}
-TORCHVISIONS_WEIGHTS = r"^def {model}\(\s*\*,\s*weights: Optional\[(?:\w+\.)?(\w+)\]"
-TORCHVISIONS_TAGS = r"^class {kind}\(WeightsEnum\):\n(.*?)(?=^\S|\Z)"
-TIMMS_TAGS = r"^\s*[\"'](\w+)\.([\w-]+)\*?[\"']\s*:"
+MODELS_FILE = Path(__file__).with_name("library_models.csv")  # models/pretrained/catalogue.py writes it
+COLUMNS = ("library", "model", "tags")
 SHOWN = 12  # names in an error
 
 
 def is_of_library(source: str) -> bool:
-    """`source` names weights of a library, not a file."""
+    """True if `source` names weights of a library, not a file."""
     return source.startswith(tuple(f"{library}/" for library in LIBRARIES))
 
 
@@ -87,38 +80,29 @@ def of_file(architecture: str) -> str:
     raise ValueError(_unknown(architecture))
 
 
-@cache
 def models(library: str) -> frozenset[str]:
-    """Every network of `library`'s that classifies pictures."""
-    found = re.findall(BUILDERS[library], _source(library), re.MULTILINE)
-    return frozenset(named or function for named, function in found)
+    """Every image classifier of `library`."""
+    return frozenset(_listed()[library])
 
 
-@cache
 def tags(library: str, model: str) -> dict[str, str]:
-    """Tags of the weights of `library`'s `model` -> themselves, or what torchvision's DEFAULT is another name of."""
-    if library == "timm":
-        return {tag: tag for tag in _timms_tags().get(model, ())}
-    kind = re.search(TORCHVISIONS_WEIGHTS.format(model=re.escape(model)), _source(library), re.MULTILINE)
-    if kind is None:
-        return {}
-    body = re.search(TORCHVISIONS_TAGS.format(kind=kind[1]), _source(library), re.MULTILINE | re.DOTALL)
-    members = re.findall(r"^    (\w+) = (\w+)", body[1], re.MULTILINE) if body else []
-    return {tag: tag if value == "Weights" else value for tag, value in members}
+    """Tags of the weights of `library`'s `model` -> themselves, or the tag that torchvision's DEFAULT stands for."""
+    return _listed()[library].get(model, {})
 
 
 @cache
-def _timms_tags() -> dict[str, list[str]]:
-    """Every network of timm's with weights -> their tags, in its order."""
-    found: dict[str, list[str]] = {}
-    for model, tag in dict.fromkeys(re.findall(TIMMS_TAGS, _source("timm"), re.MULTILINE)):
-        if tag != "untrained":
-            found.setdefault(model, []).append(tag)
+def _listed() -> dict[str, dict[str, dict[str, str]]]:
+    """Library -> model -> tag -> the tag that it stands for."""
+    found: dict[str, dict[str, dict[str, str]]] = {library: {} for library in LIBRARIES}
+    with MODELS_FILE.open(newline="") as file:
+        for row in csv.DictReader(file):
+            pairs = [tag.partition("=") for tag in row["tags"].split()]
+            found[row["library"]][row["model"]] = {tag: target or tag for tag, _, target in pairs}
     return found
 
 
 def _network(architecture: str, library: str) -> tuple[str, str]:
-    """The full name of a network, and what `library` calls it."""
+    """Full name of a network, and its name in `library`."""
     prefix, _, model = architecture.partition(".")
     if model:
         if prefix != library:
@@ -135,12 +119,12 @@ def _network(architecture: str, library: str) -> tuple[str, str]:
 
 
 def _ours(library: str, model: str) -> str:
-    """What `library`'s `model` is called here; empty where it is none of ours."""
+    """Our name of `library`'s `model`; empty where it is none of ours."""
     return next((ours for ours, theirs in same_networks().items() if theirs[library] == model), "")
 
 
 def _namesake(architecture: str, library: str) -> str:
-    """What is meant, perhaps, by a name that is ours and theirs for two different networks."""
+    """End of a message on a name that is ours and theirs for two different networks."""
     if architecture not in models(library):
         return f"; networks of theirs are called {library}.<name>"
     return f": theirs of that name is {_ours(library, architecture) or f'{library}.{architecture}'} here"
@@ -165,16 +149,7 @@ def _nearest(name: str, known: Iterable[str]) -> str:
 
 
 @cache
-def _source(library: str) -> str:
-    """The text of the library's models; empty where it is not installed."""
-    found = find_spec(library)
-    if found is None or found.origin is None:
-        return ""
-    return "\n".join(path.read_text() for path in sorted((Path(found.origin).parent / "models").glob("*.py")))
-
-
-@cache
 def same_networks() -> dict[str, dict[str, str]]:
-    """Name of ours -> `torchvision` and `timm`: what they call the same network, whose weights have the same names."""
+    """Our name -> `torchvision` and `timm`: their names of the same network, whose weights have the same names."""
     with Path(__file__).with_suffix(".csv").open(newline="") as file:
         return {row["architecture"]: row for row in csv.DictReader(file)}
