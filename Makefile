@@ -33,11 +33,11 @@ $(VENV)/installed: requirements.lock pyproject.toml setup/install.sh src/ilsvrc/
 	@touch $@
 
 report: setup  ## Scores and report of the runs that are complete, whatever the others do.
-	python -m ilsvrc.stages.partial_report
+	ilsvrc report
 
 pull: setup  ## In a clone: data, models and results from the DVC remote, checked, so that nothing is done again.
 	dvc pull
-	python -m ilsvrc.stages.verify
+	ilsvrc verify
 	snakemake --cores 1 --touch --forceall
 
 format: setup  ## Format the code.
