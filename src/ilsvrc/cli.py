@@ -151,6 +151,53 @@ def describe(names: tuple[str, ...], names_alone: bool, layers: bool, markdown: 
     return _print(describe_models.as_markdown(described) if markdown else describe_models.as_text(described))
 
 
+@main.command(short_help="Sanity checks of recipes, before a training.")
+@click.argument("architectures", nargs=-1, metavar="[ARCHITECTURE]...", shell_complete=_architectures)
+@params_option
+@machine_options
+@click.option("--seconds", type=float, default=30.0, show_default=True, help="Time for each architecture.")
+@json_option
+def check(
+    architectures: tuple[str, ...],
+    params: Path,
+    threads: int,
+    gpus: int | None,
+    loader: str,
+    seconds: float,
+    in_json: bool,
+) -> None:
+    """Check that the recipes of params.yaml can start: first loss, activations, gradients, first update, one batch.
+
+    Needs the packed images (`snakemake --cores all data`); writes nothing. A network starts as its first run would, in
+    float32, without augmentation, and must overfit a batch of eight images. Exits with 1 where a recipe is to change.
+
+    \b
+    Examples:
+      ilsvrc check
+      ilsvrc check resnet18 --seconds 60
+    """
+    from ilsvrc.config import params as configuration
+    from ilsvrc.pipeline import first_runs, wiring
+    from ilsvrc.runtime import restart
+    from ilsvrc.training import launch
+
+    restart.restart_with(launch.ENVIRONMENT)
+    flow = wiring.Pipeline(configuration.load(params))
+    packed, runs = first_runs.packed_train(flow), first_runs.first_runs(flow, list(architectures))
+
+    from ilsvrc.training.preflight import check_recipe  # imports torch, which takes seconds
+
+    job = check_recipe.CheckRecipeJob(packed, tuple(runs), seconds, threads, _gpus(gpus), loader)
+    found = []
+    for finding in check_recipe.check_recipes(job):
+        found.append(finding)
+        if not in_json:
+            click.echo(check_recipe.as_text(finding))
+    if in_json:
+        _print_json(check_recipe.as_json(found))
+    check_recipe.require_fit(found)
+
+
 @main.command(short_help="The part that limits a training on this machine.")
 @click.argument("architectures", nargs=-1, metavar="[ARCHITECTURE]...", shell_complete=_architectures)
 @params_option
@@ -231,6 +278,22 @@ def verify(params: Path, in_json: bool) -> None:
 
     found = verify.verify(verify.VerifyJob(params))
     return _print_json(verify.as_json(found)) if in_json else click.echo(verify.as_text(found))
+
+
+@main.command(short_help="Scores and report of the runs that are complete.")
+@params_option
+@json_option
+def report(params: Path, in_json: bool) -> None:
+    """Write scores and report of the runs that are complete, while others train.
+
+    \b
+    Example:
+      ilsvrc report
+    """
+    from ilsvrc.pipeline import partial_report
+
+    found = partial_report.write(partial_report.PartialReportJob(params))
+    return _print_json(partial_report.as_json(found)) if in_json else click.echo(partial_report.as_text(found))
 
 
 if __name__ == "__main__":
