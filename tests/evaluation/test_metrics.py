@@ -88,6 +88,25 @@ def test_wilson_interval_is_newcombes(error_percent: float, num_images: int, low
     assert interval.high == pytest.approx(high, abs=0.005)
 
 
+# Of the closed formulas that earlier releases wrote out, in double precision: wrong, of how many, low, high.
+WILSON = [
+    (0, 8, 0.0, 32.440756488388026),
+    (1, 8, 2.241749145005667, 47.08881822128535),
+    (8, 8, 67.55924351161198, 99.99999999999999),
+    (37, 1360, 1.980155963231438, 3.727359255436513),
+    (680, 1360, 47.34639576734406, 52.65360423265594),
+    (11790, 50000, 23.20995656024914, 23.95410278155667),
+    (50000, 50000, 99.99231767258549, 99.99999999999999),
+    (1, 1, 20.654931437723743, 100.0),
+]
+
+
+@pytest.mark.parametrize(("wrong", "num_images", "low", "high"), WILSON)
+def test_wilson_intervals_are_those_of_earlier_releases(wrong: int, num_images: int, low: float, high: float) -> None:
+    found = metrics.wilson_interval_percent(100 * wrong / num_images, num_images)
+    assert found == pytest.approx((low, high), rel=1e-12, abs=1e-12)
+
+
 def test_the_interval_of_no_measurement_is_none() -> None:
     assert all(map(math.isnan, metrics.wilson_interval_percent(float("nan"), 20)))
 
@@ -165,6 +184,29 @@ def test_many_discordant_images_are_tested_by_chi_squared_with_continuity_correc
     assert found[:3] == (25, 10, "chi_squared")
     assert found.statistic == pytest.approx(5.6)
     assert found.p_value == pytest.approx(0.01796, abs=1e-5)
+
+
+# Likewise: images that the first or the second alone gets wrong, and the p-value.
+MCNEMAR = [
+    (0, 0, 1.0),
+    (1, 1, 1.0),
+    (1, 9, 0.021484375),
+    (12, 12, 1.0),
+    (0, 24, 1.1920928955078125e-07),
+    (10, 15, 0.4237107971667934),
+    (13, 12, 1.0),
+    (100, 140, 0.0118211378366223),
+    (900, 1200, 6.813099376103991e-11),
+    (30, 400, 7.759893042668397e-71),
+]
+
+
+@pytest.mark.parametrize(("only_first", "only_second", "p_value"), MCNEMAR)
+def test_p_values_of_mcnemar_are_those_of_earlier_releases(only_first: int, only_second: int, p_value: float) -> None:
+    first = np.arange(only_first + only_second + 3) < only_first
+    found = metrics.mcnemar(first, ~first & (np.arange(len(first)) < only_first + only_second))
+    assert (found.only_first, found.only_second) == (only_first, only_second)
+    assert found.p_value == pytest.approx(p_value, rel=1e-12, abs=0)
 
 
 def test_networks_that_are_wrong_about_the_same_images_do_not_differ() -> None:

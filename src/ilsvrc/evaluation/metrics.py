@@ -15,7 +15,6 @@ Probabilities = NDArray[np.floating[Any]]
 Labels = NDArray[np.integer[Any]]
 Floats = NDArray[np.floating[Any]]
 
-Z_95 = 1.959963984540054  # the normal distribution's 97.5 % point
 NUM_GUESSES = 5
 EXACT_BELOW = 25  # images on which two networks differ
 BLOCK = 2_048_000  # probabilities that are looked at together: 8 MB
@@ -29,7 +28,7 @@ class Interval(NamedTuple):
 
 
 class Judgement(NamedTuple):
-    """What probabilities say of each image beside its label.
+    """Ranks, guesses and likelihoods of each image, of its probabilities and its label.
 
     `log_probabilities` float32 `[N]` of the label, in nats; `ranks` int32 `[N]`, the label's place, 0 the most
     probable; `guesses` int32 `[N, 5]` (K of fewer classes), the most probable first, and their `guess_probabilities`
@@ -45,7 +44,7 @@ class Judgement(NamedTuple):
 
 
 def judge(probabilities: Probabilities, labels: Labels) -> Judgement:
-    """What `probabilities` `[N, K]` (0 to 1, rows that sum to 1) say of images whose classes are `labels` `[N]`.
+    """Ranks, guesses and likelihoods of `probabilities` `[N, K]` (0 to 1, rows sum to 1) and classes `labels` `[N]`.
 
     Raises:
         ValueError: no images, NaN, or labels that are none of the K classes.
@@ -116,12 +115,14 @@ def top_k_error_percent(ranks: Labels, k: int, num_classes: int) -> float:
 
 
 def wilson_interval_percent(error_percent: float, num_images: int) -> Interval:
-    """The 95 % interval of an error on `num_images` (Wilson 1927): it holds near 0 and with few images."""
-    p, n, zz = error_percent / 100, num_images, Z_95**2
-    centre = p + zz / (2 * n)
-    half = Z_95 * (p * (1 - p) / n + zz / (4 * n * n)) ** 0.5
-    low, high = (100 * (centre + sign * half) / (1 + zz / n) for sign in (-1, 1))
-    return Interval(*(float(np.clip(end, 0, 100)) for end in (low, high)))  # NaN stays NaN
+    """The 95 % interval of an error on `num_images` (Wilson 1927), which holds near 0 and with few images; or NaN."""
+    from scipy import stats  # a second, which only scores and the report spend
+
+    if math.isnan(error_percent):
+        return Interval(math.nan, math.nan)
+    num_wrong = round(error_percent / 100 * num_images)
+    found = stats.binomtest(num_wrong, int(num_images)).proportion_ci(0.95, "wilson")
+    return Interval(100 * float(found.low), 100 * float(found.high))
 
 
 def negative_log_likelihood(log_probabilities: Floats) -> float:
@@ -197,7 +198,7 @@ def worst_confusions(labels: Labels, first: Labels, num_classes: int, most: int)
 
 
 class McNemar(NamedTuple):
-    """McNemar's test of two networks on the same images: whether one is wrong more often than the other.
+    """McNemar's test of the hypothesis that two networks are equally often wrong on the same images.
 
     `only_first`, `only_second`: images that it alone gets wrong. `test` is `exact` (two-sided binomial) for fewer than
     25 such images, else `chi_squared` with continuity correction and one degree of freedom; `statistic` is its value,
@@ -212,15 +213,17 @@ class McNemar(NamedTuple):
 
 
 def mcnemar(first_wrong: NDArray[np.bool_], second_wrong: NDArray[np.bool_]) -> McNemar:
-    """McNemar 1947, corrected as by Edwards 1948; `[N]` each, over the same images."""
+    """McNemar's test (1947) of two networks' errors `[N]` on the same images, corrected as by Edwards 1948."""
+    from scipy import stats
+
     only_first = int((first_wrong & ~second_wrong).sum())
     only_second = int((second_wrong & ~first_wrong).sum())
     n = only_first + only_second
     if n < EXACT_BELOW:
-        tail = sum(math.comb(n, i) for i in range(min(only_first, only_second) + 1))
-        return McNemar(only_first, only_second, "exact", float("nan"), min(1.0, 2 * tail / 2**n))
+        p_value = float(stats.binomtest(only_first, n).pvalue) if n else 1.0
+        return McNemar(only_first, only_second, "exact", math.nan, p_value)
     statistic = max(0, abs(only_first - only_second) - 1) ** 2 / n
-    return McNemar(only_first, only_second, "chi_squared", statistic, math.erfc((statistic / 2) ** 0.5))
+    return McNemar(only_first, only_second, "chi_squared", statistic, float(stats.chi2.sf(statistic, df=1)))
 
 
 def _check(probabilities: Probabilities, labels: Labels) -> None:
