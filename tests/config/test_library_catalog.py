@@ -22,7 +22,7 @@ def message(architecture: str, source: str) -> str:
 
 def test_the_catalogue_is_what_the_installed_libraries_offer():
     text = library_catalog.MODELS_FILE.read_text()
-    assert text == catalogue.as_csv(), "write it again: python -m ilsvrc.models.pretrained.catalogue"
+    assert text == catalogue.as_csv(), "print it again: see models/pretrained/catalogue.py"
 
 
 def test_classifiers_and_aliases_are_listed():

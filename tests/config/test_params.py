@@ -5,6 +5,7 @@ import pytest
 from ilsvrc.config.params import Params
 from ilsvrc.config.recipe import Recipe
 from ilsvrc.config.recipe_files import resolve_recipe
+from ilsvrc.config.recipe_synonyms import SYNONYMS
 from ilsvrc.config.schema import parse
 
 BOOK = {
@@ -31,16 +32,33 @@ def test_unknown_key_of_a_section_is_named_with_its_place():
 
 
 def test_unknown_names_list_the_valid_ones():
-    assert "models has no 'alexnett'; nearest: alexnet" in message(architectures=["alexnett"])
-    assert "protocols has no 'centre'; there are: flip, googlenet_144_crop, " in message(protocols=["centre"])
-    assert "datasets has no 'imagnet'; there are: cifar10, cifar100, digits" in message(dataset="imagnet")
-    assert "recipes has no 'resnett'; nearest: resnet" in message(recipe="resnett")
+    assert "no architecture is called 'alexnett'; nearest: alexnet" in message(architectures=["alexnett"])
+    assert "no test protocol is called 'centre'; there are: flip, googlenet_144_crop, " in message(protocols=["centre"])
+    assert "no data set is called 'imagnet'; there are: cifar10, cifar100, digits" in message(dataset="imagnet")
+    assert "no recipe is called 'resnett'; nearest: resnet" in message(recipe="resnett")
     assert "or paper, each architecture's own" in message(recipe="paperr")
 
 
 def test_unknown_recipe_key_is_named_in_training_and_in_sweep():
     assert "not 'learning_rat'; did you mean learning_rate?" in message(training={"learning_rat": 1})
     assert "not 'epoch'; did you mean epochs?" in message(sweep={"epoch": [1]})
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("lr", "learning_rate"), ("ema", "averaging"), ("wd", "weight_decay"), ("patience", "plateau_epochs"),
+        ("agc", "clip_adaptive"), ("random_resized_crop", "crop"), ("warmup", "warmup_epochs"), ("bs", "batch_size"),
+        ("n_epochs", "epochs"), ("Label-Smoothing", "label_smoothing"), ("img_size", "crop_px"),
+    ],
+)  # fmt: skip
+def test_a_key_by_another_projects_name_is_answered_with_ours(name, key):
+    assert f"not {name!r}; did you mean {key}? (there are: revision" in message(training={name: 1})
+
+
+def test_synonyms_are_no_keys_and_mean_keys():
+    assert set(SYNONYMS.values()) <= set(Recipe.model_fields)
+    assert not set(SYNONYMS) & set(Recipe.model_fields)
 
 
 def test_wrong_values_name_key_value_and_what_is_allowed():

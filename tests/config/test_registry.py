@@ -1,5 +1,7 @@
 """Names and the files behind them."""
 
+import importlib.util
+import inspect
 import subprocess
 import sys
 
@@ -58,7 +60,10 @@ def test_the_networks_there_are():
 
 @pytest.mark.parametrize("kind", ["datasets", "protocols"])
 def test_an_unknown_name_is_answered_with_those_there_are(kind):
-    with pytest.raises(ValueError, match=f"{kind} has no 'nothing'; there are: {', '.join(registry.names(kind))}$"):
+    with pytest.raises(
+        ValueError,
+        match=f"no {registry.NOUNS[kind]} is called 'nothing'; there are: {', '.join(registry.names(kind))}$",
+    ):
         registry.check(kind, "nothing")
 
 
@@ -66,7 +71,9 @@ def test_among_many_names_an_unknown_one_is_answered_with_the_nearest_and_the_fo
     builders = "\n".join(f"def net{i}(num_classes=10):\n    pass\n" for i in range(20))
     (empty_package / "models" / "nets.py").write_text(builders)
     monkeypatch.chdir(empty_package)
-    with pytest.raises(ValueError, match=r"models has no 'net123'; nearest: net1\d, .*; .*describe.* in models$"):
+    with pytest.raises(
+        ValueError, match=r"no architecture is called 'net123'; nearest: net1\d, .*; .*describe.* in models$"
+    ):
         registry.check("models", "net123")
 
 
@@ -84,6 +91,32 @@ def test_a_new_builder_is_a_new_name(empty_package):
     assert registry.names("models") == ("tinynet",)
 
 
+def load_as_ours(path, monkeypatch):
+    """Imports a file as a module of our models."""
+    spec = importlib.util.spec_from_file_location(f"ilsvrc.models.{path.stem}", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setitem(sys.modules, spec.name, module)
+
+
+def test_a_builder_that_returns_no_classifier_is_refused(empty_package, monkeypatch):
+    path = empty_package / "models" / "tiny.py"
+    path.write_text(BUILDER)
+    load_as_ours(path, monkeypatch)
+    with pytest.raises(ValueError, match=r"models/tiny\.py: tinynet returns str, but .* returns a Classifier \(see"):
+        registry.architecture("tinynet")()
+
+
+def test_a_builder_keeps_its_arguments():
+    assert "dropout" in inspect.signature(registry.architecture("alexnet")).parameters
+
+
+def test_a_builder_without_its_papers_size_is_refused(empty_package):
+    (empty_package / "models" / "tiny.py").write_text(BUILDER.replace("input_px=64", "*, input_px"))
+    with pytest.raises(ValueError, match=r"models/tiny\.py: tinynet has no default of input_px"):
+        registry.input_px("tinynet")
+
+
 @pytest.fixture
 def families(empty_package):
     (empty_package / "models" / "tiny.py").write_text(FAMILY)
@@ -99,7 +132,7 @@ def test_a_range_takes_names_that_are_not_listed(families):
 
 @pytest.mark.parametrize("name", ["wide_17_3", "wide_22_20", "wide_22", "tiny4_g1", "tiny", "tiny2_g1_", "wide_16_08"])
 def test_a_value_outside_a_templates_is_refused(families, name):
-    with pytest.raises(ValueError, match=f"models has no '{name}'"):
+    with pytest.raises(ValueError, match=f"no architecture is called '{name}'"):
         registry.check("models", name)
 
 

@@ -184,7 +184,7 @@ def test_an_ensemble_averages_as_it_does_of_kept_predictions(
 def test_an_ensembles_protocols_may_be_named(members: list[runs.Run]) -> None:
     found = classify.classify(classify.ClassifyJob("both", [Path("red.png")], protocol="ten_crop+flip"))
     assert found.protocol == "ten_crop+flip"
-    with pytest.raises(ValueError, match="protocols has no 'eleven_crop'"):
+    with pytest.raises(ValueError, match="no test protocol is called 'eleven_crop'"):
         classify.classify(classify.ClassifyJob("both", [Path("red.png")], protocol="flip+eleven_crop"))
 
 

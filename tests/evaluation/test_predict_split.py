@@ -234,7 +234,7 @@ def test_a_split_that_the_run_was_not_trained_for_is_refused(
 
 
 def test_an_output_of_no_protocol_is_refused(run: runs.Run, packed: Path) -> None:
-    with pytest.raises(ValueError, match="protocols has no 'eleven_crop'"):
+    with pytest.raises(ValueError, match="no test protocol is called 'eleven_crop'"):
         predict_split.predict_split(job(run, packed, "eleven_crop"))
 
 

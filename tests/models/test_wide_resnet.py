@@ -50,7 +50,7 @@ def test_depth_counts_the_convolutions_with_three_projections_and_no_linear_laye
 
 @pytest.mark.parametrize("name", ["wrn_15_4_cifar", "wrn_16_0_cifar", "wrn_4_1_cifar"])
 def test_depths_that_are_not_6n_plus_4_have_no_network(name):
-    with pytest.raises(ValueError, match=f"models has no '{name}'"):
+    with pytest.raises(ValueError, match=f"no architecture is called '{name}'"):
         registry.check("models", name)
 
 

@@ -78,5 +78,5 @@ def test_the_table_tells_of_auxiliary_heads(capsys):
 
 
 def test_an_unknown_name_is_answered_with_those_there_are():
-    with pytest.raises(ValueError, match="models has no 'alexnett'; nearest: alexnet"):
+    with pytest.raises(ValueError, match="no architecture is called 'alexnett'; nearest: alexnet"):
         describe.main(describe.arguments().parse_args(["alexnett"]))

@@ -40,7 +40,7 @@ STEPS = 2
 
 def smallest_network(recipe: str) -> str:
     """The network with the fewest parameters of those that the recipe is for."""
-    patterns = read_yaml(registry.PACKAGE / "recipes" / f"{recipe}.yaml").get("paper_of", ())
+    patterns = read_yaml(registry.PACKAGE / registry.FOLDERS["recipes"] / f"{recipe}.yaml").get("paper_of", ())
     own = [name for name in PARAMETERS if any(fnmatchcase(name, pattern) for pattern in patterns)]
     return min(own, key=PARAMETERS.__getitem__) if own else NOBODYS.get(recipe, "resnet50_b")
 

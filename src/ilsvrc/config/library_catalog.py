@@ -14,8 +14,7 @@ from pathlib import Path
 from ilsvrc.config import registry
 
 LIBRARIES = ("torchvision", "timm")
-MODELS_FILE = Path(__file__).with_name("library_models.csv")  # models/pretrained/catalogue.py writes it
-COLUMNS = ("library", "model", "tags")
+MODELS_FILE = Path(__file__).with_name("library_models.csv")  # models/pretrained/catalogue.py prints it
 SHOWN = 12  # names in an error
 
 

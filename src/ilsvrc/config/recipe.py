@@ -1,9 +1,11 @@
 """A recipe, typed: how one network is trained. Never imports torch."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from ilsvrc.config.recipe_synonyms import SYNONYMS
 from ilsvrc.config.schema import Fraction, Positive, Section
 
 Side = Annotated[int, Field(ge=8)]  # of a square, in pixels
@@ -15,6 +17,8 @@ class Recipe(Section):
 
     Lengths are epochs or iterations (steps); where both are offered, one of them is given.
     """
+
+    SYNONYMS: ClassVar[Mapping[str, str]] = SYNONYMS
 
     revision: Positive = 1
 
@@ -205,5 +209,5 @@ class Recipe(Section):
 
 
 def is_file(start_from: str) -> bool:
-    """`start_from` is a path, not an architecture."""
+    """True if `start_from` is a path, not an architecture."""
     return "/" in start_from or "." in start_from

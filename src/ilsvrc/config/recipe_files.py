@@ -1,5 +1,6 @@
 """Recipes by name: the files of `recipes/`, for an architecture and a data set. Never imports torch."""
 
+import json
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from functools import cache
@@ -13,7 +14,7 @@ PAPER = "paper"  # the recipe that stands for each architecture's own
 
 
 def check_name(name: str) -> str:
-    """`name` where there is such a recipe.
+    """Returns `name`, where there is such a recipe.
 
     Raises:
         ValueError: there is none; lists them.
@@ -29,18 +30,24 @@ def check_name(name: str) -> str:
 def resolve_recipe(name: str, architecture: str, changes: Mapping[str, Any], dataset: str = "") -> Recipe:
     """Recipe file's lines, then its lines for the data set and for the architecture, then `changes`.
 
-    `paper` is the recipe of the architecture's paper. Lines for architectures stand under names or patterns.
+    `paper` is the recipe of the architecture's paper. Lines for architectures stand under names or patterns. A recipe
+    is resolved once, however many runs it trains.
 
     Raises:
         ValueError: a key is unknown or a value is not allowed.
     """
+    return _resolve(name, architecture, json.dumps(changes, sort_keys=True, default=str), dataset)
+
+
+@cache
+def _resolve(name: str, architecture: str, changes: str, dataset: str) -> Recipe:
     file = recipe_of_paper(architecture) if name == PAPER else check_name(name)
     book = dict(_book(file))
     book.pop("paper_of", None)
     values: dict[str, Any] = book.pop("datasets", {}).get(dataset, {})
     for pattern, lines in book.pop("architectures", {}).items():
         values = values | (lines if fnmatchcase(architecture, pattern) else {})
-    for later in (values, dict(changes)):
+    for later in (values, json.loads(changes)):
         book = {key: value for key, value in book.items() if _in_the_other_unit(key) not in later} | later
     return parse(Recipe, book, where=f"recipe {name} for {architecture}")
 
@@ -61,7 +68,7 @@ def recipe_of_paper(architecture: str) -> str:
             return file
     raise ValueError(
         f"recipe: {PAPER} has none for {architecture}; name one of {', '.join(registry.names('recipes'))} in "
-        "params.yaml"
+        f"params.yaml, or add {architecture} to paper_of in a recipe of src/ilsvrc/config/recipes"
     )
 
 

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from functools import cache, partial
+from functools import cache, partial, wraps
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -25,6 +25,7 @@ FOLDERS = {
     "protocols": "evaluation/protocols",
     "recipes": "config/recipes",
 }
+NOUNS = {"models": "architecture", "datasets": "data set", "protocols": "test protocol", "recipes": "recipe"}
 CONTRACTS = {"datasets": "ilsvrc.datasets._card"}  # modules whose `check_plugin` refuses what breaks a contract
 SHOWN_IN_FULL = 16  # names in an error
 
@@ -83,7 +84,7 @@ def names(kind: str) -> tuple[str, ...]:
 
 
 def has(kind: str, name: str) -> bool:
-    """`kind` offers `name`."""
+    """True if `kind` offers `name`."""
     return name in names(kind) or (kind == "models" and _builder(name) is not None)
 
 
@@ -94,7 +95,7 @@ def check(kind: str, name: str) -> str:
         ValueError: `kind` has no such name; the message lists the nearest that it has, and its folder.
     """
     if not has(kind, name):
-        raise ValueError(f"{kind} has no {name!r}; {_nearest(kind, name)}")
+        raise ValueError(f"no {NOUNS[kind]} is called {name!r}; {_nearest(kind, name)}")
     return name
 
 
@@ -120,16 +121,49 @@ def architecture(name: str) -> Callable[..., Any]:
         return partial(importlib.import_module("ilsvrc.models.pretrained.libraries").build, library, model)
     found = _builder(check("models", name))
     assert found
-    function: Callable[..., Any] = getattr(importlib.import_module(f"ilsvrc.models.{found.file}"), found.function)
+    function = getattr(importlib.import_module(f"ilsvrc.models.{found.file}"), found.function)
+    function = _returns_classifier(function, file_of(name))
     return partial(function, **dict(found.fields)) if found.fields else function
 
 
+def _returns_classifier(builder: Callable[..., Any], file: str) -> Callable[..., Any]:
+    """`builder` of `file`, which is refused where it returns something else than a Classifier."""
+
+    @wraps(builder)
+    def checked(*args: Any, **options: Any) -> Any:
+        network = builder(*args, **options)
+        if not isinstance(network, importlib.import_module("ilsvrc.models.common.layers").Classifier):
+            raise ValueError(
+                f"{file}: {builder.__name__} returns {type(network).__name__}, but the builder of an architecture "
+                "returns a Classifier (see ilsvrc/models/common/layers.py)"
+            )
+        return network
+
+    return checked
+
+
 def input_px(name: str) -> int:
-    """The side of the square that an architecture's paper trains on: its builder's default."""
+    """Side in pixels of the square that an architecture's paper trains on: its builder's default.
+
+    Raises:
+        ValueError: there is no such architecture, or its builder has no default.
+    """
     found = _builder(check("models", name))
     assert found
-    side: int = dict(found.defaults)["input_px"]
+    side = dict(found.defaults).get("input_px")
+    if not isinstance(side, int):
+        raise ValueError(
+            f"{file_of(name)}: {found.function} has no default of input_px; the builder of an architecture is called"
+            " with num_classes and input_px, whose default is the side in pixels that the paper trains on"
+        )
     return side
+
+
+def file_of(architecture: str) -> str:
+    """The file with an architecture's builder, as a message shows it."""
+    found = _builder(check("models", architecture))
+    assert found
+    return f"{_shown(PACKAGE / FOLDERS['models'])}/{found.file}.py"
 
 
 def _nearest(kind: str, name: str) -> str:
@@ -138,7 +172,7 @@ def _nearest(kind: str, name: str) -> str:
         return f"there are: {', '.join(known)}"
     near = get_close_matches(name, known, n=5, cutoff=0.4)
     listed = f"nearest: {', '.join(near)}; " if near else ""
-    how = "`python -m ilsvrc.stages.describe` lists all, " if kind == "models" else ""
+    how = "`ilsvrc describe` lists all, " if kind == "models" else ""
     return f"{listed}{how}they stand in {_shown(PACKAGE / FOLDERS[kind])}"
 
 

@@ -17,6 +17,7 @@ from ilsvrc.config.params import Params
 from ilsvrc.config.schema import parse
 from ilsvrc.evaluation import prediction_file
 from ilsvrc.models.common import reference_counts
+from ilsvrc.pipeline import contracts
 
 LOCK_FILE = Path("work/snakemake.lock")
 _HELD: list[BaseFileLock] = []  # a lock is let go with its object
@@ -26,6 +27,8 @@ class Pipeline:
     """Names every file and every rule's parameters for a validated params.yaml."""
 
     def __init__(self, params: Params) -> None:
+        for architecture in params.architectures:
+            contracts.check_architecture(architecture)
         self.params = params
         self.runs = {run.name: run for run in runs.expand(params)}
         self.ensembles = find(params, self.runs)

@@ -1,15 +1,16 @@
-"""Generates config/library_models.csv from the installed torchvision and timm: `python -m <this module>` writes it.
+"""Catalogue of the installed torchvision and timm, for config/library_models.csv, which a dry run reads instead.
 
-A dry run reads the file, and so imports neither library.
+python -m ilsvrc.models.pretrained.catalogue > src/ilsvrc/config/library_models.csv
 """
 
 import csv
 import io
+import sys
 
 import timm
 from torchvision import models
 
-from ilsvrc.config.library_catalog import COLUMNS, MODELS_FILE
+COLUMNS = ("library", "model", "tags")
 
 
 def rows() -> list[tuple[str, str, str]]:
@@ -44,4 +45,4 @@ def _timm() -> list[tuple[str, str, str]]:
 
 
 if __name__ == "__main__":
-    MODELS_FILE.write_text(as_csv())
+    sys.stdout.write(as_csv())
