@@ -8,6 +8,7 @@ import fake_results
 import numpy as np
 import pytest
 import torch
+from commands import run_verb
 from PIL import Image
 
 from ilsvrc.artifacts import find_run, run_files
@@ -17,7 +18,6 @@ from ilsvrc.evaluation import classify, ensembles, load_network, prediction_file
 from ilsvrc.evaluation.predictor import Predictor
 from ilsvrc.evaluation.protocols import single_crop
 from ilsvrc.runtime.files import read_json
-from ilsvrc.stages import classify as classify_stage
 
 NUM_CLASSES = len(fake_results.CLASSES)
 
@@ -42,7 +42,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def run_classify(*given: str) -> None:
-    classify_stage.main(classify_stage.arguments().parse_args(["resnet18", *given]))
+    run_verb("classify", "resnet18", *given)
 
 
 def test_five_guesses_with_probabilities_as_a_table(capsys: pytest.CaptureFixture) -> None:

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import small_training
 import yaml
+from commands import run_verb
 
 from ilsvrc.config import packed_formats, params
 from ilsvrc.packing.beton import Packed
 from ilsvrc.pipeline import wiring
 from ilsvrc.profiling import bottleneck, throughput
 from ilsvrc.profiling.throughput import Machine, Rate
-from ilsvrc.stages import bottleneck as stage
 
 BOOK = {
     "dataset": "digits", "architectures": ["alexnet", "resnet18"], "recipe": "quick", "seeds": [0, 1],
@@ -38,7 +38,7 @@ def packed_digits() -> None:
 
 
 def run_bottleneck(*words: str) -> None:
-    stage.main(stage.arguments().parse_args(["--loader", "pillow", "--threads", "1", "--gpus", "0", *words]))
+    run_verb("bottleneck", "--loader", "pillow", "--threads", "1", "--gpus", "0", *words)
 
 
 def test_each_part_of_each_architecture_has_a_rate_and_one_of_them_limits(folder: Path, capsys):

@@ -1,25 +1,24 @@
-"""Descriptions of architectures, as the stage prints them and as a table."""
+"""Descriptions of architectures, as `ilsvrc describe` prints them."""
 
 import json
 import subprocess
 import sys
 
 import pytest
+from commands import run_verb
 
 from ilsvrc.config import registry
 from ilsvrc.reporting import describe_models
 from ilsvrc.reporting.describe_models import DescribeJob
-from ilsvrc.stages import describe
 
 
 def printed(capsys, *options):
-    describe.main(describe.arguments().parse_args(options))
+    run_verb("describe", *options)
     return capsys.readouterr().out
 
 
-def test_one_network_is_one_line_of_json(capsys):
-    [line] = printed(capsys, "googlenet").splitlines()
-    found = json.loads(line)
+def test_json_holds_an_object_an_architecture(capsys):
+    [found] = json.loads(printed(capsys, "googlenet", "--json"))
     published = found.pop("results")
     assert (found.pop("published_parameters"), found.pop("published_multiply_adds")) == ("6.8M", "1.502G")
     assert "Table 1" in found.pop("source") + found.pop("deviation")
@@ -39,11 +38,11 @@ def test_one_network_is_one_line_of_json(capsys):
 
 def test_no_name_describes_every_network(capsys, monkeypatch):
     monkeypatch.setattr(registry, "names", lambda kind: ("alexnet", "resnet18"))  # of which there are many
-    assert [json.loads(line)["name"] for line in printed(capsys).splitlines()] == ["alexnet", "resnet18"]
+    assert [found["name"] for found in json.loads(printed(capsys, "--json"))] == ["alexnet", "resnet18"]
 
 
 def test_one_table_holds_counts_beside_the_published(capsys):
-    lines = printed(capsys, "resnet18", "googlenet", "--table").splitlines()
+    lines = printed(capsys, "resnet18", "googlenet", "--markdown").splitlines()
     cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
     assert cells[2][:5] == ["resnet18", "He et al. 2015", "224", "11,515,688", "1,794,805,760"]
     assert cells[2][5:7] == ["", "1.8G"]
@@ -79,4 +78,4 @@ def test_the_table_tells_of_auxiliary_heads(capsys):
 
 def test_an_unknown_name_is_answered_with_those_there_are():
     with pytest.raises(ValueError, match="no architecture is called 'alexnett'; nearest: alexnet"):
-        describe.main(describe.arguments().parse_args(["alexnett"]))
+        run_verb("describe", "alexnett")

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import fake_results
 import pytest
+from commands import run_verb
 
 from ilsvrc.config import params, runs
-from ilsvrc.stages import partial_report
 
 BOOK = """
 dataset: digits
@@ -25,12 +25,12 @@ def named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[runs.Run]:
 
 def test_complete_runs_are_reported_and_the_others_named(named, capsys):
     fake_results.write_run(named[1])
-    partial_report.main(partial_report.arguments().parse_args([]))
-    assert f"left out, not complete: {named[0].name}" in capsys.readouterr().err
+    run_verb("report")
+    assert f"left out, not complete: {named[0].name}" in capsys.readouterr().out
     assert "resnet18" in Path("results/report.html").read_text()
     assert len(Path("results/scores.csv").read_text().splitlines()) == 1 + 2
 
 
 def test_without_any_complete_run_it_says_so(named):
     with pytest.raises(ValueError, match=r"none of the 2 runs of params\.yaml is complete yet"):
-        partial_report.main(partial_report.arguments().parse_args([]))
+        run_verb("report")

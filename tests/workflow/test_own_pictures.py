@@ -42,7 +42,7 @@ def test_a_trained_network_classifies_a_picture(flowers, shared_data):
     with tarfile.open(shared_data / "flowers17.tar") as archive:
         name = next(n for n in archive.getnames() if n.endswith(".jpg"))
         (flowers.folder / "flower.jpg").write_bytes(archive.extractfile(name).read())
-    said = flowers.run("python", "-m", "ilsvrc.stages.classify", "resnet18_b", "flower.jpg", "--json").stdout
+    said = flowers.run("ilsvrc", "classify", "resnet18_b", "flower.jpg", "--json").stdout
     (flowers.folder / "flower.jpg").unlink()
     (found,) = json.loads(said)
     assert len(found["guesses"]) == 5

@@ -99,7 +99,7 @@ def test_classify_lists_each_class_that_the_prediction_says(tiles):
     found = predictions.read_for_scores(only(tiles.folder / "results/predictions", "whole.npz"))
     clearest = int(np.abs(found.probabilities - 0.2).min(axis=1).argmax())  # whatever the precision
     picture = f"tiles/{found.images[clearest]}"
-    words = ("python", "-m", "ilsvrc.stages.classify", "resnet20_cifar", picture, "--protocol", "whole", "--json")
+    words = ("ilsvrc", "classify", "resnet20_cifar", picture, "--protocol", "whole", "--json")
     (said,) = json.loads(tiles.run(*words).stdout)
     expected = {found.spec["classes"][k] for k in np.flatnonzero(found.probabilities[clearest] > 0.2)}
     assert {guess["class"] for guess in said["guesses"]} == expected

@@ -104,14 +104,14 @@ def test_their_protocols_stand_under_a_run_in_mlflow(tested: Checkout) -> None:
 
 
 def test_what_was_pulled_is_checked_and_kept(tested: Checkout) -> None:
-    said = tested.run("python", "-m", "ilsvrc.stages.verify").stderr
+    said = tested.run("ilsvrc", "verify").stdout
     assert "2 of 2 runs of params.yaml are here and as they should be; nothing removed" in said
-    assert "nothing to prune" in tested.run("python", "-m", "ilsvrc.stages.prune").stderr
+    assert "nothing to prune" in tested.run("ilsvrc", "prune").stdout
 
 
 def test_they_classify_a_picture(tested: Checkout) -> None:
     picture = "pictures/val/n01440764/0.png"
-    said = tested.run("python", "-m", "ilsvrc.stages.classify", "resnet18_b", picture, "--json").stdout
+    said = tested.run("ilsvrc", "classify", "resnet18_b", picture, "--json").stdout
     assert {guess["class"] for guess in json.loads(said)[0]["guesses"]} == set(CLASSES)
 
 

@@ -210,7 +210,7 @@ def test_a_clone_after_make_pull_has_nothing_to_do_and_an_edit_there_reruns_what
 def pull(clone: Checkout) -> None:
     """What `make pull` does once set up."""
     clone.run("dvc", "pull")
-    clone.run("python", "-m", "ilsvrc.stages.verify")
+    clone.run("ilsvrc", "verify")
     clone.snakemake("--touch", "--forceall")
 
 

@@ -172,7 +172,7 @@ def _nearest(kind: str, name: str) -> str:
         return f"there are: {', '.join(known)}"
     near = get_close_matches(name, known, n=5, cutoff=0.4)
     listed = f"nearest: {', '.join(near)}; " if near else ""
-    how = "`ilsvrc describe` lists all, " if kind == "models" else ""
+    how = "`ilsvrc describe --list` lists all, " if kind == "models" else ""
     return f"{listed}{how}they stand in {_shown(PACKAGE / FOLDERS[kind])}"
 
 

@@ -9,6 +9,7 @@ import pytest
 import small_training
 import torch
 import yaml
+from commands import run_verb
 from torch import Tensor, nn
 
 from ilsvrc.config import packed_formats, params
@@ -19,7 +20,6 @@ from ilsvrc.packing.beton import open_packed
 from ilsvrc.pipeline import wiring
 from ilsvrc.runtime.distributed import World
 from ilsvrc.runtime.precision import autocast
-from ilsvrc.stages import check_recipe as stage
 from ilsvrc.training.labels import ClassSets
 from ilsvrc.training.loss import Objective
 from ilsvrc.training.optimizer import make_optimizer
@@ -79,7 +79,7 @@ def run(folder: Path, monkeypatch: pytest.MonkeyPatch, architecture: str = "resn
     write(folder, architecture, **training)
     monkeypatch.chdir(folder)
     words = ["--loader", "pillow", "--threads", "1", "--gpus", "0", "--seconds", "60"]
-    stage.main(stage.arguments().parse_args(words))
+    run_verb("check", *words)
 
 
 def verdicts(text: str) -> dict[str, str]:
