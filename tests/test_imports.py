@@ -43,7 +43,7 @@ def test_import_of_torch_below_a_torch_free_module_breaks_a_contract(copied, fil
 
 
 def test_import_against_the_order_of_the_rooms_breaks_a_contract(copied):
-    add_import(copied, "packing/index.py", "from ilsvrc.evaluation import metrics")
+    add_import(copied, "packing/encode.py", "from ilsvrc.evaluation import metrics")
     verdict = lint(copied)
     assert verdict.returncode == 1
     assert "The rooms import downwards BROKEN" in verdict.stdout

@@ -50,7 +50,7 @@ def of(server: Server, **changes) -> Remote:
 
 def nothing_wrong_stands_there() -> None:
     assert not PLACE.exists() or PLACE.read_bytes() == CONTENT
-    assert {path.name for path in PLACE.parent.iterdir()} <= {"it.tar", "it.tar.checked", "it.tar.part"}
+    assert {path.name for path in PLACE.parent.iterdir()} <= {".lock", "it.tar", "it.tar.checked", "it.tar.part"}
 
 
 def test_a_file_is_fetched_once(server):

@@ -186,7 +186,7 @@ def test_training_goes_on_where_mlflow_is_not_installed(tmp_path, monkeypatch, c
 
 
 def test_four_processes_that_connect_first_at_once_all_succeed(tmp_path):
-    code = "from ilsvrc import tracking; print(tracking.connect()[1])"
+    code = "from ilsvrc.tracking import mlflow_runs; print(mlflow_runs.connect()[1])"
     start = [
         subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stdout=-1, stderr=-1, text=True) for _ in "1234"
     ]

@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 
 from ilsvrc.artifacts import run_files
 from ilsvrc.config import runs, specs
-from ilsvrc.runtime import files
+from ilsvrc.runtime import files, locks
 from ilsvrc.stages import train
 from ilsvrc.training import checkpoint, launch, work_folder
 from ilsvrc.training.job import TrainJob
@@ -76,7 +76,7 @@ def stopped(run, packed, tmp_path_factory) -> Outcome:
         launcher = small_training.start(run, packed, outcome.at)
         stop(outcome, run, launcher, epochs, victim, number)
     first = small_training.start(run, packed, outcome.at)
-    wait_for(lambda: (work(outcome, run) / work_folder.LAUNCHER).read_text() == str(first.pid), first)
+    wait_for(lambda: locks.holder(work(outcome, run) / work_folder.LOCK) == str(first.pid), first)
     second = small_training.start(run, packed, outcome.at)
     outcome.waited_for = first.pid
     stop(outcome, run, first, 7, 0, signal.SIGKILL)

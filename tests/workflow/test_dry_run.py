@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 from checkouts import Checkout
-from filelock import FileLock
 
 from ilsvrc.config.params import load
 from ilsvrc.evaluation import predictions
 from ilsvrc.pipeline import wiring
+from ilsvrc.runtime import locks
 
 FRESH = {
     "acquire": 1, "pack": 2, "train": 3, "predict": 3, "score": 1, "cost": 3, "cost_table": 1, "inspect": 3,
@@ -120,9 +120,9 @@ def test_a_damaged_prediction_is_listed_and_named_and_a_dry_run_leaves_it(checko
 
 
 def test_one_pipeline_at_a_time_in_a_folder(checkout):
-    (checkout.folder / "work").mkdir()
-    (checkout.folder / "work/snakemake.pid").write_text("4242")
-    with FileLock(checkout.folder / "work/snakemake.lock"):
+    path = checkout.folder / "work/snakemake.lock"
+    with locks.locked(path):
+        path.write_text("4242")
         done = checkout.snakemake(check=False)
         assert done.returncode == 1
         assert "another snakemake (process 4242) works in this folder" in done.stderr

@@ -9,8 +9,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from filelock import BaseFileLock, FileLock, Timeout
-
 from ilsvrc.config import cost_specs, packed_formats, registry, runs, specs
 from ilsvrc.config.ensembles import find
 from ilsvrc.config.params import Params
@@ -18,9 +16,10 @@ from ilsvrc.config.schema import parse
 from ilsvrc.evaluation import prediction_file
 from ilsvrc.models.common import reference_counts
 from ilsvrc.pipeline import contracts
+from ilsvrc.runtime import locks
 
 LOCK_FILE = Path("work/snakemake.lock")
-_HELD: list[BaseFileLock] = []  # a lock is let go with its object
+_HELD: list[object] = []  # a lock is released when nothing refers to it
 
 
 class Pipeline:
@@ -175,15 +174,10 @@ def hold_the_lock() -> None:
     Raises:
         BlockingIOError: another one holds it; the message names its process.
     """
-    LOCK_FILE.parent.mkdir(exist_ok=True)
-    lock, holder = FileLock(LOCK_FILE, timeout=0), LOCK_FILE.with_suffix(".pid")
-    try:
-        lock.acquire()
-    except Timeout:
-        process = holder.read_text() if holder.exists() else "unknown"
-        other = f"another snakemake (process {process}) works in this folder; wait for it or stop it"
-        raise BlockingIOError(other) from None
-    holder.write_text(str(os.getpid()))
+    lock = locks.try_lock(LOCK_FILE)
+    if lock is None:
+        process = locks.holder(LOCK_FILE)
+        raise BlockingIOError(f"another snakemake (process {process}) works in this folder; wait for it or stop it")
     _HELD.append(lock)
 
 

@@ -1,19 +1,20 @@
 """Writing many bytes: how far it is, who else writes there, and one clear sentence where the disk is full."""
 
 import errno
-import os
 import shutil
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ilsvrc.runtime import locks
 from ilsvrc.runtime.messages import say
 
 if TYPE_CHECKING:
     from ilsvrc.runtime.progress import Bar
 
 CHUNK_BYTES = 1 << 20
+LOCK = ".lock"
 
 
 def byte_bar(title: str, total: int | None) -> "AbstractContextManager[Bar]":
@@ -48,21 +49,14 @@ def check_space(path: Path, needed: int) -> None:
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Waits until no other process of this machine is `alone` in the folder.
-
-    The lock is on the folder itself: it leaves no file, and goes with its process however that ends.
-    """
-    import fcntl
-
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        say(f"another process writes to {folder}: waiting for it")
-        fcntl.flock(handle, fcntl.LOCK_EX)
-    except OSError:  # a file system that has no locks
-        pass
+    """Waits until no other process of this machine is `alone` in the folder."""
+    lock = None
+    with suppress(OSError):  # a file system that has no locks
+        lock = locks.wait_for_lock(
+            folder / LOCK, lambda process: say(f"another process writes to {folder}: waiting for it")
+        )
     try:
         yield
     finally:
-        os.close(handle)
+        if lock is not None:
+            lock.release()

@@ -1,6 +1,5 @@
 """The machine: its GPUs and who holds them, what it is, and which software is on it. Never imports torch."""
 
-import fcntl
 import os
 import platform
 import shutil
@@ -10,7 +9,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from importlib import metadata
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
+
+from ilsvrc.runtime import locks
 
 PACKAGES = ("torch", "torchvision", "timm", "ffcv", "numpy", "mlflow", "snakemake", "dvc")
 SCHEDULERS = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID")  # set where a scheduler hands out devices
@@ -54,33 +55,25 @@ def claimed_gpus(count: int, folder: Path = Path("work/gpus")) -> Iterator[list[
     if count == 0 or (count == len(visible) and any(name in os.environ for name in SCHEDULERS)):
         yield visible
         return
-    folder = folder / platform.node()
-    folder.mkdir(parents=True, exist_ok=True)
-    with ExitStack() as locks:
-        while len(mine := _free(visible, count, folder, locks)) < count:
-            locks.close()
+    with ExitStack() as claims:
+        while len(claimed := _claim(visible, count, folder / platform.node(), claims)) < count:
+            claims.close()
             time.sleep(1)
-        yield mine
+        yield claimed
 
 
-def _free(visible: list[str], count: int, folder: Path, locks: ExitStack) -> list[str]:
-    """Up to `count` devices that nobody holds, held now; one process at a time looks."""
-    mine: list[str] = []
-    with (folder / "looking.lock").open("w") as looking:
-        fcntl.flock(looking, fcntl.LOCK_EX)
+def _claim(visible: list[str], count: int, folder: Path, claims: ExitStack) -> list[str]:
+    """Up to `count` free devices, which `claims` holds from now on; one process at a time claims."""
+    claimed: list[str] = []
+    with locks.locked(folder / "looking.lock"):
         for device in visible:
-            lock = locks.enter_context((folder / f"{device.replace('/', '_')}.lock").open("w"))
-            if len(mine) < count and _try(lock):
-                mine.append(device)
-    return mine
-
-
-def _try(lock: IO[str]) -> bool:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+            if len(claimed) == count:
+                break
+            lock = locks.try_lock(folder / f"{device.replace('/', '_')}.lock")
+            if lock is not None:
+                claims.callback(lock.release)
+                claimed.append(device)
+    return claimed
 
 
 def describe(num_gpus: int = 0) -> str:

@@ -1,6 +1,5 @@
 """Progress with rate and remaining time: a bar on a terminal, a line now and then elsewhere."""
 
-import fcntl
 import os
 import sys
 import time
@@ -8,11 +7,14 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from tqdm import tqdm
 
-from ilsvrc.runtime import messages
+from ilsvrc.runtime import locks, messages
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 Item = TypeVar("Item")
 MAX_BARS = 16
@@ -114,7 +116,7 @@ class _Row:
         """Leaves nothing on the row, wherever lines of others have moved it, and the row to others."""
         wipe()
         if self.lock:
-            self.lock.close()
+            self.lock.release()
 
 
 def wipe() -> None:
@@ -133,16 +135,11 @@ def _row() -> Iterator[_Row]:
         row.close()
 
 
-def _claimed(below: int) -> tuple[int, IO[str] | None]:
+def _claimed(below: int) -> "tuple[int, FileLock | None]":
     """The first row above row `below` that no other job of this folder draws on, and the lock that holds it."""
-    ROWS.mkdir(parents=True, exist_ok=True)
     for number in range(below):
-        lock = (ROWS / str(number)).open("w")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.close()
-        else:
+        lock = locks.try_lock(ROWS / str(number))
+        if lock is not None:
             return number, lock
     return max(0, below - 1), None
 

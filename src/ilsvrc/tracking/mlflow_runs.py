@@ -1,18 +1,16 @@
 """Runs in MLflow: the only home of mlflow. Training goes on where it is not installed or does not answer."""
 
-import fcntl
 import hashlib
 import json
 import math
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from functools import wraps
 from pathlib import Path
 from typing import Any
 
-from ilsvrc.runtime import messages
+from ilsvrc.runtime import locks, messages
 
 DATABASE = Path("mlflow.db")  # where a plain `mlflow ui` looks
 LOCK = Path("work/mlflow.lock")
@@ -208,7 +206,7 @@ def connect() -> tuple[Any, str]:
     """A client, and the experiment's id. One process at a time makes a fresh database: at once they would crash."""
     store = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{DATABASE.absolute()}"
     if store not in _CONNECTED:
-        with _one_at_a_time():
+        with locks.locked(LOCK):
             _CONNECTED[store] = _connect(store)
     return _CONNECTED[store]
 
@@ -227,14 +225,6 @@ def _connect(store: str) -> tuple[Any, str]:
     location = ARTIFACTS.absolute().as_uri() if store.startswith("sqlite") else None
     shown_as = {"mlflow.experimentKind": "custom_model_development"}  # the UI opens at training runs
     return client, client.create_experiment(EXPERIMENT, artifact_location=location, tags=shown_as)
-
-
-@contextmanager
-def _one_at_a_time() -> Iterator[None]:
-    LOCK.parent.mkdir(parents=True, exist_ok=True)
-    with LOCK.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _metrics(row: Mapping[str, float | None], step: int) -> list[Any]:

@@ -11,16 +11,14 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from types import FrameType
 
-from filelock import FileLock, Timeout
-
 from ilsvrc.artifacts import run_files
 from ilsvrc.config import specs
-from ilsvrc.runtime import files, hardware, messages, parent_death, progress
+from ilsvrc.runtime import files, hardware, locks, messages, parent_death, progress
 from ilsvrc.runtime.torchrun import LOG
 from ilsvrc.tracking import mlflow_runs
 from ilsvrc.training import nodes
 from ilsvrc.training.job import Resources, TrainJob, words
-from ilsvrc.training.work_folder import FAILURE, LAUNCHER, LOCK, MACHINE, RUN_ID, STOPPED
+from ilsvrc.training.work_folder import FAILURE, LOCK, MACHINE, RUN_ID, STOPPED
 
 PLACES = ("processes", "gpus", "accumulate")  # a person may want others than the run began with
 # glibc would give big tensors back to the kernel after each step and page them in again: AlexNet's takes half the time.
@@ -170,18 +168,9 @@ def signals_passed_to(torchrun: "subprocess.Popen[bytes]") -> Iterator[None]:
 @contextmanager
 def locked(work: Path, run: str) -> Iterator[None]:
     """One training of a run at a time: a second launcher says which process trains it, and waits."""
-    lock, launcher = FileLock(work / LOCK), work / LAUNCHER
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        holder = launcher.read_text() if launcher.exists() else "of another machine"
-        messages.say(f"{run} is being trained by process {holder}; waiting for it")
-        lock.acquire()
-    try:
-        launcher.write_text(str(os.getpid()))
+    said = f"{run} is being trained by process {{}}; waiting for it"
+    with locks.locked(work / LOCK, lambda process: messages.say(said.format(process))):
         yield
-    finally:
-        lock.release()
 
 
 def reason(status: int) -> str:

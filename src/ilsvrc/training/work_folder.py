@@ -4,5 +4,4 @@ MACHINE = "machine.json"  # resources that the checkpoint was made with
 RUN_ID = "mlflow_run"  # id of the run in MLflow
 STOPPED = "stopped.txt"  # how far a training came that a signal stopped
 FAILURE = "failure.txt"  # message of the worker that failed first, which speaks for all
-LOCK = "lock"  # held while the run is trained
-LAUNCHER = "launcher.txt"  # process id of the launcher that holds the lock
+LOCK = "lock"  # held while the run is trained, with the id of the launcher's process
