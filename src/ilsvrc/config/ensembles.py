@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 
-from ilsvrc.config.params import Ensemble, Params
+from ilsvrc.config.params import Average, Ensemble, Params
 from ilsvrc.config.runs import Run, readable
 from ilsvrc.config.schema import Section
 from ilsvrc.config.specs import TrainSpec
@@ -27,7 +27,7 @@ class Averaged(Section):
     networks: str
     members: tuple[str, ...]
     protocols: tuple[tuple[str, ...], ...]
-    average: str
+    average: Average
 
 
 def find(params: Params, runs: Mapping[str, Run]) -> list[Averaged]:

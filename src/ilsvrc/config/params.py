@@ -50,6 +50,9 @@ class Data(Section):
     verify: Literal["structure", "decode", "full"] = "decode"  # how far pictures are checked when they are packed
 
 
+Average = Literal["probabilities", "log_probabilities"]  # arithmetic or geometric mean
+
+
 class Ensemble(Section):
     """Networks whose kept predictions are averaged: a row of the scores for each protocol, without a forward pass.
 
@@ -62,7 +65,7 @@ class Ensemble(Section):
     members: Annotated[dict[str, Positive | None], Field(min_length=1)]  # how many of each: None for all
     protocols: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     together: bool = False
-    average: Literal["probabilities", "log_probabilities"] = "probabilities"
+    average: Average = "probabilities"
 
     @model_validator(mode="before")
     @classmethod

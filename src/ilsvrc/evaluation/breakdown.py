@@ -1,4 +1,4 @@
-"""What lies behind the errors, as tables: by class, by pair of classes, by confidence, and networks against each other.
+"""Tables behind the errors: by class, by pair of classes, by confidence, and networks against each other.
 
 Predictions go through one after the other; of each only what is wrong stays in memory, a bit an image.
 """
@@ -29,13 +29,13 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
 WORST_PAIRS = 50  # a run and protocol
 CONFUSED_CLASSES = 10  # a matrix
 HARDEST = 8  # images a run and protocol
-MOST_COMPARED = 40  # networks a data set and protocol, those of the lowest error: 780 pairs
+MAX_COMPARED = 40  # networks a data set and protocol, those of the lowest error: 780 pairs
 
 Row = dict[str, Any]
 
 
 class Answers(NamedTuple):
-    """Which images a network got wrong, `bits`, and which images and labels these were."""
+    """A network's wrong answers as `bits`, one an image, with its row of scores and the hash of images and labels."""
 
     row: scores.Row
     bits: np.ndarray
@@ -51,7 +51,7 @@ class Breakdown:
         self._columns = dict(COLUMNS)
 
     def add(self, row: scores.Row, prediction: Prediction) -> None:
-        """Adds what is behind a row of scores.csv."""
+        """Adds the tables of a row of scores.csv."""
         of = {key: row[key] for key in ("run", "protocol")}
         classes = prediction.spec.get("classes") or [str(i) for i in range(prediction.num_classes)]
         self._write("calibration", of, [each._asdict() for each in scores.reliability(prediction)])
@@ -82,7 +82,7 @@ def per_class(prediction: Prediction, classes: Sequence[str]) -> list[Row]:
 
 
 def confusion(prediction: Prediction, classes: Sequence[str]) -> list[Row]:
-    """The most frequent mistakes, and which share of the label's images each is."""
+    """The most frequent confusions, with the percentage of the label's images that each is."""
     counts = np.bincount(prediction.labels, minlength=len(classes))
     worst = metrics.worst_confusions(prediction.labels, prediction.guesses[:, 0], len(classes), WORST_PAIRS)
     return [
@@ -128,13 +128,13 @@ def hardest(prediction: Prediction, classes: Sequence[str]) -> list[Row]:
     rows = []
     for place, i in enumerate(order, start=1):
         guesses = zip(prediction.guesses[i].tolist(), prediction.guess_probabilities[i].tolist(), strict=True)
-        told = {
+        listed = {
             key: value
             for nth, (guess, probability) in enumerate(guesses, start=1)
             for key, value in ((f"guess{nth}", classes[guess]), (f"probability{nth}", f"{probability:.6g}"))
         }
         own = {"label": classes[prediction.labels[i]], "probability": f"{np.exp(prediction.log_probabilities[i]):.6g}"}
-        rows.append({"place": place, "image": str(prediction.images[i]), **own, **told})
+        rows.append({"place": place, "image": str(prediction.images[i]), **own, **listed})
     return rows
 
 
@@ -145,7 +145,7 @@ def compared(answers: Sequence[Answers]) -> list[Row]:
         groups.setdefault((each.row["dataset"], each.row["protocol"], each.images_sha256), []).append(each)
     rows = []
     for (dataset, protocol, _), group in groups.items():
-        best = sorted(group, key=lambda each: each.row["top1_error_percent"])[:MOST_COMPARED]
+        best = sorted(group, key=lambda each: each.row["top1_error_percent"])[:MAX_COMPARED]
         kept = [each for each in group if any(each is other for other in best)]
         for first, second in itertools.combinations(kept, 2):
             n = first.row["num_images"]

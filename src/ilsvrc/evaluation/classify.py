@@ -19,6 +19,7 @@ from ilsvrc.artifacts.find_run import find_run
 from ilsvrc.artifacts.weights_info import WeightsInfo
 from ilsvrc.config import registry, specs
 from ilsvrc.config.ensembles import Averaged
+from ilsvrc.config.params import Average
 from ilsvrc.evaluation import compatibility, ensembles, load_network, multilabel_metrics, scores, task
 from ilsvrc.evaluation.choose_ensemble import find_ensemble
 from ilsvrc.evaluation.load_protocol import load_protocol
@@ -39,7 +40,7 @@ class ClassifyJob:
     Args:
         name: a run's folder, its name or a part that no other run has; or an ensemble of params.yaml.
         images: files in any format that Pillow reads.
-        protocol: a test protocol, or several that are averaged, `ten_crop+flip`; None for `single_crop`, or the first
+        protocol: a test protocol, or protocols that are averaged, `ten_crop+flip`; None for `single_crop`, or the first
             of an ensemble's.
         params: the configuration file.
     """
@@ -72,7 +73,7 @@ class Networks(NamedTuple):
     name: str
     runs: Sequence[str]
     protocols: Sequence[str]
-    average: str = "probabilities"
+    average: Average = "probabilities"
 
 
 class Member(NamedTuple):
@@ -116,7 +117,7 @@ def chosen_networks(job: ClassifyJob) -> Networks:
     """The run or ensemble that a person names, and the protocols.
 
     Raises:
-        ValueError: there is none, or several; or there is no such protocol.
+        ValueError: no run, or more than one, is called so; or there is no such protocol.
     """
     protocols = [registry.check("protocols", each) for each in job.protocol.split("+")] if job.protocol else None
     ensemble: Averaged | None = find_ensemble(job.name, job.params)

@@ -4,10 +4,12 @@ import zipfile
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import assert_never
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ilsvrc.config.params import Average
 from ilsvrc.evaluation import float16, metrics, prediction_file, predictions
 from ilsvrc.evaluation.predictions import Prediction
 from ilsvrc.evaluation.task import MultiLabel, Task
@@ -16,7 +18,7 @@ SHOWN = 3  # differences in an error
 SMALLEST = np.float32(2.0**-24)  # float16's smallest number above 0
 
 
-def combine(paths: Sequence[Path], average: str = "probabilities") -> Prediction:
+def combine(paths: Sequence[Path], average: Average = "probabilities") -> Prediction:
     """The mean of the predictions at `paths`; its probabilities are not kept, but for multi-label tasks.
 
     There the geometric mean is of each class's two outcomes.
@@ -98,20 +100,19 @@ def _difference(ours: np.ndarray, theirs: np.ndarray) -> str:
     return f" ({len(places)} of {len(ours)}; {shown}{' ...' if len(places) > SHOWN else ''})"
 
 
-def mean_probabilities(members: Sequence[NDArray[np.float32]], average: str, of: Task) -> NDArray[np.float32]:
+def mean_probabilities(members: Sequence[NDArray[np.float32]], average: Average, of: Task) -> NDArray[np.float32]:
     """The mean of members' probabilities `[..., K]`, as `combine` computes it of kept predictions."""
     rows = [member.reshape(-1, member.shape[-1]) for member in members]
     if isinstance(of, MultiLabel):
-        mean = _mean_of_sets(rows, average)
+        mean: NDArray[np.float32] = _mean_of_sets(rows, average)
     else:
         mean, _ = _mean(average)(rows, np.zeros((len(rows), len(rows[0]))))
-    found: NDArray[np.float32] = mean.reshape(members[0].shape)
-    return found
+    return mean.reshape(members[0].shape)
 
 
-def _mean_of_sets(members: Sequence[NDArray[np.float32]], average: str) -> NDArray[np.float32]:
+def _mean_of_sets(members: Sequence[NDArray[np.float32]], average: Average) -> NDArray[np.float32]:
     """Mean probabilities `[N, K]` of a multi-label task."""
-    if average != "log_probabilities":
+    if average == "probabilities":
         return np.mean(members, axis=0, dtype=np.float32)
     there, absent = (
         np.exp(np.mean([np.log(np.maximum(p, SMALLEST)) for p in each], axis=0))
@@ -124,8 +125,14 @@ def _mean_of_sets(members: Sequence[NDArray[np.float32]], average: str) -> NDArr
 Averaged = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
-def _mean(average: str) -> Callable[[Sequence[NDArray[np.float32]], NDArray[np.float64]], Averaged]:
-    return _geometric if average == "log_probabilities" else _arithmetic
+def _mean(average: Average) -> Callable[[Sequence[NDArray[np.float32]], NDArray[np.float64]], Averaged]:
+    match average:
+        case "probabilities":
+            return _arithmetic
+        case "log_probabilities":
+            return _geometric
+        case _:
+            assert_never(average)
 
 
 def _arithmetic(blocks: Sequence[NDArray[np.float32]], likelihoods: NDArray[np.float64]) -> Averaged:

@@ -109,7 +109,7 @@ def find(job: ExportJob, configuration: Params) -> Found:
 
 
 def of_ensemble(ensemble: Averaged, protocol: str) -> Prediction:
-    """The prediction of an ensemble by one of its protocols, or by several that are averaged: `vgg_dense+flip`."""
+    """The prediction of an ensemble by one of its sets of protocols, `vgg_dense+flip`."""
     known = {"+".join(protocols): protocols for protocols in ensemble.protocols}
     if protocol not in known:
         raise ValueError(f"ensemble {ensemble.name} has no predictions by {protocol}; there are: {', '.join(known)}")

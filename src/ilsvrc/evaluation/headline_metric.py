@@ -1,4 +1,4 @@
-"""What runs are compared by: top-1 error, or F2 where a picture may have several classes."""
+"""The metric that runs are compared by: top-1 error, or F2 of a multi-label task."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple

@@ -107,7 +107,7 @@ def guesses(probabilities: Probabilities) -> tuple[NDArray[np.int32], NDArray[np
 
 
 def top_k_error_percent(ranks: Labels, k: int, num_classes: int) -> float:
-    """Share of the images whose label is not among the `k` most probable classes.
+    """Percentage of the images whose label is not among the `k` most probable classes.
 
     NaN where every class would count as a hit (`k` not below K): there is nothing to measure.
     """
@@ -182,7 +182,7 @@ def confusion(labels: Labels, first: Labels, num_classes: int) -> NDArray[np.int
 
 
 class Confused(NamedTuple):
-    """How many images of class `label` were taken for class `guess`."""
+    """Number of images of class `label` that were taken for class `guess`."""
 
     label: int
     guess: int
@@ -232,5 +232,5 @@ def _check(probabilities: Probabilities, labels: Labels) -> None:
         shapes = f"probabilities {list(probabilities.shape)}, labels {list(labels.shape)}"
         raise ValueError(f"{shapes}: not [N, K] and [N] with N > 0")
     if labels.min() < 0 or labels.max() >= probabilities.shape[1]:
-        given = f"labels of {labels.min()} to {labels.max()}"
-        raise ValueError(f"{given} do not fit {probabilities.shape[1]} classes of the predictions")
+        span = f"labels of {labels.min()} to {labels.max()}"
+        raise ValueError(f"{span} do not fit {probabilities.shape[1]} classes of the predictions")

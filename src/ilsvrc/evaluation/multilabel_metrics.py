@@ -1,10 +1,10 @@
-"""Arithmetic on probabilities of classes that a picture may have several of: F2, precision, recall, mean precision.
+"""Metrics of multi-label classification: F2, precision, recall, Hamming error, average precision.
 
-`probabilities` are `[N, K]`, 0 to 1, each class's own; `targets` are `[N, K]`, 1 where the picture has the class. A
-class is said of a picture where its probability is above a threshold. F2 is the F-beta of beta = 2, in which recall
-weighs more than precision (van Rijsbergen 1979), of each picture, and the mean over pictures, at a threshold of 0.2:
-how Planet's "Understanding the Amazon from Space" (2017) is scored. A picture that has no class, and of which none is
-said, counts as 1.
+`probabilities` are `[N, K]`, 0 to 1, each class's own; `targets` are `[N, K]`, 1 where the image has the class. A
+class is predicted where its probability is above a threshold. F2 is the F-beta of beta = 2, in which recall
+weighs more than precision (van Rijsbergen 1979), of each image, and the mean over images, at a threshold of 0.2:
+how Planet's "Understanding the Amazon from Space" (2017) is scored. An image without classes, for which none is
+predicted, counts as 1.
 """
 
 from collections.abc import Sequence
@@ -25,10 +25,10 @@ Values = NDArray[np.float64]
 
 
 class ByClass(NamedTuple):
-    """For each class `[K]`: pictures that have it, and precision, recall and F2 over them in percent.
+    """For each class `[K]`: images that have it, and precision, recall and F2 over them in percent.
 
-    NaN where nothing is to be measured: precision of a class that is never said, recall and F2 of one that no picture
-    has.
+    NaN where there is nothing to measure: precision of a class that is never predicted, recall and F2 of one that no
+    image has.
     """
 
     num_images: NDArray[np.int64]
@@ -38,31 +38,31 @@ class ByClass(NamedTuple):
 
 
 def members(label_sets: Sequence[Sequence[int]], num_classes: int) -> NDArray[np.bool_]:
-    """Which classes each set has, `[S, K]`: `members(...)[labels]` are the targets of labels that number sets."""
+    """Membership of classes in sets, bool `[S, K]`; `members(...)[labels]` are the targets of packed labels."""
     table = np.zeros((len(label_sets), num_classes), bool)
     for number, classes in enumerate(label_sets):
         table[number, list(classes)] = True
     return table
 
 
-def f_beta(hits: Any, said: Any, true: Any, beta: float = BETA) -> Any:
-    """F-beta of counts (NumPy's or torch's): classes said rightly, said, and true; 1 where none is said or true."""
-    weighted = beta**2 * true + said
+def f_beta(hits: Any, predicted: Any, true: Any, beta: float = BETA) -> Any:
+    """F-beta of counts (NumPy's or torch's): classes predicted rightly, predicted, and true; 1 where both are none."""
+    weighted = beta**2 * true + predicted
     neither = weighted == 0
     return ((1 + beta**2) * hits + neither) / (weighted + neither)
 
 
 def f2_of_images(probabilities: Probabilities, targets: Targets, threshold: float = THRESHOLD) -> Values:
-    """F2 of each picture, `[N]`, 0 to 1."""
-    said, true = _said_and_true(probabilities, targets, threshold)
-    found: Values = f_beta((said & true).sum(axis=1), said.sum(axis=1), true.sum(axis=1))
+    """F2 of each image, `[N]`, 0 to 1."""
+    predicted, true = _predicted_and_true(probabilities, targets, threshold)
+    found: Values = f_beta((predicted & true).sum(axis=1), predicted.sum(axis=1), true.sum(axis=1))
     return found
 
 
 def mean_interval_percent(values: Values) -> Interval:
-    """The 95 % interval of a mean over pictures, in percent: percentiles of a bootstrap (Efron 1979).
+    """The 95 % interval of a mean over images, in percent: percentiles of a bootstrap (Efron 1979).
 
-    Pictures are drawn with replacement, seeded. As many are equal, it draws how often each distinct value comes, which
+    Images are drawn with replacement, seeded. As many are equal, it draws how often each distinct value comes, which
     is the same distribution.
 
     Args:
@@ -75,43 +75,43 @@ def mean_interval_percent(values: Values) -> Interval:
 
 
 def hamming_error_percent(probabilities: Probabilities, targets: Targets, threshold: float = THRESHOLD) -> float:
-    """Share of all N x K answers that are wrong."""
-    said, true = _said_and_true(probabilities, targets, threshold)
-    return float(100 * (said != true).mean())
+    """Percentage of all N x K answers that are wrong."""
+    predicted, true = _predicted_and_true(probabilities, targets, threshold)
+    return float(100 * (predicted != true).mean())
 
 
 def by_class(probabilities: Probabilities, targets: Targets, threshold: float = THRESHOLD) -> ByClass:
-    """Each class's scores over pictures."""
-    said, true = _said_and_true(probabilities, targets, threshold)
-    hits, num_said, num_true = ((part).sum(axis=0) for part in (said & true, said, true))
-    f2 = np.where(num_true > 0, f_beta(hits, num_said, num_true), np.nan)
-    return ByClass(num_true, _percent(hits, num_said), _percent(hits, num_true), 100 * f2)
+    """Each class's scores over images."""
+    predicted, true = _predicted_and_true(probabilities, targets, threshold)
+    hits, num_predicted, num_true = ((part).sum(axis=0) for part in (predicted & true, predicted, true))
+    f2 = np.where(num_true > 0, f_beta(hits, num_predicted, num_true), np.nan)
+    return ByClass(num_true, _percent(hits, num_predicted), _percent(hits, num_true), 100 * f2)
 
 
 def average_precision_percent(probabilities: Probabilities, targets: Targets) -> Values:
     """Each class's average precision, `[K]`: the mean of precision over recall, without interpolation.
 
-    Pictures are ordered by the class's probability; equal ones count as one step. NaN where no picture has the class.
+    Images are ordered by the class's probability; equal ones count as one step. NaN where no image has the class.
     """
-    _, true = _said_and_true(probabilities, targets, THRESHOLD)
+    _, true = _predicted_and_true(probabilities, targets, THRESHOLD)
     return np.array([_average_precision(*each) for each in zip(probabilities.T, true.T, strict=True)])
 
 
 def mean_average_precision_percent(probabilities: Probabilities, targets: Targets) -> float:
-    """The mean of `average_precision_percent` over the classes that pictures have; NaN where there is none."""
+    """The mean of `average_precision_percent` over the classes that images have; NaN where there is none."""
     found = average_precision_percent(probabilities, targets)
     measured = found[~np.isnan(found)]
     return float(measured.mean()) if len(measured) else float("nan")
 
 
 def judge(probabilities: Probabilities, targets: Targets) -> Judgement:
-    """What probabilities say of each picture beside all its classes, as `metrics.judge` of one.
+    """Ranks, guesses and likelihoods of each image beside all its classes, as `metrics.judge` of one.
 
     `log_probabilities` are of all K answers together, the negative of what training minimises; a probability of 0
-    counts as the smallest that float32 holds. `ranks` count the classes that a picture has not and that are as probable
+    counts as the smallest that float32 holds. `ranks` count the classes that an image has not and that are as probable
     as the least probable one that it has, or more.
     """
-    _, true = _said_and_true(probabilities, targets, THRESHOLD)
+    _, true = _predicted_and_true(probabilities, targets, THRESHOLD)
     of_truth = np.where(true, probabilities, 1 - probabilities)
     least = np.where(true, probabilities, np.inf).min(axis=1, keepdims=True)
     guesses, their = metrics.guesses(probabilities)
@@ -125,7 +125,7 @@ def judge(probabilities: Probabilities, targets: Targets) -> Judgement:
 
 
 def brier_score(probabilities: Probabilities, targets: Targets) -> float:
-    """Mean squared distance of the probabilities from the truth, over pictures: 0 to K."""
+    """Mean squared distance of the probabilities from the truth, over images: 0 to K."""
     return float(((probabilities.astype(np.float64) - targets) ** 2).sum(axis=1).mean())
 
 
@@ -142,10 +142,10 @@ def _percent(part: NDArray[Any], whole: NDArray[Any]) -> Values:
     return np.where(whole > 0, 100 * part / np.maximum(whole, 1), np.nan)
 
 
-def _said_and_true(
+def _predicted_and_true(
     probabilities: Probabilities, targets: Targets, threshold: float
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Both as truth values; stops at what would otherwise count as a result."""
+    """Predicted and true classes as truth values `[N, K]`; stops at what would otherwise count as a result."""
     if probabilities.ndim != 2 or probabilities.shape != targets.shape or not len(targets):
         shapes = f"probabilities {list(probabilities.shape)}, targets {list(targets.shape)}"
         raise ValueError(f"{shapes}: not both [N, K] with N > 0")

@@ -1,14 +1,14 @@
-"""The front: what nothing beats in error and cost at once."""
+"""Pareto front of error and cost."""
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 
 def front(errors: ArrayLike, costs: ArrayLike) -> np.ndarray:
-    """Which of N points are on the Pareto front, bool `[N]`.
+    """Mask bool `[N]` of the points that are on the Pareto front.
 
     A point is on it where no other has an error and a cost that are both as low and one of them lower. Equals stand
-    on it together. A point without a number for either is never on it, and beats none.
+    on it together. A point with NaN for either is never on it, and beats none.
     """
     error, cost = np.asarray(errors, dtype=float), np.asarray(costs, dtype=float)
     no_worse = (error[:, None] <= error) & (cost[:, None] <= cost)  # row beats column, or equals it

@@ -1,4 +1,4 @@
-"""Kept predictions as the pipeline sees them: where they lie, and whether a file is one. The standard library only.
+"""Files of predictions: their paths, their headers and their validity, by the standard library alone.
 
 A file is a zip that numpy reads (NPZ): one member an array, and `about.json`, which a dry run can read without numpy.
 """
@@ -27,12 +27,12 @@ class DamagedError(ValueError):
 
 
 def prediction_file(run: str, protocol: str) -> Path:
-    """Where a run's predictions by a protocol lie."""
+    """Path of a run's predictions by a protocol."""
     return PREDICTIONS / run / f"{protocol}.npz"
 
 
 def about(path: Path) -> dict[str, Any]:
-    """What the file of predictions at `path` says of itself: format, num_classes, spec.
+    """Header of the file of predictions at `path`: format, num_classes, spec.
 
     Raises:
         DamagedError: it is cut short, of another format or no file of predictions.

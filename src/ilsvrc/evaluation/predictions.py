@@ -1,4 +1,4 @@
-"""Predictions of a test split: the class probabilities and what scores take of them, in memory and as a file."""
+"""Predictions of a test split: class probabilities with the ranks and guesses that scores need, and their file."""
 
 import zipfile
 from collections.abc import Sequence
@@ -19,16 +19,16 @@ FLOAT32_NUMBERS = 10_000_000  # predictions of more are kept in float16
 
 
 class Prediction(NamedTuple):
-    """What one protocol says of every image of the test split.
+    """Predictions of a network for every image of the test split, by one protocol.
 
-    `probabilities` `[N, K]`: float32 up to 1e7 numbers, else float16; None where they were not read. What else is of
-    them was computed before that rounding, a row an image: `log_probabilities` float32 `[N]` of the label, `ranks`
+    `probabilities` `[N, K]`: float32 up to 1e7 numbers, else float16; None where they were not read. The other arrays
+    were computed before that rounding, a row an image: `log_probabilities` float32 `[N]` of the label, `ranks`
     int32 `[N]` of the label (0 the most probable), the five first `guesses` int32 `[N, 5]` (K of fewer classes) and
     their `guess_probabilities` float32, and `squared_norms` float32 `[N]`, the sum of the squared probabilities. Of
     equally probable classes the one of the smaller index comes first. `labels` int64 `[N]`, `images` `[N]` names.
 
-    Where a picture may have several classes, `labels` are uint8 `[N, K]`, 1 for each that it has, and
-    `log_probabilities` and `ranks` are of all of them, as `multilabel.judge` says.
+    Of a multi-label task, `labels` are uint8 `[N, K]`, 1 for each class of the image, and `log_probabilities` and
+    `ranks` are of all of them, as `multilabel_metrics.judge` says.
 
     `spec` says what made them: run key, protocol, revision, weights_sha256, manifest_sha256, form, and classes, their
     names by index.
@@ -109,7 +109,7 @@ def read_prediction(path: Path, probabilities: bool = True) -> Prediction:
 
 
 def read_for_scores(path: Path) -> Prediction:
-    """What scores take of the predictions at `path`: no probabilities, but where a picture may have several classes.
+    """The predictions at `path` as scores need them: without probabilities, but for a multi-label task.
 
     Raises:
         prediction_file.DamagedError: as `read_prediction`.

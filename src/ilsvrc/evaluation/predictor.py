@@ -19,8 +19,8 @@ from ilsvrc.evaluation.protocol_contract import Average, ProtocolModule
 from ilsvrc.loading.views import View
 from ilsvrc.runtime import progress
 
-# What bounds the memory of a forward pass, whatever the protocols; one picture at least. A CPU's caches hold less: with
-# 64 pictures a pass ResNet-18 sees 8 % fewer a second than with 16.
+# Bound on the memory of a forward pass, whatever the protocols; one image at least. A CPU's caches hold less: with
+# 64 images a pass ResNet-18 sees 8 % fewer a second than with 16.
 PIXELS_A_PASS = {"cpu": 16 * 224 * 224, "cuda": 64 * 224 * 224}
 
 
@@ -115,25 +115,25 @@ class Predictor:
                 passes = places[one.views]
                 asked = (passes >= 0).nonzero()[:, 0]
                 for some in torch.split(asked, most) if len(asked) else ():
-                    pictures = pixels[some.to(self.device)]
-                    scores = self.scores(pictures.flip(2) if mirrored else pictures, dense)
+                    images = pixels[some.to(self.device)]
+                    scores = self.scores(images.flip(2) if mirrored else images, dense)
                     parts.append((one.images[some], passes[some], scores))
         found = parts[0][2].new_empty(num_images, len(steps.passes), parts[0][2].shape[1])
         for images, passes, scores in parts:
             found[images.to(self.device), passes.to(self.device)] = scores
         return found
 
-    def scores(self, pictures: Tensor, dense: bool = False) -> Tensor:
-        """Logits float32 `[M, K]` of pictures of one size, uint8 `[M, H, W, 3]`.
+    def scores(self, images: Tensor, dense: bool = False) -> Tensor:
+        """Logits float32 `[M, K]` of images of one size, uint8 `[M, H, W, 3]`.
 
         With `dense`, the mean over space of the fully convolutional network's score maps.
         """
         network, normalize = self.network, self.normalize
-        if self.others is not None and tuple(pictures.shape[1:3]) != (self.others.crop_px,) * 2:
+        if self.others is not None and tuple(images.shape[1:3]) != (self.others.crop_px,) * 2:
             normalize = self.others.normalize
             network = self.others.dense if dense and self.others.dense is not None else network
         with self.autocast():
-            scores: Tensor = network(normalize(pictures)).float()
+            scores: Tensor = network(normalize(images)).float()
         return scores.mean(dim=(2, 3)) if scores.dim() == 4 else scores
 
 

@@ -1,4 +1,4 @@
-"""Scores: a row a run (or ensemble) and protocol, learning curves, the lines that a person sees. No torch, no plots."""
+"""Scores: a row for each run (or ensemble) and protocol, learning curves, printed lines. No torch, no plots."""
 
 import csv
 import io
@@ -70,7 +70,7 @@ def score_ensemble(
 
 
 def is_ensemble(row: Mapping[str, Any]) -> bool:
-    """Whether a row of scores.csv is an ensemble's."""
+    """True if a row of scores.csv is an ensemble's."""
     return str(row["run"]).startswith(ENSEMBLE)
 
 
@@ -92,7 +92,7 @@ def measured(prediction: Prediction) -> Row:
 
 
 def reliability(prediction: Prediction) -> list[metrics.Bin]:
-    """The bins of its reliability diagram: of first guesses, or of each class of each picture where it has several."""
+    """Bins of the reliability diagram: of first guesses, or of each class of each image of a multi-label task."""
     if isinstance(prediction.task, MultiLabel):
         return multilabel_scores.reliability(prediction)
     return metrics.reliability(prediction.guess_probabilities[:, 0], prediction.ranks == 0)
@@ -126,9 +126,9 @@ def tree(rows: Iterable[Row], swept: Sequence[str]) -> dict[str, Any]:
 
 
 def short_name(row: Mapping[str, Any], swept: Sequence[str]) -> str:
-    """What tells a run apart from the others of its data set: `resnet18,learning_rate=0.05,seed=0`.
+    """Short name, unique among the runs of a data set: `resnet18,learning_rate=0.05,seed=0`.
 
-    Where it was not trained here, what its weights are: `resnet18_b,torchvision-IMAGENET1K_V1`.
+    Of pretrained weights, architecture and weights: `resnet18_b,torchvision-IMAGENET1K_V1`.
     """
     if is_ensemble(row):
         return str(row["architecture"])
@@ -159,7 +159,7 @@ def result_lines(rows: Sequence[Row], swept: Sequence[str]) -> list[str]:
 
 
 def error_cells(row: Row) -> list[str]:
-    """What a line says of errors."""
+    """Cells of a printed line with the errors."""
     if multilabel_scores.columns([row]):
         return multilabel_scores.cells(row)
     return [f"top-{k} {error_with_interval(row[f'top{k}_error_percent'], row['num_images'])}" for k in (1, 5)]

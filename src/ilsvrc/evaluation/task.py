@@ -46,7 +46,7 @@ class SingleLabel:
         return metrics.judge(probabilities, targets)
 
     def num_guesses(self, probabilities: Probabilities) -> int:
-        """How many classes of an image's probabilities `[K]` are shown to a person: five."""
+        """Number of classes to show to a person, of an image's probabilities `[K]`: five."""
         return metrics.NUM_GUESSES
 
 
@@ -81,7 +81,7 @@ class MultiLabel:
         return multilabel_metrics.judge(probabilities, targets)
 
     def num_guesses(self, probabilities: Probabilities) -> int:
-        """How many classes of an image's probabilities `[K]` are shown to a person: those above the threshold."""
+        """Number of classes to show to a person, of an image's probabilities `[K]`: those above the threshold."""
         return int((probabilities > multilabel_metrics.THRESHOLD).sum())
 
 

@@ -1,1 +1,1 @@
-"""Looks into trained networks: their first kernels, what they hold for alike, and what in a picture they look at."""
+"""Inspection of trained networks: first kernels, nearest neighbours, occlusion maps and saliency maps."""

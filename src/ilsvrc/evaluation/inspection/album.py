@@ -11,7 +11,7 @@ from ilsvrc.evaluation import task
 from ilsvrc.evaluation.inspection import drawing, thumbnails
 from ilsvrc.packing.beton import Packed
 
-PICTURE_PX, MAP_PX = 160, 156
+THUMBNAIL_PX, MAP_PX = 160, 156
 
 
 class Shown(NamedTuple):
@@ -37,7 +37,7 @@ class Album(NamedTuple):
 
     def thumbnail(self, opened: Packed, place: int) -> str:
         """Writes a thumbnail of a packed image; returns its relative name."""
-        content = thumbnails.jpeg(opened, opened.mapped(), place, PICTURE_PX)
+        content = thumbnails.jpeg(opened, opened.mapped(), place, THUMBNAIL_PX)
         return self.keep(f"{opened.path.stem}_{place}.jpg", content)
 
     def drawn(self, name: str, pixels: np.ndarray) -> str:

@@ -1,4 +1,4 @@
-"""Pictures as a network sees them in the middle: by one central crop, evenly spread over a packed file."""
+"""Central crops of images that are evenly spread over a packed file."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -17,7 +17,7 @@ BATCH = 32
 
 
 def spread(beton: Path, most: int) -> np.ndarray:
-    """Places of up to `most` pictures, evenly spread over the file, int64."""
+    """Places of up to `most` images, evenly spread over the file, int64."""
     there = open_packed(beton).num_images
     return np.linspace(0, there - 1, min(most, there)).round().astype(np.int64)
 
@@ -25,7 +25,7 @@ def spread(beton: Path, most: int) -> np.ndarray:
 def central(
     loader: str, beton: Path, chosen: np.ndarray, crop_px: int, threads: int
 ) -> Iterator[tuple[Tensor, Tensor, np.ndarray]]:
-    """Batches of the pictures `chosen`: uint8 `[N, H, W, 3]`, labels `[N]` and places `[N]`."""
+    """Batches of the images `chosen`: uint8 `[N, H, W, 3]`, labels `[N]` and places `[N]`."""
     views = load_protocol(PROTOCOL).views(crop_px)
     opened = batches.open_testing(loader, beton, views=views, batch_size=BATCH, workers=threads, subset=chosen)
     torch.set_num_threads(threads)  # ffcv's import sets it to one

@@ -1,4 +1,4 @@
-"""Arrays as small PNG pictures: the same array is the same bytes."""
+"""Arrays as small PNG images: the same array is the same bytes."""
 
 import io
 

@@ -1,4 +1,4 @@
-"""The kernels of a network's first layer as one picture: Krizhevsky et al. 2012, Figure 3."""
+"""The kernels of a network's first layer as one image: Krizhevsky et al. 2012, Figure 3."""
 
 import math
 from typing import NamedTuple
@@ -20,7 +20,7 @@ class Kernels(NamedTuple):
 
 
 def of_first_layer(network: nn.Module) -> Kernels | None:
-    """The kernels that see the picture; None where no convolution sees its three channels.
+    """The kernels of the first layer; None where no convolution takes an image's three channels.
 
     They stand in two groups where the next convolution has two, and in as many as there are first layers side by side.
     """

@@ -1,4 +1,4 @@
-"""Pictures that a network holds for alike: Krizhevsky et al. 2012, section 6.1 and Figure 4 (right)."""
+"""Nearest neighbours by the last hidden layer: Krizhevsky et al. 2012, section 6.1 and Figure 4 (right)."""
 
 from collections.abc import Callable, Collection, Iterable
 from typing import NamedTuple
@@ -11,16 +11,16 @@ Activations = Callable[[Tensor], Tensor]
 
 
 class Neighbours(NamedTuple):
-    """The nearest pictures of each of T, the nearest first: places int64 and distances float32 `[T, count]`."""
+    """The nearest images of each of T, the nearest first: places int64 and distances float32 `[T, count]`."""
 
     places: np.ndarray
     distances: np.ndarray
 
 
 def last_hidden_layer(network: nn.Module, classifier: Collection[str]) -> Activations:
-    """What gives the last hidden layer's activations, float32 `[N, D]`, of pictures as the network sees them.
+    """A function from normalized images to the last hidden layer's activations, float32 `[N, D]`.
 
-    They are what the classifier is given; the mean over space where that is a map, as in Network in Network.
+    They are the classifier's input; its mean over space where that is a map, as in Network in Network.
 
     Args:
         network: in evaluation mode.
@@ -29,25 +29,25 @@ def last_hidden_layer(network: nn.Module, classifier: Collection[str]) -> Activa
     owners = [network.get_submodule(name) for name in sorted({name.rpartition(".")[0] for name in classifier})]
 
     @torch.inference_mode()
-    def activations(pictures: Tensor) -> Tensor:
-        given: list[Tensor] = []
-        hooks = [owner.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0])) for owner in owners]
+    def activations(images: Tensor) -> Tensor:
+        inputs: list[Tensor] = []
+        hooks = [owner.register_forward_pre_hook(lambda _, args: inputs.append(args[0])) for owner in owners]
         try:
-            network(pictures)
+            network(images)
         finally:
             for hook in hooks:
                 hook.remove()
-        assert given, "no classifier was reached"
-        first = given[0].float()  # the main head's
+        assert inputs, "no classifier was reached"
+        first = inputs[0].float()  # the main head's
         return first.mean(dim=(2, 3)) if first.dim() == 4 else first.flatten(1)
 
     return activations
 
 
 def nearest(wanted: Tensor, batches: Iterable[tuple[np.ndarray, Tensor]], count: int) -> Neighbours:
-    """The `count` pictures with the smallest Euclidean distance from each of `wanted` `[T, D]`.
+    """The `count` images with the smallest Euclidean distance from each of `wanted` `[T, D]`.
 
-    `batches` give places `[N]` and activations `[N, D]`. Of equally near pictures the earlier one comes first.
+    `batches` give places `[N]` and activations `[N, D]`. Of equally near images the earlier one comes first.
     """
     places, distances = [], []
     for at, activations in batches:

@@ -1,6 +1,6 @@
-"""Where a picture may not be covered: Zeiler and Fergus 2013, section 4.2 and Figure 7 (d).
+"""Occlusion maps, the class's probability with a part of the image covered: Zeiler and Fergus 2013, Figure 7 (d).
 
-The paper does not say how large its grey square is, nor how far it moves: here a quarter of the picture's side, in 13
+The paper does not say how large its grey square is, nor how far it moves: here a quarter of the image's side, in 13
 places along each. A place is the square's centre, so that at the border a part of the square lies outside.
 """
 
@@ -12,21 +12,21 @@ from torch import Tensor
 
 GREY = 128
 PLACES = 13  # along a side
-COVERED = 4  # the square's side is one in so many of the picture's
+COVERED = 4  # the square's side is one in so many of the image's
 BATCH = 32
 
 
 @torch.inference_mode()
-def occlusion(probabilities: Callable[[Tensor], Tensor], picture: Tensor, label: int) -> np.ndarray:
+def occlusion(probabilities: Callable[[Tensor], Tensor], image: Tensor, label: int) -> np.ndarray:
     """Probability of the class `label` with the grey square at each place, float32 `[PLACES, PLACES]`.
 
     Args:
-        probabilities: pictures uint8 `[N, S, S, 3]` to `[N, K]`.
-        picture: uint8 `[S, S, 3]`.
-        label: index of the picture's class.
+        probabilities: images uint8 `[N, S, S, 3]` to `[N, K]`.
+        image: uint8 `[S, S, 3]`.
+        label: index of the image's class.
     """
-    windows = [_window(place, picture.shape[0]) for place in range(PLACES)]
-    covered = picture.repeat(PLACES * PLACES, 1, 1, 1)
+    windows = [_window(place, image.shape[0]) for place in range(PLACES)]
+    covered = image.repeat(PLACES * PLACES, 1, 1, 1)
     for place, one in enumerate(covered):
         one[windows[place // PLACES], windows[place % PLACES]] = GREY
     found = torch.cat([probabilities(some)[:, label].float().cpu() for some in torch.split(covered, BATCH)])
@@ -34,7 +34,7 @@ def occlusion(probabilities: Callable[[Tensor], Tensor], picture: Tensor, label:
 
 
 def _window(place: int, side_px: int) -> slice:
-    """What the square covers along a side of `side_px`."""
+    """Pixels that the square covers along a side of `side_px`."""
     square_px = max(1, side_px // COVERED)
     start = round((place + 0.5) * side_px / PLACES - square_px / 2)
     return slice(max(0, start), min(side_px, start + square_px))

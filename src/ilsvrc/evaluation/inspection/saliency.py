@@ -1,4 +1,4 @@
-"""On which pixels a score hangs: Simonyan, Vedaldi and Zisserman 2013, section 3.1."""
+"""Saliency maps, the gradient of a score by each pixel: Simonyan, Vedaldi and Zisserman 2013, section 3.1."""
 
 from collections.abc import Callable
 
@@ -9,18 +9,18 @@ from torch import Tensor
 BRIGHTEST = 0.995  # quantile of a map that is shown white: single pixels would leave all others black
 
 
-def saliency(scores: Callable[[Tensor], Tensor], picture: Tensor, label: int) -> np.ndarray:
+def saliency(scores: Callable[[Tensor], Tensor], image: Tensor, label: int) -> np.ndarray:
     """Size of the gradient of the score of class `label` with respect to each pixel, the channels' largest.
 
     Args:
-        scores: pictures, floats `[N, H, W, 3]` from 0 to 255, to logits `[N, K]`.
-        picture: uint8 `[H, W, 3]`.
-        label: index of the picture's class.
+        scores: images, floats `[N, H, W, 3]` from 0 to 255, to logits `[N, K]`.
+        image: uint8 `[H, W, 3]`.
+        label: index of the image's class.
 
     Returns:
         Float32 `[H, W]`.
     """
-    pixels = picture[None].float().requires_grad_()
+    pixels = image[None].float().requires_grad_()
     (gradient,) = torch.autograd.grad(scores(pixels)[0, label], pixels)
     found: np.ndarray = gradient[0].abs().amax(dim=-1).cpu().numpy()
     return found

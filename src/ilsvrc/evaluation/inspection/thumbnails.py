@@ -1,4 +1,4 @@
-"""Small pictures out of a packed file, for a page. Without torch and FFCV."""
+"""Thumbnails of packed images, for a page. Without torch and FFCV."""
 
 import base64
 import io
@@ -23,10 +23,10 @@ def jpeg(packed: Packed, content: np.ndarray, index: int, longest_px: int) -> by
     Raises:
         OSError: it is damaged.
     """
-    picture = _decoded(packed, packed.bytes_of(content, index).tobytes(), index)
-    picture.thumbnail((longest_px, longest_px), Image.Resampling.LANCZOS)
+    image = _decoded(packed, packed.bytes_of(content, index).tobytes(), index)
+    image.thumbnail((longest_px, longest_px), Image.Resampling.LANCZOS)
     text = io.BytesIO()
-    picture.save(text, "JPEG", quality=QUALITY, optimize=True)
+    image.save(text, "JPEG", quality=QUALITY, optimize=True)
     return text.getvalue()
 
 
