@@ -6,8 +6,8 @@ from torch import nn
 
 from ilsvrc.config import registry
 from ilsvrc.models.common import flops
-from ilsvrc.models.common.layers import seed_batch_draws
 from ilsvrc.models.fractalnet import FractalBlock, FractalLayer, FractalNet, Join, fractalnet20_cifar, fractalnet34
+from ilsvrc.runtime.batch_rng import seed_batch_rng
 
 
 @pytest.fixture(scope="module")
@@ -91,14 +91,14 @@ def test_a_join_is_the_mean_of_its_inputs():
 
 
 def test_a_join_drops_each_input_as_often_as_the_rate_says():
-    seed_batch_draws(0)
+    seed_batch_rng(0)
     survived, _ = counts(Join(0.15), steps=2000)
     # 0.85, and a third of the 0.15 ** 3 in which all were dropped
     assert [number / 2000 for number in survived] == pytest.approx([0.8511] * 3, abs=0.03)
 
 
 def test_one_input_of_a_join_survives_where_all_are_dropped():
-    seed_batch_draws(0)
+    seed_batch_rng(0)
     survived, least = counts(Join(1.0), steps=600)
     assert least == 1
     assert sum(survived) == 600
@@ -115,7 +115,7 @@ def test_columns_are_joined_wherever_they_end_together(block):
 
 
 def test_half_of_the_steps_are_one_column_through_all_blocks(tiny):
-    seed_batch_draws(0)
+    seed_batch_rng(0)
     images = torch.randn(2, 3, 8, 8)
     with torch.no_grad():
         alone = torch.stack([plain(tiny, images, column) for column in range(3)])
@@ -126,7 +126,7 @@ def test_half_of_the_steps_are_one_column_through_all_blocks(tiny):
 
 def test_local_steps_hardly_ever_are_a_single_column(tiny, monkeypatch):
     monkeypatch.setattr("ilsvrc.models.fractalnet.GLOBAL_SHARE", 0.0)
-    seed_batch_draws(0)
+    seed_batch_rng(0)
     images = torch.randn(2, 3, 8, 8)
     with torch.no_grad():
         outputs = torch.stack([tiny(images) for _ in range(40)])
@@ -151,7 +151,7 @@ def test_equal_draws_take_equal_paths(tiny):
     outputs = []
     with torch.no_grad():
         for _ in range(2):
-            seed_batch_draws(5)
+            seed_batch_rng(5)
             outputs.append(torch.stack([tiny(images) for _ in range(6)]))
     assert torch.equal(*outputs)
 
@@ -159,7 +159,7 @@ def test_equal_draws_take_equal_paths(tiny):
 @pytest.mark.parametrize("share", [0.0, 1.0], ids=["local", "global"])
 def test_what_is_dropped_has_gradients_of_zero(tiny, share, monkeypatch):
     monkeypatch.setattr("ilsvrc.models.fractalnet.GLOBAL_SHARE", share)
-    seed_batch_draws(0)
+    seed_batch_rng(0)
     for _ in range(6):
         tiny.zero_grad()
         tiny(torch.randn(2, 3, 8, 8)).sum().backward()

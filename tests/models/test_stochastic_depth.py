@@ -5,7 +5,6 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ilsvrc.models.common.layers import seed_batch_draws
 from ilsvrc.models.stochastic_depth import (
     DroppedBlock,
     PooledShortcut,
@@ -13,6 +12,7 @@ from ilsvrc.models.stochastic_depth import (
     stochastic_depth_resnet110_cifar,
     stochastic_depth_resnet152,
 )
+from ilsvrc.runtime.batch_rng import seed_batch_rng
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_blocks_of_the_imagenet_network_are_counted_through_all_stages():
 
 @pytest.mark.parametrize("death_rate", [0.1, 0.5])
 def test_a_block_is_dropped_as_often_as_its_rate_says(death_rate):
-    seed_batch_draws(0)
+    seed_batch_rng(0)
     block, x = tiny(death_rate), -torch.ones(1, 1, 1, 1)
     with torch.no_grad():
         outputs = [block(x).item() for _ in range(4000)]
@@ -69,7 +69,7 @@ def test_a_block_is_dropped_as_often_as_its_rate_says(death_rate):
 
 
 def test_a_block_is_dropped_for_all_pictures_of_a_batch_or_for_none():
-    seed_batch_draws(0)
+    seed_batch_rng(0)
     block = tiny(0.5)
     with torch.no_grad():
         outputs = [block(-torch.ones(8, 1, 1, 1)).flatten() for _ in range(20)]
@@ -105,7 +105,7 @@ def test_equal_draws_drop_equal_blocks(cifar, images):
     logits = []
     with torch.no_grad():
         for seed in (3, 3, 4):
-            seed_batch_draws(seed)
+            seed_batch_rng(seed)
             logits.append(cifar(images))
     assert torch.equal(logits[0], logits[1])
     assert not torch.equal(logits[0], logits[2])
@@ -125,7 +125,7 @@ def test_a_dropped_block_gives_its_parameters_gradients_of_zero_and_keeps_its_st
 
 
 def test_every_parameter_has_a_gradient_in_a_step_that_drops_blocks(cifar, images):
-    seed_batch_draws(0)
+    seed_batch_rng(0)
     cifar.train().zero_grad()
     cifar(images).sum().backward()
     dropped = [not any(p.grad.any() for p in block.branch.parameters()) for block in blocks(cifar)]

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from ilsvrc.models.common.layers import draw_for_batch, seed_batch_draws
 from ilsvrc.runtime import distributed
+from ilsvrc.runtime.batch_rng import draw_for_batch, seed_batch_rng
 
 
 class Loss(nn.Module):
@@ -40,7 +40,7 @@ def passes(world: distributed.World, plain: bool) -> list[dict[str, Tensor]]:
     found = []
     for _ in range(3):
         loss.zero_grad()
-        torch.manual_seed(1), seed_batch_draws(1)
+        torch.manual_seed(1), seed_batch_rng(1)
         wrapped(images, labels)[0].backward()
         kept = {f"gradient of {name}": p.grad.clone() for name, p in loss.named_parameters()}
         found.append(kept | {name: b.clone() for name, b in loss.named_buffers()})

@@ -5,8 +5,9 @@ import tiny
 import torch
 from torch import Tensor, nn
 
-from ilsvrc.models.common.layers import Classifier, LocalResponseNorm, draw_for_batch
+from ilsvrc.models.common.layers import Classifier, LocalResponseNorm
 from ilsvrc.models.common.normalization import Normalization
+from ilsvrc.runtime.batch_rng import draw_for_batch
 from ilsvrc.runtime.distributed import World
 from ilsvrc.training import batch_norm, checkpoint, dropout, health_checks, loop, state, torch_compile
 from ilsvrc.training.loss import Objective

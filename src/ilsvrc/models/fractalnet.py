@@ -6,7 +6,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from ilsvrc.models.common.layers import Classifier, GlobalAveragePool, check_input_px, draw_for_batch, left_out, named
+from ilsvrc.models.common.layers import Classifier, GlobalAveragePool, check_input_px, left_out, named
+from ilsvrc.runtime.batch_rng import draw_for_batch
 
 FILTERS = (64, 128, 256, 512, 512)
 THIN_FILTERS = (16, 32, 64, 128, 128)

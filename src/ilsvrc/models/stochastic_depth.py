@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ilsvrc.models.common.layers import Classifier, GlobalAveragePool, check_input_px, draw_for_batch, left_out
+from ilsvrc.models.common.layers import Classifier, GlobalAveragePool, check_input_px, left_out
+from ilsvrc.runtime.batch_rng import draw_for_batch
 
 
 def stochastic_depth_resnet110_cifar(

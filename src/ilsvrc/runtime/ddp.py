@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from ilsvrc.models.common.layers import other_batch_draws
+from ilsvrc.runtime.batch_rng import other_batch_rng
 
 
 class Replicas(DistributedDataParallel):
@@ -44,7 +44,7 @@ def as_if_nothing_happened(module: nn.Module) -> Iterator[None]:
     buffers = [(buffer, buffer.clone()) for buffer in module.buffers()]
     devices = {buffer.device for buffer, _ in buffers} | {p.device for p in module.parameters()}
     cuda = [device for device in devices if device.type == "cuda"]
-    with torch.random.fork_rng(cuda), other_batch_draws(0):
+    with torch.random.fork_rng(cuda), other_batch_rng(0):
         torch.manual_seed(0)
         yield
     with torch.no_grad():

@@ -9,7 +9,8 @@ from itertools import count
 import torch
 from torch import Tensor, nn
 
-from ilsvrc.models.common.layers import of_timm, seed_batch_draws
+from ilsvrc.models.common.layers import of_timm
+from ilsvrc.runtime.batch_rng import seed_batch_rng
 
 
 class _Place:
@@ -23,7 +24,7 @@ def seed(seed: int, step: int, rows: slice, batch_size: int) -> None:
     """Before a step, or a part of one, on `rows` of a batch of `batch_size` over all processes."""
     _Place.rows, _Place.batch_size = rows, batch_size
     torch.manual_seed(_hash(seed, step))
-    seed_batch_draws(_hash(seed, step, "batch"))
+    seed_batch_rng(_hash(seed, step, "batch"))
 
 
 def share(network: nn.Module) -> None:

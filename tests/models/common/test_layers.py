@@ -10,10 +10,9 @@ from ilsvrc.models.common.layers import (
     LocallyConnected2d,
     LocalResponseNorm,
     check_input_px,
-    draw_for_batch,
     left_out,
-    seed_batch_draws,
 )
+from ilsvrc.runtime.batch_rng import draw_for_batch, seed_batch_rng
 
 
 def by_hand(values, size, alpha, k):
@@ -162,7 +161,7 @@ def test_draws_for_a_batch_leave_torchs_generator_alone():
     torch.manual_seed(0)
     expected = torch.rand(2).tolist()
     torch.manual_seed(0)
-    seed_batch_draws(1)
+    seed_batch_rng(1)
     draws = [draw_for_batch() for _ in range(1000)]
     assert torch.rand(2).tolist() == expected
     assert all(0 <= draw < 1 for draw in draws)

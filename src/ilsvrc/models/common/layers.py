@@ -1,8 +1,7 @@
 """What architectures share: the base class, and the papers' layers that no library has."""
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -205,33 +204,6 @@ class FixedFlatten(FixedSize):
     def forward(self, x: Tensor) -> Tensor:
         """`[N, C, side, side]` to `[N, C * side ** 2]`; refuses other sizes."""
         return super().forward(x).flatten(1)
-
-
-_batch_draws = torch.Generator()
-
-
-def seed_batch_draws(seed: int) -> None:
-    """Seeds `draw_for_batch`: the same in every process, so that all draw alike."""
-    _batch_draws.manual_seed(seed)
-
-
-@contextmanager
-def other_batch_draws(seed: int) -> Iterator[None]:
-    """Within it `draw_for_batch` draws from `seed`; after it, as if nothing had been drawn."""
-    before = _batch_draws.get_state()
-    _batch_draws.manual_seed(seed)
-    try:
-        yield
-    finally:
-        _batch_draws.set_state(before)
-
-
-def draw_for_batch() -> float:
-    """A uniform number from [0, 1) for a whole batch, the same in every process of a training.
-
-    What is drawn for each picture takes torch's global generator, which differs from process to process.
-    """
-    return torch.rand((), generator=_batch_draws, device="cpu").item()
 
 
 def left_out(module: nn.Module) -> Tensor:
