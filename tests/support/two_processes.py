@@ -87,8 +87,8 @@ def train(beton: Path, batch_size: int, precision: str, steps: int) -> dict[str,
             world=world,
             autocast=autocast(precision, world.device),
             clip_norm=1.0,
-            look=lambda batch, seed, epoch: augmentation(batch.images, seed, epoch, batch.indices),
-            mix=(lambda images, labels, *when: mixing(images, labels, 10, 0, *when)) if grouped else None,
+            augment=lambda batch, seed, epoch: augmentation(batch.images, seed, epoch, batch.indices),
+            mixup=(lambda images, labels, *when: mixing(images, labels, 10, 0, *when)) if grouped else None,
         )
         progress, seen = Progress(), tiny.Watched(opened)
         loop.train(training, seen, lambda: watched, progress, tiny.Listener())

@@ -34,8 +34,8 @@ def errors(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Tensor]]:
 
 def training(averaging: str | None = None) -> Training:
     made = tiny.training(epochs=len(ERRORS))
-    made.averages = averaging and WeightAverage(made.network, averaging, 0.9)
-    made.best = BestEpoch(made.network)
+    made.weight_average = averaging and WeightAverage(made.network, averaging, 0.9)
+    made.best_checkpoint = BestEpoch(made.network)
     return made
 
 
@@ -47,7 +47,7 @@ def same(found: dict[str, Tensor], expected: dict[str, Tensor]) -> bool:
 def test_the_network_ends_as_it_was_tested_after_the_first_of_the_best_epochs(errors, averaging):
     trained, progress = training(averaging), Progress()
     loop.train(trained, tiny.Batches(), tiny.validation, progress, tiny.Listener())
-    assert (trained.best.epoch, trained.best.error) == (2, 20.0)
+    assert (trained.best_checkpoint.epoch, trained.best_checkpoint.error) == (2, 20.0)
     assert same(trained.network.state_dict(), errors[1])
     assert not same(trained.network.state_dict(), errors[3])
     assert outputs.reported(trained, progress.history)["epoch"] == 2
@@ -57,11 +57,11 @@ def test_the_network_ends_as_it_was_tested_after_the_first_of_the_best_epochs(er
 
 def test_without_it_the_last_epoch_is_reported(errors):
     trained, progress = training(), Progress()
-    trained.best = None
+    trained.best_checkpoint = None
     loop.train(trained, tiny.Batches(), tiny.validation, progress, tiny.Listener())
     assert same(trained.network.state_dict(), errors[4])
     assert outputs.reported(trained, progress.history)["epoch"] == 5
-    assert "best" not in trained.parts_with_state()
+    assert "best" not in trained.stateful_parts()
 
 
 @pytest.mark.parametrize("after", [1, 2, 3, 5])
@@ -82,7 +82,7 @@ def test_a_training_that_was_taken_up_again_reports_the_same(errors, after, tmp_
     again = training("exponential")
     progress = checkpoint.restore(checkpoint.load(tmp_path, {})[0], again)
     loop.train(again, tiny.Batches(), tiny.validation, progress, tiny.Listener())
-    assert (again.best.epoch, again.best.error) == (2, 20.0)
+    assert (again.best_checkpoint.epoch, again.best_checkpoint.error) == (2, 20.0)
     assert same(again.network.state_dict(), whole.network.state_dict())
 
 

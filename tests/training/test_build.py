@@ -252,7 +252,7 @@ def test_the_mean_image_grows_with_the_pictures(crop: str, expected: float, tmp_
     np.save(tmp_path / "mean.npy", np.tile(np.arange(64, dtype=np.float32)[None, :, None], (64, 1, 3)))
     spec = spec_of(crop_px=64, crop=crop, normalization="mean_image", **GROWS)
     manifest = {"mean": [0.0] * 3, "std": [1.0] * 3}
-    means = data.means_of(spec, manifest, data.normalization_of(spec, manifest, tmp_path / "mean.npy"))
+    means = data.mean_image_inputs(spec, manifest, data.normalization_of(spec, manifest, tmp_path / "mean.npy"))
     windows = torch.tensor([[40, 40, 3, 0, 0]])
     under = means(Batch(torch.zeros(1, 32, 32, 3), torch.zeros(1, dtype=torch.int64), torch.zeros(1), None, windows), 0)
     assert under.shape == (1, 32, 32, 3)

@@ -96,12 +96,12 @@ def test_a_death_between_the_two_renames_loses_nothing(saved):
 
 def test_averages_come_back(tmp_path):
     training = tiny.training()
-    training.averages = WeightAverage(training.network, "exponential", 0.9)
+    training.weight_average = WeightAverage(training.network, "exponential", 0.9)
     train_step(training, tiny.batch(0), step=0)
     checkpoint.save(tmp_path, training, Progress(), identity=IDENTITY)
     again = tiny.training()
-    again.averages = WeightAverage(again.network, "exponential", 0.9)
+    again.weight_average = WeightAverage(again.network, "exponential", 0.9)
     checkpoint.restore(checkpoint.load(tmp_path, IDENTITY)[0], again)
-    assert again.averages.count == 1
+    assert again.weight_average.count == 1
     with training.swapped(), again.swapped():
         assert torch.equal(training.network.linear.weight, again.network.linear.weight)

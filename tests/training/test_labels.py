@@ -9,12 +9,12 @@ from torch import Tensor, nn
 
 from ilsvrc.models.common.layers import Classifier
 from ilsvrc.models.common.normalization import Normalization
-from ilsvrc.training.labels import Classes, ClassSets
+from ilsvrc.training.labels import MultiLabel, SingleLabel
 from ilsvrc.training.loss import Distillation, Objective, Teacher
 from ilsvrc.training.mixup_cutmix import Mixing
 
 SETS = [[], [0], [0, 2]]
-KIND = ClassSets(SETS, 3)
+KIND = MultiLabel(SETS, 3)
 LABELS = torch.tensor([2, 0])
 TARGETS = torch.tensor([[1.0, 0.0, 1.0], [0.0, 0.0, 0.0]])
 LOGITS = torch.tensor([[math.log(3), 0.0, 0.0], [-math.log(3), 0.0, 0.0]])  # probabilities 3/4, 1/2, 1/2; 1/4 ...
@@ -34,7 +34,7 @@ class Fixed(Classifier):
 
 def test_labels_become_targets_of_each_class():
     assert torch.equal(KIND.targets(LABELS), TARGETS)
-    assert torch.equal(Classes().targets(LABELS), LABELS)
+    assert torch.equal(SingleLabel().targets(LABELS), LABELS)
 
 
 def test_the_loss_sums_binary_cross_entropies_over_classes_and_images():
@@ -104,7 +104,7 @@ def test_a_hard_teacher_decides_for_classes():
 def test_one_linear_layer_learns_sets():
     torch.manual_seed(0)
     network = Linear().eval()
-    objective = Objective(network, Normalization([128.0] * 3, [64.0] * 3), labels=ClassSets(SETS, CLASSES))
+    objective = Objective(network, Normalization([128.0] * 3, [64.0] * 3), labels=MultiLabel(SETS, CLASSES))
     images = torch.randint(256, (3, 2, 2, 3), dtype=torch.uint8)
     targets = objective.labels.targets(torch.arange(3))
     optimizer = torch.optim.SGD(network.parameters(), 0.1)

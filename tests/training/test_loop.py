@@ -14,7 +14,7 @@ class StoppedError(Exception):
 
 @pytest.fixture
 def saves_often(monkeypatch):
-    monkeypatch.setattr(health_checks, "MOST_STEPS_BETWEEN_CHECKS", 1)
+    monkeypatch.setattr(health_checks, "MAX_STEPS_BETWEEN_CHECKS", 1)
     monkeypatch.setattr(health_checks, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
 
 
@@ -88,7 +88,7 @@ def test_clipping_bounds_the_norm_over_all_parameters(clip_norm, moved):
 
 
 class Broken(tiny.Batches):
-    """The fifth step finds weights that are no numbers."""
+    """The fifth step finds weights that are NaN."""
 
     def __init__(self, weight: torch.Tensor) -> None:
         self.weight = weight
@@ -101,7 +101,7 @@ class Broken(tiny.Batches):
 
 
 def broken_validation(training: state.Training, saved: list[int]) -> list[tiny.Batch]:
-    """After the second epoch the weights are no numbers."""
+    """After the second epoch the weights are NaN."""
     if saved:
         training.network.linear.weight.data.fill_(float("nan"))
     return tiny.validation()
@@ -118,14 +118,14 @@ def failure(inside: bool) -> tuple[str, list[int]]:
 
 def test_a_loss_that_is_no_number_names_the_step_its_rate_and_its_images():
     said, saved = failure(inside=True)
-    assert "not a number any more in epoch 2, step 1, at learning rate 0.075" in said
+    assert "NaN or infinite in epoch 2, step 1, at learning rate 0.075" in said
     assert said.endswith("The step's images: cat0.jpg, cat1.jpg, cat2.jpg, cat3.jpg")
     assert saved == [0]  # the first epoch's: nothing broken is kept
 
 
 def test_a_validation_loss_that_is_no_number_stops_the_training_before_it_is_kept():
     said, saved = failure(inside=False)
-    assert said.startswith("the validation loss is not a number after epoch 2;")
+    assert said.startswith("the validation loss is NaN or infinite after epoch 2;")
     assert saved == [0]
 
 
@@ -153,7 +153,7 @@ def test_a_length_in_iterations_ends_inside_an_epoch():
 
 def test_parts_of_a_batch_add_up_to_its_gradient():
     def moved(parts: int) -> torch.Tensor:
-        training = tiny.training(rate=1.0, parts=parts)
+        training = tiny.training(rate=1.0, micro_batches=parts)
         training.network.norm.eval()
         training.network.norm.train = lambda mode=True: training.network.norm
         dropout.share(training.network)

@@ -23,7 +23,7 @@ from ilsvrc.training import checkpoint, worker
 
 FREQUENT = str(Path(small_training.__file__).with_name("frequent_checkpoints"))
 EPOCHS = 7  # of 5 steps
-MOST_STEPS = 7  # before an attempt is stopped, so that four of them do not come to the end
+MAX_STEPS = 7  # before an attempt is stopped, so that four of them do not come to the end
 SECONDS_TO_END = 35  # torchrun gives the others 30 after one has died, and then kills them
 STOPS = {  # process -> signal; launcher, torchrun, first worker, second worker
     "a worker is killed": (3, signal.SIGKILL),
@@ -76,7 +76,7 @@ def stopped(run, packed, tmp_path_factory) -> Attempts:
     draws, attempts = random.Random(seed), Attempts(tmp_path_factory.mktemp("stopped"))
     for name, (victim, number) in STOPS.items():
         launcher = start(run, packed, attempts.at)
-        wait_for_saves(work(attempts.at, run) / checkpoint.NAME, draws.randint(1, MOST_STEPS), launcher)
+        wait_for_saves(work(attempts.at, run) / checkpoint.NAME, draws.randint(1, MAX_STEPS), launcher)
         time.sleep(draws.uniform(0, 0.05))
         stop(attempts, name, launcher, victim, number)
         if name == DAMAGED_AFTER:

@@ -38,7 +38,7 @@ def test_deeper_vggs_take_the_first_convolutions_of_a_file_whose_names_are_in_an
 @pytest.mark.parametrize("kind", ["exponential", "polyak"])
 def test_recomputed_statistics_are_those_of_the_weights_that_are_tested(kind: str):
     training = tiny.training(rate=1.0)
-    training.averages = WeightAverage(training.network, kind)
+    training.weight_average = WeightAverage(training.network, kind)
     loop.in_training_mode(training)
     for step in range(3):
         loop.train_step(training, tiny.batch(step), step)

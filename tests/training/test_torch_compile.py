@@ -19,8 +19,8 @@ CPU, GPU = torch.device("cpu"), torch.device("cuda")
 @pytest.mark.parametrize(
     ("asked", "device", "steps", "expected"),
     [
-        ("auto", GPU, torch_compile.LEAST_STEPS, "on"),
-        ("auto", GPU, torch_compile.LEAST_STEPS - 1, "off"),
+        ("auto", GPU, torch_compile.MIN_STEPS, "on"),
+        ("auto", GPU, torch_compile.MIN_STEPS - 1, "off"),
         ("auto", CPU, 10_000_000, "off"),
         ("on", CPU, 1, "on"),
         ("off", GPU, 10_000_000, "off"),
@@ -56,7 +56,7 @@ class Rich(Classifier):
 
 def rich(not_compiled=None, parts: int = 1, frozen: bool = False) -> state.Training:
     torch.manual_seed(0)
-    training = tiny.training(rate=0.5, parts=parts)
+    training = tiny.training(rate=0.5, micro_batches=parts)
     network = Rich()
     batch_norm.group_statistics(network, 2, tiny.BATCH, World(), parts)
     dropout.share(network)
@@ -142,7 +142,7 @@ class StoppedError(Exception):
 def test_a_compiled_training_that_was_stopped_goes_on_to_the_same_bits(monkeypatch, tmp_path):
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "compiled"))
     monkeypatch.setattr(health_checks, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
-    monkeypatch.setattr(health_checks, "MOST_STEPS_BETWEEN_CHECKS", 1)
+    monkeypatch.setattr(health_checks, "MAX_STEPS_BETWEEN_CHECKS", 1)
     whole, saves = tiny.training(not_compiled=pytest.fail), []
     loop.train(whole, tiny.Batches(), tiny.validation, state.Progress(), tiny.Listener())
     assert whole.distributed.tried

@@ -263,7 +263,7 @@ def test_a_training_that_diverges_says_so_once_and_has_failed_in_mlflow(packed, 
     assert len(lines) == 1, done.stderr
     line = lines[0]
     assert re.match(
-        r"error: the loss is not a number any more in epoch [12], step \d, at learning rate .*; set a lower"
+        r"error: the loss is NaN or infinite in epoch [12], step \d, at learning rate .*; set a lower"
         r" learning_rate.*The step's images: image \d",
         line,
     )

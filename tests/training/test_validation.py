@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from ilsvrc.models.common.layers import Classifier
 from ilsvrc.runtime.distributed import World
 from ilsvrc.runtime.precision import autocast
-from ilsvrc.training.labels import ClassSets
+from ilsvrc.training.labels import MultiLabel
 from ilsvrc.training.loss import Objective
 from ilsvrc.training.validation import evaluate, held_out, held_out_of_sets
 
@@ -72,7 +72,7 @@ def test_a_class_is_not_held_out_whole():
 
 
 def test_sets_are_watched_by_f2():
-    kind = ClassSets([[0], [0, 1], []], 2)
+    kind = MultiLabel([[0], [0, 1], []], 2)
     images = torch.tensor([0, 1, 0], dtype=torch.uint8).view(-1, 1, 1, 1, 1).expand(-1, 1, 2, 2, 3)
     to_floats = nn.Module()
     to_floats.forward = lambda pixels: pixels.permute(0, 3, 1, 2).float()

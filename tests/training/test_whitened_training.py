@@ -18,7 +18,7 @@ from ilsvrc.models.common.zca_whitening import fitted
 from ilsvrc.runtime import files
 from ilsvrc.runtime.distributed import World
 from ilsvrc.training import build, data, inputs, loop
-from ilsvrc.training.whitening import NAME, check, of, share
+from ilsvrc.training.whitening import NAME, check, of, shard_moments
 
 FREQUENT = str(Path(small_training.__file__).with_name("frequent_checkpoints"))
 WHITE = {"normalization": "gcn_zca", "crop": "padding", "padding_px": 2}
@@ -56,7 +56,7 @@ def test_two_processes_whiten_alike_and_the_weights_hold_what_predicting_needs(t
     folder = at / run_files.RUNS / run.name
     info = files.read_json(folder / "weights.json")
     _, normalization = load_network.trained(info, folder / "weights.safetensors")
-    mean, matrix = fitted(share(16, inputs.Given(packed=packed / "train.beton"), World()))
+    mean, matrix = fitted(shard_moments(16, inputs.Given(packed=packed / "train.beton"), World()))
     assert torch.allclose(normalization.center, mean, atol=1e-4)
     assert torch.allclose(normalization.matrix, matrix, atol=1e-4)
     shown = batches.open_testing("pillow", packed / "train.beton", views=[View(16, 16)], batch_size=96)
@@ -78,17 +78,17 @@ def test_a_resume_has_the_same_bits_and_other_pictures_are_fitted_anew(trained, 
 
 def test_what_training_shows_is_cut_out_of_whitened_pictures(packed, manifest):
     spec = specification(crop="padding", padding="reflect")
-    loaded = data.loaded(spec, manifest)
+    loaded = data.loader_crops(spec, manifest)
     assert (loaded.crop, loaded.crop_px, loaded.flip, loaded.short_side_px) == ("patch", 16, False, (16, 16))
     opened = batches.open_training("pillow", packed / "train.beton", look=loaded, batch_size=16, seed=0)
     batch = next(iter(opened.epoch(3)))
     training = build.prepare(spec, manifest, 6, World(), "float32", inputs.Given(packed=packed / "train.beton"))
-    windows = training.beside(batch, 3)
+    windows = training.normalization_inputs(batch, 3)
     side, keys = torch.full((16,), 16).numpy(), batch.indices.numpy()
-    drawn = random_crops.training(data.look_of(spec, manifest), 0, 3, keys, side, side).windows[:, 0]
+    drawn = random_crops.training(data.crops_of(spec, manifest), 0, 3, keys, side, side).windows[:, 0]
     assert windows.tolist() == drawn.tolist()
     assert windows[:, 2:4].abs().max() == 2 and 0 < windows[:, 4].sum() < 16
-    assert training.beside(batch, 4).tolist() != windows.tolist()
+    assert training.normalization_inputs(batch, 4).tolist() != windows.tolist()
     assert training.objective.normalization.reflect
     assert float(loop.train_step(training, batch, 0)[0]) > 0
 

@@ -82,7 +82,7 @@ def parts(training: Training, batch_size: int, input_px: int) -> Parts:
 def _forward_backward(training: Training, images: Tensor, labels: Tensor) -> None:
     with training.autocast():
         loss, _ = training.distributed(images, labels)
-    (training.scale(loss) if training.scale else loss).backward()
+    (training.grad_scaler(loss) if training.grad_scaler else loss).backward()
 
 
 def _update(training: Training) -> None:
@@ -92,7 +92,7 @@ def _update(training: Training) -> None:
 
 def _held(training: Training) -> int:
     """Bytes of weights, averages and the optimizer's state."""
-    return sum(memory.tensor_bytes(tree_leaves(part.state_dict())) for part in training.parts_with_state().values())
+    return sum(memory.tensor_bytes(tree_leaves(part.state_dict())) for part in training.stateful_parts().values())
 
 
 def _extended(prepare: Prepare, batch_size: int, input_px: int, affordable: int) -> Peak:

@@ -11,7 +11,7 @@ from ilsvrc.training.rand_augment import RandAugment
 from ilsvrc.training.random_erasing import Erasing
 
 IMAGES_AT_ONCE = {"cpu": 16}  # what a processor's caches hold takes half the time that a whole batch does
-MOST_AT_ONCE = 256  # bounds a GPU's memory
+MAX_AT_ONCE = 256  # bounds a GPU's memory
 
 
 class Augmentation(nn.Module):
@@ -71,7 +71,7 @@ class Augmentation(nn.Module):
             indices: int64 `[N]` on the CPU, which image each is; a second view of an image within an epoch, as
                 repeated augmentation shows it, gets its own draws by an index of its own.
         """
-        size = IMAGES_AT_ONCE.get(images.device.type, MOST_AT_ONCE)
+        size = IMAGES_AT_ONCE.get(images.device.type, MAX_AT_ONCE)
         parts = zip(images.split(size), indices.split(size), strict=True)  # type: ignore[no-untyped-call]
         return torch.cat([self._changed(part, Draws(seed, epoch, which)) for part, which in parts])
 

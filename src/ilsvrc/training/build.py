@@ -12,7 +12,7 @@ import torch
 from ilsvrc.config import registry, specs
 from ilsvrc.config.recipe import Recipe
 from ilsvrc.evaluation import load_network
-from ilsvrc.loading import batches
+from ilsvrc.loading.contract import Batch
 from ilsvrc.models.common import classifier_names
 from ilsvrc.models.common.layers import Classifier
 from ilsvrc.models.common.normalization import Normalization
@@ -22,12 +22,12 @@ from ilsvrc.runtime.distributed import World
 from ilsvrc.training import batch_norm, data, dropout, initialization, optimizer, parameter_groups, transfer
 from ilsvrc.training.best_checkpoint import BestEpoch
 from ilsvrc.training.inputs import Given
-from ilsvrc.training.labels import Classes, ClassSets, Labels
+from ilsvrc.training.labels import Labels, MultiLabel, SingleLabel
 from ilsvrc.training.loss import Distillation, Objective, Teacher
 from ilsvrc.training.max_norm import renormalize_filters
 from ilsvrc.training.prefetch import ahead
 from ilsvrc.training.schedule import Schedule, in_steps
-from ilsvrc.training.state import Training
+from ilsvrc.training.state import NormalizationInputs, Training
 from ilsvrc.training.weight_averaging import WeightAverage
 from ilsvrc.training.whitening import of, windows_of
 
@@ -58,15 +58,15 @@ def prepare(
         autocast=precision.autocast(number_format, world.device),
         clip_norm=recipe.clip_norm,
         clip_adaptive=recipe.clip_adaptive,
-        scale=precision.LossScale() if number_format == "float16" else None,
-        parts=given.accumulate,
-        look=data.augmentation_of(recipe, manifest),
-        beside=beside,
-        mix=data.mixing_of(recipe, len(manifest["classes"]), spec.seed, world),
-        constrain=partial(renormalize_filters, largest_rms=recipe.largest_filter_rms)
+        grad_scaler=precision.LossScale() if number_format == "float16" else None,
+        micro_batches=given.accumulate,
+        augment=data.augmentation_of(recipe, manifest),
+        normalization_inputs=beside,
+        mixup=data.mixing_of(recipe, len(manifest["classes"]), spec.seed, world),
+        project_weights=partial(renormalize_filters, largest_rms=recipe.largest_filter_rms)
         if recipe.largest_filter_rms else None,
-        averages=averages_of(network, recipe, steps_an_epoch, world),
-        best=BestEpoch(network) if recipe.report_epoch == "best" else None,
+        weight_average=averages_of(network, recipe, steps_an_epoch, world),
+        best_checkpoint=BestEpoch(network) if recipe.report_epoch == "best" else None,
         frozen=frozen,
         name_of=given.name_of,
         not_compiled=given.not_compiled,
@@ -75,13 +75,13 @@ def prepare(
 
 def normalized(
     spec: specs.TrainSpec, manifest: files.Info, world: World, dtype: torch.dtype, given: Given
-) -> tuple[Normalization, data.Beside | None]:
+) -> tuple[Normalization, NormalizationInputs | None]:
     """What the network sees of pixels, on the device; and what that takes with each batch."""
     if spec.recipe.normalization == "gcn_zca":
         whitening = of(spec, manifest, given, world)
         return whitening.to(world.device, dtype), windows_of(spec, manifest)
     normalization = data.normalization_of(spec, manifest, given.mean_image).to(world.device, dtype)
-    return normalization, data.means_of(spec, manifest, normalization)
+    return normalization, data.mean_image_inputs(spec, manifest, normalization)
 
 
 def first_network(
@@ -148,8 +148,8 @@ def check_sizes(spec: specs.TrainSpec) -> None:
 def labels_of(manifest: files.Info, world: World) -> Labels:
     """What the packed labels stand for."""
     if "label_sets" not in manifest:
-        return Classes()
-    return ClassSets(manifest["label_sets"], len(manifest["classes"]), world.device)
+        return SingleLabel()
+    return MultiLabel(manifest["label_sets"], len(manifest["classes"]), world.device)
 
 
 def distillation_of(
@@ -172,11 +172,11 @@ def recompute_statistics(recipe: Recipe, training: Training, batches_: Any) -> N
 
     epoch = 0 if recipe.grows_px is None else training.schedule.epochs - 1  # crops as they are tested
 
-    def forward(batch: batches.Batch) -> None:
+    def forward(batch: Batch) -> None:
         batch = next(ahead(iter([batch]), training.world.device))
-        images = batch.images if training.look is None else training.look(batch, training.seed, epoch)
-        beside = None if training.beside is None else training.beside(batch, epoch)
-        for rows in training.rows_of_parts(len(images)):
+        images = batch.images if training.augment is None else training.augment(batch, training.seed, epoch)
+        beside = None if training.normalization_inputs is None else training.normalization_inputs(batch, epoch)
+        for rows in training.micro_batch_rows(len(images)):
             with training.autocast():
                 own = None if beside is None else beside[rows]
                 training.network(training.objective.normalization(images[rows], own))
@@ -186,8 +186,8 @@ def recompute_statistics(recipe: Recipe, training: Training, batches_: Any) -> N
             training.network, forward, given, recipe.batch_norm_recomputed_over, recipe.batch_size, training.world,
             training.frozen,
         )  # fmt: skip
-        if training.averages is not None:
-            training.averages.keep_statistics()
+        if training.weight_average is not None:
+            training.weight_average.keep_statistics()
 
 
 def averages_of(network: Classifier, recipe: Recipe, steps_an_epoch: int, world: World) -> WeightAverage | None:

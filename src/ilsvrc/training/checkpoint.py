@@ -28,7 +28,7 @@ def save(folder: Path, training: Training, progress: Progress, **facts: Any) -> 
     """
     content = {
         "format": FORMAT,
-        **{name: part.state_dict() for name, part in training.parts_with_state().items()},
+        **{name: part.state_dict() for name, part in training.stateful_parts().items()},
         "errors": training.schedule.errors,
         "progress": asdict(progress),
         **facts,
@@ -69,7 +69,7 @@ def _load(path: Path, identity: Mapping[str, Any]) -> tuple[dict[str, Any] | Non
 
 def restore(content: Mapping[str, Any], training: Training) -> Progress:
     """Brings everything that has a state to where `content` was saved, and says how far that is."""
-    for name, part in training.parts_with_state().items():
+    for name, part in training.stateful_parts().items():
         part.load_state_dict(content[name])
     training.schedule.errors[:] = content["errors"]
     progress = Progress(**content["progress"])

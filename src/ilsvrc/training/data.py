@@ -1,6 +1,6 @@
 """What a recipe says of pictures: which are shown and watched, how they are cut, changed, mixed and normalised."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import cache, partial
@@ -15,6 +15,7 @@ from ilsvrc.config import specs
 from ilsvrc.config.recipe import Recipe
 from ilsvrc.evaluation import multilabel_metrics
 from ilsvrc.loading import batches, mean_image_windows, random_crops
+from ilsvrc.loading.contract import Batch
 from ilsvrc.loading.views import View, square_px
 from ilsvrc.models.common.normalization import Normalization, central
 from ilsvrc.packing import beton
@@ -24,13 +25,13 @@ from ilsvrc.training import validation
 from ilsvrc.training.augmentation import Augmentation
 from ilsvrc.training.job import Inputs, Resources
 from ilsvrc.training.mixup_cutmix import Mixing
+from ilsvrc.training.state import Augment, Mixup, NormalizationInputs
 
 COLOURS = ("lighting", "lighting_unit", "brightness", "contrast", "saturation", "hue", "rand_augment", "erasing")
 LOOK = (
     "crop", "flip", "short_side_px", "area", "aspect", "aspect_draw", "swap_aspect", "padding_px", "padding",
     "interpolation",
 )  # fmt: skip
-Beside = Callable[[batches.Batch, int], Tensor | None]  # of a batch and an epoch
 
 
 @contextmanager
@@ -48,7 +49,7 @@ def opened(
         labels = beton.open_packed(inputs.train).labels
         chosen, apart = held_out(labels, manifest, recipe.validation_fraction, spec.seed)
     training = batches.open_training(
-        resources.loader, inputs.train, look=loaded(spec, manifest), batch_size=recipe.batch_size, seed=spec.seed,
+        resources.loader, inputs.train, look=loader_crops(spec, manifest), batch_size=recipe.batch_size, seed=spec.seed,
         subset=chosen, order=recipe.order, repeats=recipe.repeats,
         side_in=partial(recipe.crop_px_in, crop_px=spec.crop_px) if recipe.grows_px else None, **shard,
     )  # fmt: skip
@@ -72,16 +73,16 @@ def held_out(
     return validation.held_out_of_sets(labels, members, fraction, seed)
 
 
-def look_of(spec: specs.TrainSpec, manifest: Mapping[str, Any]) -> random_crops.Look:
+def crops_of(spec: specs.TrainSpec, manifest: Mapping[str, Any]) -> random_crops.Look:
     """What training shows of a picture; what lies outside of it is 0 after normalisation."""
     zero = {"unit": [128] * 3, "none": [0] * 3}.get(spec.recipe.normalization, [round(m) for m in manifest["mean"]])
     chosen = {name: getattr(spec.recipe, name) for name in LOOK}
     return random_crops.Look(crop_px=spec.crop_px, fill=(zero[0], zero[1], zero[2]), **chosen)
 
 
-def loaded(spec: specs.TrainSpec, manifest: Mapping[str, Any]) -> random_crops.Look:
+def loader_crops(spec: specs.TrainSpec, manifest: Mapping[str, Any]) -> random_crops.Look:
     """What the loader cuts out: what training shows, or the whole picture, which is whitened before it is cut."""
-    look = look_of(spec, manifest)
+    look = crops_of(spec, manifest)
     if spec.recipe.normalization != "gcn_zca":
         return look
     return replace(look, crop="patch", short_side_px=(spec.crop_px, spec.crop_px), flip=False)
@@ -111,13 +112,15 @@ def normalization_of(spec: specs.TrainSpec, manifest: Mapping[str, Any], mean_im
     return Normalization(manifest["mean"], manifest["std"], spec.recipe.normalization, image)
 
 
-def means_of(spec: specs.TrainSpec, manifest: files.Info, normalization: Normalization) -> Beside | None:
+def mean_image_inputs(
+    spec: specs.TrainSpec, manifest: files.Info, normalization: Normalization
+) -> NormalizationInputs | None:
     """Windows of the mean image that lie under a batch's crops; None: its central one, for all.
 
     Where crops leave the central square or change its scale there is nothing under them (He et al. 2015 subtract one
     mean image of the crop's size from all); while crops grow, the mean image grows with them.
     """
-    image, look = normalization.mean_image, look_of(spec, manifest)
+    image, look = normalization.mean_image, crops_of(spec, manifest)
     if image is None or (spec.recipe.crop not in mean_image_windows.ALIGNED and spec.recipe.grows_px is None):
         return None
 
@@ -125,7 +128,7 @@ def means_of(spec: specs.TrainSpec, manifest: files.Info, normalization: Normali
     def under_all(side: int) -> Tensor:
         return central(mean_image_windows.scaled(image, round(len(image) * side / spec.crop_px)), side, side)
 
-    def means(batch: batches.Batch, epoch: int) -> Tensor | None:
+    def means(batch: Batch, epoch: int) -> Tensor | None:
         side = batch.images.shape[1]
         if look.crop not in mean_image_windows.ALIGNED:
             return under_all(side).expand(len(batch.labels), -1, -1, -1)
@@ -134,21 +137,21 @@ def means_of(spec: specs.TrainSpec, manifest: files.Info, normalization: Normali
     return means
 
 
-def augmentation_of(recipe: Recipe, manifest: Mapping[str, Any]) -> Callable[[Any, int, int], Tensor] | None:
+def augmentation_of(recipe: Recipe, manifest: Mapping[str, Any]) -> Augment | None:
     """What changes the pictures of a batch on the device."""
     statistics = [manifest[name] for name in ("mean", "std", "eigenvalues", "eigenvectors")]
     made = Augmentation(*statistics, **{name: getattr(recipe, name) for name in COLOURS})
     return None if made.changes_nothing else lambda batch, seed, epoch: made(batch.images, seed, epoch, names(batch))
 
 
-def names(batch: batches.Batch) -> Tensor:
+def names(batch: Batch) -> Tensor:
     """What draws know each image by: each showing of an image in an epoch by a number of its own."""
     if batch.copies is None:
         return batch.indices
     return torch.from_numpy(counter_rng.joined(batch.indices.numpy(), batch.copies.numpy()))
 
 
-def mixing_of(recipe: Recipe, num_classes: int, seed: int, world: World) -> Callable[..., tuple[Tensor, Tensor]] | None:
+def mixing_of(recipe: Recipe, num_classes: int, seed: int, world: World) -> Mixup | None:
     """Mixup or CutMix, of neighbours two and two: the same at any number of processes.
 
     Raises:

@@ -1,16 +1,20 @@
-"""What all processes look at together every few steps: the losses, whether to save, whether to stop."""
+"""Health checks of all processes together every few steps: finite losses, checkpoints that are due, stop signals."""
 
 import math
 import time
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from ilsvrc.loading.contract import Batch
+from ilsvrc.training.history import Row
+from ilsvrc.training.state import Progress, Training
+
 SECONDS_BETWEEN_CHECKS = 2.0
-MOST_STEPS_BETWEEN_CHECKS = 100
+MAX_STEPS_BETWEEN_CHECKS = 100
 SECONDS_BETWEEN_CHECKPOINTS = 600.0  # inside an epoch; each epoch ends with one
-MOST_NAMED = 10  # images of a step that went wrong
+MAX_NAMES = 10  # images of a step that went wrong
 HELP = (
     "set a lower learning_rate, a longer warmup_epochs, a clip_norm or another initialization by training: {...} in "
     "params.yaml"
@@ -22,25 +26,25 @@ class StoppedError(Exception):
 
 
 class Listener(Protocol):
-    """Who hears how it goes."""
+    """Listener of a training."""
 
     def stepped(self, num_images: int) -> None:
         """A step of `num_images` over all processes is done."""
 
     def should_stop(self) -> bool:
-        """Someone asked this process to stop."""
+        """True if this process was asked to stop."""
 
-    def save(self, progress: Any) -> None:
+    def save(self, progress: Progress) -> None:
         """Time for a checkpoint; called in every process."""
 
-    def epoch_ended(self, row: dict[str, Any]) -> None:
+    def epoch_ended(self, row: Row) -> None:
         """A row of history; called in every process."""
 
 
 class Checks:
-    """Of one epoch. `training` is a `loop.Training`, `progress` a `loop.Progress`."""
+    """Health checks of one epoch."""
 
-    def __init__(self, training: Any, progress: Any) -> None:
+    def __init__(self, training: Training, progress: Progress) -> None:
         self.training, self.progress = training, progress
         self.sums: list[Tensor] = []  # since the last check: losses, errors, images of each step
         self.indices: list[Tensor] = []
@@ -49,36 +53,41 @@ class Checks:
         self.started, self.saved, self.checked = now - progress.seconds, now, now
         self.wait = 1  # steps until the next check
 
-    def add(self, batch: Any, sums: Tensor) -> None:
-        """A step's images and its sums."""
+    def add(self, batch: Batch, sums: Tensor) -> None:
+        """Adds a step's images and its sums `[3]`."""
         self.sums.append(sums)
         self.indices.append(batch.indices)
 
-    def make(self, to: Listener, at_the_end: bool) -> None:
-        """Where a check is due: looks at the losses, saves, stops.
+    def make(self, listener: Listener, at_the_end: bool) -> None:
+        """Where a check is due: requires finite losses, saves, stops.
 
         Raises:
-            ValueError: a loss is no longer a number; names step, learning rate and images.
+            ValueError: a loss is NaN or infinite; names step, learning rate and images.
             StoppedError: after a checkpoint.
         """
         if not at_the_end and len(self.sums) < self.wait:
             return
         self._require_finite()
         self.gathered += torch.stack(self.sums).sum(dim=0)
-        now = time.perf_counter()
-        pace = len(self.sums) * SECONDS_BETWEEN_CHECKS / max(1e-9, now - self.checked)
-        due = now - self.saved >= SECONDS_BETWEEN_CHECKPOINTS
-        wait = min(max(1, int(pace)), MOST_STEPS_BETWEEN_CHECKS)
-        stop, due, self.wait = self.training.world.agreement(to.should_stop(), due, wait)
-        self.checked, self.sums, self.indices = now, [], []
+        stop, save = self._agree(listener.should_stop())
         if at_the_end:
             self._gather(at_the_end=True)
-        elif stop or due:
+        elif stop or save:
             self._gather(at_the_end=False)
-            to.save(self.progress)
+            listener.save(self.progress)
             self.saved = time.perf_counter()
         if stop and not at_the_end:
             raise StoppedError(f"stopped in epoch {len(self.progress.history) + 1} after {self.progress.step} steps")
+
+    def _agree(self, stop: bool) -> tuple[bool, bool]:
+        """Agreement of all processes to stop, to save, and on the steps until the next check."""
+        now = time.perf_counter()
+        pace = len(self.sums) * SECONDS_BETWEEN_CHECKS / max(1e-9, now - self.checked)
+        due = now - self.saved >= SECONDS_BETWEEN_CHECKPOINTS
+        wait = min(max(1, int(pace)), MAX_STEPS_BETWEEN_CHECKS)
+        stop, due, self.wait = self.training.world.agreement(stop, due, wait)
+        self.checked, self.sums, self.indices = now, [], []
+        return stop, due
 
     def _gather(self, at_the_end: bool) -> None:
         """Adds every process's sums to the progress; running statistics become one at the end, and are kept before."""
@@ -93,16 +102,16 @@ class Checks:
 
     def _require_finite(self) -> None:
         losses = torch.stack(self.sums)[:, 0].tolist()
-        mine = next((i for i, loss in enumerate(losses) if not math.isfinite(loss)), len(losses))
-        what = self.indices[min(mine, len(losses) - 1)]
-        first, indices = self.training.world.first(mine, len(losses), what)
+        local = next((i for i, loss in enumerate(losses) if not math.isfinite(loss)), len(losses))
+        indices = self.indices[min(local, len(losses) - 1)]
+        first, images = self.training.world.first(local, len(losses), indices)
         if first == len(losses):
             return
         step = self.progress.step - len(losses) + first
-        names = ", ".join(map(self.training.name_of, indices[:MOST_NAMED]))
-        more = f" and {len(indices) - MOST_NAMED} more" if len(indices) > MOST_NAMED else ""
+        names = ", ".join(map(self.training.name_of, images[:MAX_NAMES]))
+        more = f" and {len(images) - MAX_NAMES} more" if len(images) > MAX_NAMES else ""
         rate = self.training.schedule.learning_rate(step + self.training.steps_before(self.progress))
         raise ValueError(
-            f"the loss is not a number any more in epoch {len(self.progress.history) + 1}, step {step + 1}, at learning"
-            f" rate {rate:.3g}; {HELP}. The last good checkpoint stays. The step's images: {names}{more}"
+            f"the loss is NaN or infinite in epoch {len(self.progress.history) + 1}, step {step + 1}, at learning rate"
+            f" {rate:.3g}; {HELP}. The last good checkpoint stays. The step's images: {names}{more}"
         )

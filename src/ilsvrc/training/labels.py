@@ -47,7 +47,7 @@ class Labels(Protocol):
         """A row of history out of the means of `watch` over all images."""
 
 
-class Classes:
+class SingleLabel:
     """A label is a class: softmax and cross entropy; wrong is an image whose best class is another (top-1)."""
 
     even, num_watched = "ln {}", 3
@@ -108,7 +108,7 @@ class Classes:
         }
 
 
-class ClassSets:
+class MultiLabel:
     """A label is the number of a set of classes: a sigmoid and a binary cross entropy for each class.
 
     Args:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from ilsvrc.models.common.layers import Classifier
-from ilsvrc.training.labels import Classes, Labels
+from ilsvrc.training.labels import Labels, SingleLabel
 
 DISTILLATIONS = ("soft", "hard")
 
@@ -36,7 +36,7 @@ class Distillation(nn.Module):
       where both agree.
     - "hard": the cross entropy with the teacher's best class, not smoothed (Touvron et al. 2021; Graham et al. 2021).
 
-    Where labels are sets of classes both are of sigmoids in the place of softmax, class by class (`labels.ClassSets`).
+    Where labels are sets of classes both are of sigmoids in the place of softmax, class by class (`labels.MultiLabel`).
 
     Labels have the other part: (1 - weight) l(labels) + weight l(teacher). The sum of He et al. 2018, l(labels) +
     T^2 l(teacher), is twice that at 0.5.
@@ -56,7 +56,7 @@ class Distillation(nn.Module):
                 f"distillation = {kind!r}; it can be {' or '.join(DISTILLATIONS)} (training: in params.yaml)"
             )
         self.teacher, self.kind, self.temperature, self.weight = teacher, kind, temperature, weight
-        self.labels = labels or Classes()
+        self.labels = labels or SingleLabel()
 
     def forward(self, logits: Tensor, images: Tensor) -> Tensor:
         """The sum over images of what the teacher's logits and the network's `[N, K]` differ by."""
@@ -89,7 +89,7 @@ class Objective(nn.Module):
         self.normalization = normalization
         self.label_smoothing = label_smoothing
         self.distillation = distillation
-        self.labels = labels or Classes()
+        self.labels = labels or SingleLabel()
 
     def forward(self, images: Tensor, targets: Tensor, means: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The sum of the images' losses, and the logits `[N, K]` that are their class scores.

@@ -11,6 +11,7 @@ from ilsvrc.artifacts import run_files
 from ilsvrc.config import specs
 from ilsvrc.evaluation import load_network
 from ilsvrc.models.common import flops
+from ilsvrc.models.common.normalization import Normalization
 from ilsvrc.runtime import files, hardware
 from ilsvrc.training import build, history
 from ilsvrc.training.history import Row
@@ -50,11 +51,13 @@ def write(
 
 
 def weights_of(training: Training) -> dict[str, torch.Tensor]:
-    """What is tested, by name, in float32; beside it what the normalisation keeps, such as a mean image."""
+    """Tested weights by name, in float32, and what the normalisation keeps beside them, such as a mean image."""
+    normalization = training.objective.normalization
+    assert isinstance(normalization, Normalization)
     with training.swapped():
-        own = {name: value.detach().clone() for name, value in training.network.state_dict().items()}
-    own |= {load_network.NORMALIZATION + name: value for name, value in training.objective.normalization.kept().items()}
-    return {name: value.float() if value.is_floating_point() else value for name, value in own.items()}
+        state = {name: value.detach().clone() for name, value in training.network.state_dict().items()}
+    state |= {load_network.NORMALIZATION + name: value for name, value in normalization.kept().items()}
+    return {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
 
 
 def describe(job: WorkerJob, rows: list[Row], machine: Machine) -> files.Info:
@@ -79,7 +82,7 @@ def describe(job: WorkerJob, rows: list[Row], machine: Machine) -> files.Info:
 
 def reported(training: Training, rows: list[Row]) -> Row:
     """The row of the epoch whose weights are written."""
-    return rows[training.best.epoch - 1 if training.best is not None else -1]
+    return rows[training.best_checkpoint.epoch - 1 if training.best_checkpoint is not None else -1]
 
 
 def cost(spec: specs.TrainSpec, num_classes: int) -> dict[str, int]:

@@ -8,7 +8,7 @@ from torch import nn
 
 from ilsvrc.training.optimizer import BIASES, NORMALIZATIONS
 
-MOST_LISTED = 12  # layers that a message names
+MAX_LISTED = 12  # layers that a message names
 
 
 class Own(NamedTuple):
@@ -88,8 +88,8 @@ def listed(network: nn.Module) -> str:
     """Names and types of a network's layers, for a message."""
     names = [name for name, _ in layers(network)]
     types = dict.fromkeys(type(layer).__name__ for _, layer in layers(network))
-    more = f" and {len(names) - MOST_LISTED} more" if len(names) > MOST_LISTED else ""
-    return f"{', '.join(names[:MOST_LISTED])}{more}, of the types {', '.join(types)}"
+    more = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
+    return f"{', '.join(names[:MAX_LISTED])}{more}, of the types {', '.join(types)}"
 
 
 def _names(pattern: str, name: str, layer: nn.Module) -> bool:

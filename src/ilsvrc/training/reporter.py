@@ -84,7 +84,7 @@ class Reporter:
         self.tracker.finish(self.rows, {"train_seconds": f"{seconds:.1f}", "precision": precision})
         row = outputs.reported(self.training, self.rows)
         error, name = history.watched(row)
-        best = f" (epoch {row['epoch']}, the best)" if self.training.best is not None else ""
+        best = f" (epoch {row['epoch']}, the best)" if self.training.best_checkpoint is not None else ""
         messages.say(
             f"trained {self.job.run}: {error:.1f} % validation {name}{best} "
             f"after {len(self.rows)} epochs, {seconds:.0f} s, {rate:.0f} images/s, {precision}"

@@ -3,11 +3,13 @@
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
+from ilsvrc.loading.contract import Batch
 from ilsvrc.models.common.layers import Classifier
 from ilsvrc.runtime.distributed import World
 from ilsvrc.runtime.precision import Autocast, LossScale
@@ -16,34 +18,26 @@ from ilsvrc.training.history import Row
 from ilsvrc.training.loss import Objective
 from ilsvrc.training.schedule import Schedule
 from ilsvrc.training.torch_compile import Compiled
+from ilsvrc.training.weight_averaging import WeightAverage
+
+Augment = Callable[[Batch, int, int], Tensor]  # batch, seed, epoch -> images [N, H, W, 3]
+Mixup = Callable[[Tensor, Tensor, int, int], tuple[Tensor, Tensor]]  # images, labels, epoch, step -> images, targets
+NormalizationInputs = Callable[[Batch, int], Tensor | None]  # batch, epoch -> values for each image, such as a mean
 
 
 class Batches(Protocol):
-    """Steps of an epoch."""
+    """Training batches of an epoch."""
 
     def __len__(self) -> int:
-        """Steps."""
+        """Steps an epoch."""
 
     def epoch(self, epoch: int, start_step: int = 0) -> Any:
-        """This process's part of each batch: images uint8 `[N, H, W, 3]`, labels `[N]`, indices `[N]`."""
-
-
-class Averages(Protocol):
-    """Weights averaged over steps, in the place of the network's own where it is tested."""
-
-    def update(self, step: int) -> None:
-        """A step was made."""
-
-    def swapped(self) -> AbstractContextManager[Any]:
-        """Within it the network has the averaged weights."""
-
-    def keep_statistics(self) -> None:
-        """The network's running statistics replace their averages."""
+        """This process's shard of each batch: images uint8 `[N, H, W, 3]`, labels `[N]`, indices `[N]`."""
 
 
 @dataclass
 class Training:
-    """What a step needs. `look` and `mix` change images; see `augmentation` and `mixing`."""
+    """Network, objective, optimizer and schedule of a training, and the optional parts of its steps."""
 
     network: Classifier
     objective: Objective
@@ -55,54 +49,60 @@ class Training:
     autocast: Autocast
     clip_norm: float | None = None
     clip_adaptive: float | None = None
-    scale: LossScale | None = None  # float16's
-    parts: int = 1  # that a process's share of a batch is passed in, one after the other
-    look: Callable[[Any, int, int], Tensor] | None = None  # batch, seed, epoch -> images
-    mix: Callable[[Tensor, Tensor, int, int], tuple[Tensor, Tensor]] | None = None  # see `mixing`
-    beside: Callable[[Any, int], Tensor | None] | None = None  # batch, epoch -> what the normalisation takes with each
-    constrain: Callable[[nn.Module], None] | None = None  # the weights, after each step
-    averages: Averages | None = None
-    best: BestEpoch | None = None  # whose weights are reported, not the last ones
-    frozen: Sequence[nn.Module] = ()  # that stay as in testing
+    grad_scaler: LossScale | None = None  # float16's
+    micro_batches: int = 1  # of a process's shard of a batch, passed one after the other
+    augment: Augment | None = None  # see `augmentation`
+    mixup: Mixup | None = None  # see `mixup_cutmix`
+    normalization_inputs: NormalizationInputs | None = None  # see `data.mean_image_inputs`
+    project_weights: Callable[[nn.Module], None] | None = None  # after each step; see `max_norm`
+    weight_average: WeightAverage | None = None  # tested in the place of the network's own weights
+    best_checkpoint: BestEpoch | None = None  # reported in the place of the last weights
+    frozen: Sequence[nn.Module] = ()  # stay in evaluation mode
     name_of: Callable[[int], str] = str  # an image's name
-    not_compiled: Callable[[str], None] | None = None  # hears why compiling failed; None: nothing is compiled
-    distributed: nn.Module = field(init=False)
+    not_compiled: Callable[[str], None] | None = None  # told why compiling failed; None: nothing is compiled
+    distributed: nn.Module = field(init=False)  # the objective, compiled and with gradients averaged over processes
 
     def __post_init__(self) -> None:
         compiled = Compiled(self.objective, self.not_compiled) if self.not_compiled else self.objective
         self.distributed = self.world.wrap(compiled)
 
-    def parts_with_state(self) -> dict[str, Any]:
-        """What a checkpoint keeps beside the schedule's errors, by name."""
-        kept = {"network": self.network, "optimizer": self.optimizer, "averages": self.averages, "scale": self.scale}
-        kept["best"] = self.best
-        return {name: part for name, part in kept.items() if part is not None}
+    def stateful_parts(self) -> dict[str, Any]:
+        """Parts that a checkpoint keeps beside the schedule's errors, by their names in it."""
+        parts = {
+            "network": self.network,
+            "optimizer": self.optimizer,
+            "averages": self.weight_average,
+            "scale": self.grad_scaler,
+            "best": self.best_checkpoint,
+        }
+        return {name: part for name, part in parts.items() if part is not None}
 
-    def rows_of_parts(self, mine: int) -> list[slice]:
-        """The rows of a share of `mine` images that are passed together."""
-        return [slice(part * mine // self.parts, (part + 1) * mine // self.parts) for part in range(self.parts)]
+    def micro_batch_rows(self, num_images: int) -> list[slice]:
+        """Rows of each micro-batch of a shard of `num_images`."""
+        ends = [part * num_images // self.micro_batches for part in range(self.micro_batches + 1)]
+        return [slice(start, stop) for start, stop in pairwise(ends)]
 
     def steps_before(self, progress: "Progress") -> int:
         """Steps of the epochs that are done."""
         return len(progress.history) * self.schedule.steps_an_epoch
 
     def swapped(self) -> AbstractContextManager[Any]:
-        """Within it the network has the weights that are tested."""
-        return self.averages.swapped() if self.averages else nullcontext()
+        """Context in which the network has the weights that are tested."""
+        return self.weight_average.swapped() if self.weight_average else nullcontext()
 
     def end(self) -> None:
-        """From here on the network is what is reported: where the recipe says so, as it was tested at its best."""
-        if self.best is not None:
-            self.best.take()
-            self.averages = None
+        """Gives the network the weights that are reported for good: those of the best epoch where there is one."""
+        if self.best_checkpoint is not None:
+            self.best_checkpoint.take()
+            self.weight_average = None
 
 
 @dataclass
 class Progress:
-    """How far a training is: finished epochs, and within the present one its steps, sums and seconds.
+    """Progress of a training: finished epochs, and of the present one its steps, sums and seconds.
 
     `sums` are those of losses, errors and images, over all processes; `buffers` each process's running statistics
-    inside an epoch.
+    inside an epoch. The fields' names stand in checkpoints.
     """
 
     history: list[Row] = field(default_factory=list)
@@ -110,3 +110,8 @@ class Progress:
     sums: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
     seconds: float = 0.0
     buffers: list[Tensor] = field(default_factory=list)
+
+    def end_epoch(self, row: Row) -> None:
+        """Adds an epoch's row of history; the next epoch starts from nothing."""
+        self.history.append(row)
+        self.step, self.sums, self.seconds, self.buffers = 0, [0.0, 0.0, 0.0], 0.0, []

@@ -11,8 +11,8 @@ from ilsvrc.runtime.ddp import as_if_nothing_happened
 
 CHOICES = ("auto", "on", "off")
 IN_YAML = {"True": "on", "False": "off"}  # what a profile's `compile: on` becomes
-LEAST_STEPS = 10_000  # see `choose`
-MOST_PROGRAMS = 64  # one for each size of pictures and of parts of a batch
+MIN_STEPS = 10_000  # see `choose`
+MAX_PROGRAMS = 64  # one for each size of pictures and of parts of a batch
 COMPILER = {"backend": "inductor", "options": {"fallback_random": True}}  # draws are torch's, as without it
 
 
@@ -30,7 +30,7 @@ def choose(asked: str, device: torch.device, steps: int) -> str:
         raise ValueError(f"compile = {asked!r}; it can be {', '.join(CHOICES)} (profile)")
     if asked != "auto":
         return asked
-    return "on" if device.type == "cuda" and steps >= LEAST_STEPS else "off"
+    return "on" if device.type == "cuda" and steps >= MIN_STEPS else "off"
 
 
 class Compiled(nn.Module):
@@ -49,7 +49,7 @@ class Compiled(nn.Module):
         self.stays_as_it_is = False
         # the wrapper that distributes would cut the program where its buckets end, which LRN's backward cannot bear
         torch._dynamo.config.optimize_ddp = False
-        torch._dynamo.config.recompile_limit = MOST_PROGRAMS
+        torch._dynamo.config.recompile_limit = MAX_PROGRAMS
         objective.compile(fullgraph=True, dynamic=False, **COMPILER)
 
     def forward(self, *inputs: Any) -> Any:

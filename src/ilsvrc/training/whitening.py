@@ -11,15 +11,17 @@ from torch import Tensor
 
 from ilsvrc.config import specs
 from ilsvrc.loading import batches, random_crops
+from ilsvrc.loading.contract import Batch
 from ilsvrc.loading.views import View
 from ilsvrc.models.common.zca_whitening import MOST_PX, Moments, Whitening, fitted, moments
 from ilsvrc.runtime import files, messages
 from ilsvrc.runtime.distributed import World
 from ilsvrc.training import data
 from ilsvrc.training.inputs import Given
+from ilsvrc.training.state import NormalizationInputs
 
 NAME = "whitening.safetensors"
-PICTURES_AT_ONCE = 1000
+IMAGES_AT_ONCE = 1000
 
 
 def of(spec: specs.TrainSpec, manifest: files.Info, given: Given, world: World) -> Whitening:
@@ -36,7 +38,7 @@ def of(spec: specs.TrainSpec, manifest: files.Info, given: Given, world: World) 
     made_of = {"manifest_sha256": manifest["content_sha256"], "crop_px": str(spec.crop_px)}
     own = _read(path, made_of) if path is not None and world.is_main else None
     if not world.everyones(own is not None)[0]:
-        sums = over_all(share(spec.crop_px, given, world), world)
+        sums = over_all(shard_moments(spec.crop_px, given, world), world)
         if world.is_main:
             own = fitted(sums)
             _write(path, own, made_of)
@@ -66,11 +68,12 @@ def check(spec: specs.TrainSpec) -> None:
         )
 
 
-def share(side_px: int, given: Given, world: World) -> Moments:
-    """Of this process's share of the pictures, their central squares at `side_px`."""
-    messages.log(f"whitening: fitting to the pictures of {given.packed}")
+def shard_moments(side_px: int, given: Given, world: World) -> Moments:
+    """Moments of the central squares at `side_px` of this process's shard of the images."""
+    assert given.packed, "whitening is fitted to packed images"
+    messages.log(f"whitening: fitting to the images of {given.packed}")
     opened = batches.open_testing(
-        given.loader, given.packed, views=[View(side_px, side_px)], batch_size=PICTURES_AT_ONCE,
+        given.loader, given.packed, views=[View(side_px, side_px)], batch_size=IMAGES_AT_ONCE,
         rank=world.rank, world_size=world.size, workers=given.threads,
     )  # fmt: skip
     with closing(opened):
@@ -82,11 +85,11 @@ def over_all(sums: Moments, world: World) -> Moments:
     return Moments(*(world.sum(part.to(world.device)).cpu() for part in sums))
 
 
-def windows_of(spec: specs.TrainSpec, manifest: files.Info) -> data.Beside:
+def windows_of(spec: specs.TrainSpec, manifest: files.Info) -> NormalizationInputs:
     """Where the recipe's crops lie in whitened pictures: of a batch and an epoch int64 `[N, 5]`, None for noise."""
-    look = data.look_of(spec, manifest)
+    look = data.crops_of(spec, manifest)
 
-    def windows(batch: batches.Batch, epoch: int) -> Tensor | None:
+    def windows(batch: Batch, epoch: int) -> Tensor | None:
         if batch.windows is None:
             return None
         sides = np.full(len(batch.labels), look.crop_px)

@@ -20,7 +20,7 @@ from ilsvrc.packing.beton import open_packed
 from ilsvrc.pipeline import wiring
 from ilsvrc.runtime.distributed import World
 from ilsvrc.runtime.precision import autocast
-from ilsvrc.training.labels import ClassSets
+from ilsvrc.training.labels import MultiLabel
 from ilsvrc.training.loss import Objective
 from ilsvrc.training.optimizer import make_optimizer
 from ilsvrc.training.preflight import checks, setup
@@ -280,7 +280,7 @@ def test_several_classes_an_image_begin_near_k_times_ln_2_and_are_overfitted():
     torch.manual_seed(0)
     network = Chain()
     probed = probe(network)
-    probed.training.objective.labels = ClassSets([[0, 1], [1, 2, 3], [], [3]], 4)
+    probed.training.objective.labels = MultiLabel([[0, 1], [1, 2, 3], [], [3]], 4)
     start = {name: value.clone() for name, value in network.state_dict().items()}
     found = checks.first_loss(probed, FirstStep(probed))
     assert found.fits and "4 ln 2 is 2.77" in found.message
@@ -294,7 +294,7 @@ def test_several_classes_an_image_begin_near_k_times_ln_2_and_are_overfitted():
 
 def test_logits_that_are_too_large_for_sigmoids_are_named():
     probed = probe(Chain())
-    probed.training.objective.labels = ClassSets([[0, 1], [1, 2, 3], [], [3]], 4)
+    probed.training.objective.labels = MultiLabel([[0, 1], [1, 2, 3], [], [3]], 4)
     first = FirstStep(probed)
     first.logits = 20 * torch.ones(4, 4)
     found = checks.first_loss(probed, first)

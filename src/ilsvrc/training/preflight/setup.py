@@ -41,7 +41,7 @@ def plan(packed: Path, spec: specs.TrainSpec, manifest: files.Info, loader: str)
     with torch.device("meta"):
         build.build(spec, 2)  # refuses rates that the network has not, which are 0 from here on
     opened = batches.open_training(
-        loader, packed, look=data.loaded(spec, manifest), batch_size=recipe.batch_size, seed=spec.seed,
+        loader, packed, look=data.loader_crops(spec, manifest), batch_size=recipe.batch_size, seed=spec.seed,
         order=recipe.order, repeats=recipe.repeats,
     )  # fmt: skip
     with closing(opened):
@@ -64,7 +64,7 @@ def probe(
     small = changed(alone(spec, len(batch.labels)), **WITHOUT_DRAWS, batch_norm_group=shared)
     given = Given(packed=packed, mean_image=packed.with_suffix(".mean_image.npy"), loader=loader, threads=threads)
     training = build.prepare(small, manifest, 1, world, "float32", given)
-    training.look = training.mix = training.averages = None
+    training.augment = training.mixup = training.weight_average = None
     training.network.train()
     return Probe(spec, training, batch, planned, len(manifest["classes"]))
 
