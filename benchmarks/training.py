@@ -26,12 +26,13 @@ import psutil
 import torch
 from torch import nn
 
+from ilsvrc.artifacts.manifest import Manifest
 from ilsvrc.config import recipe_files, registry, specs
 from ilsvrc.datasets import folder
 from ilsvrc.models.common.layers import Classifier
 from ilsvrc.packing import writer
 from ilsvrc.packing.manifest import describe
-from ilsvrc.runtime import files, hardware, parent_death, precision
+from ilsvrc.runtime import hardware, parent_death, precision
 from ilsvrc.runtime.distributed import World
 from ilsvrc.training import build, data, inputs, launch, loop, state
 from ilsvrc.training.job import Inputs, Resources
@@ -196,7 +197,7 @@ class TimedBatches(NamedTuple):
 
 def ours(told: Told, steps: Steps) -> None:
     """As stages/train_worker.py trains, without validation and checkpoints."""
-    spec, manifest, world = specification(told), files.read_json(manifest_path(told)), World(device=steps.device)
+    spec, manifest, world = specification(told), Manifest.read(manifest_path(told)), World(device=steps.device)
     with opened(told, world) as (batches, _):
         torch.set_num_threads(told["threads"])
         beside = inputs.Given(not_compiled=sys.exit if told.get("compile") else None)
@@ -229,7 +230,7 @@ def opened(told: Told, world: World) -> Any:
     beton, manifest = Path(told["scratch"]) / f"{told['form']}.beton", manifest_path(told)
     packed = Inputs(train=beton, train_manifest=manifest, val=beton, val_manifest=manifest)
     resources = Resources(loader=told["loader"], threads=told["threads"])
-    return data.opened(packed, resources, specification(told), files.read_json(manifest), world)
+    return data.opened(packed, resources, specification(told), Manifest.read(manifest), world)
 
 
 def manifest_path(told: Told) -> Path:
@@ -279,7 +280,7 @@ def plain(told: Told, steps: Steps) -> None:
 
 
 def plain_network(told: Told) -> nn.Module:
-    num_classes = len(files.read_json(manifest_path(told))["classes"])
+    num_classes = len(Manifest.read(manifest_path(told))["classes"])
     if told["network"] in SAME_NETWORK:
         import torchvision
 

@@ -1,6 +1,5 @@
 """What a recipe's keys do together: lengths, transfer, averages, groups, mean images."""
 
-import argparse
 import json
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,8 @@ import records
 import small_training
 import torch
 
+from ilsvrc.artifacts import manifest as manifests
+from ilsvrc.artifacts.manifest import Manifest
 from ilsvrc.config import runs, specs
 from ilsvrc.config.params import Params
 from ilsvrc.config.recipe import Recipe
@@ -18,9 +19,9 @@ from ilsvrc.config.recipe_files import resolve_recipe
 from ilsvrc.evaluation import predict_split
 from ilsvrc.loading.batches import Batch
 from ilsvrc.pipeline.wiring import Pipeline
-from ilsvrc.runtime import files
 from ilsvrc.runtime.distributed import World
 from ilsvrc.training import batch_norm, build, data
+from ilsvrc.training.job import Inputs, Resources
 
 LEAST = {"epochs": 2, "batch_size": 8, "learning_rate": 0.1}
 BOOK = {"dataset": "digits", "architectures": ["resnet18"], "recipe": "quick", "protocols": ["single_crop"]}
@@ -223,11 +224,10 @@ def test_a_network_of_half_precision_is_tested_without_a_gpu_too(precision: str,
 
 @pytest.mark.parametrize(("accumulate", "size", "expected"), [(1, 1, 8), (2, 1, 4), (2, 2, 2)])
 def test_watching_takes_no_more_memory_than_training(accumulate: int, size: int, expected: int, packed: Path):
-    given = argparse.Namespace(
-        loader="pillow", threads=1, accumulate=accumulate, train=packed / "train.beton", val=packed / "val.beton"
-    )
-    manifest = files.read_json(packed / "train.manifest.json")
-    with data.opened(given, spec_of(), manifest, World(0, size)) as (_, watched):
+    train, val = packed / "train.beton", packed / "val.beton"
+    given = Inputs(train, manifests.beside(train), val, manifests.beside(val))
+    resources, manifest = Resources(loader="pillow", accumulate=accumulate), Manifest.read(given.train_manifest)
+    with data.opened(given, resources, spec_of(), manifest, World(0, size)) as (_, watched):
         assert len(next(iter(watched)).labels) == expected
 
 
@@ -251,7 +251,7 @@ def test_the_mean_image_grows_with_the_pictures(crop: str, expected: float, tmp_
     """Its 64 columns are 0, 1, 2, ...: the fourth of 40 is of the old ones from 4.8 to 6.4, scaled twice."""
     np.save(tmp_path / "mean.npy", np.tile(np.arange(64, dtype=np.float32)[None, :, None], (64, 1, 3)))
     spec = spec_of(crop_px=64, crop=crop, normalization="mean_image", **GROWS)
-    manifest = {"mean": [0.0] * 3, "std": [1.0] * 3}
+    manifest = records.manifest(mean=[0.0] * 3, std=[1.0] * 3)
     means = data.mean_image_inputs(spec, manifest, data.normalization_of(spec, manifest, tmp_path / "mean.npy"))
     windows = torch.tensor([[40, 40, 3, 0, 0]])
     under = means(Batch(torch.zeros(1, 32, 32, 3), torch.zeros(1, dtype=torch.int64), torch.zeros(1), None, windows), 0)

@@ -15,6 +15,7 @@ import safetensors.torch
 import small_training
 import torch
 
+from ilsvrc.artifacts.manifest import Manifest
 from ilsvrc.config import registry, specs
 from ilsvrc.config.recipe import Recipe
 from ilsvrc.config.recipe_files import resolve_recipe
@@ -115,7 +116,7 @@ def job(digits: Path, spec: specs.TrainSpec) -> WorkerJob:
 @pytest.mark.parametrize("recipe_name", EACH)
 def test_two_steps_of_every_recipe_have_finite_losses_and_move_the_weights(recipe_name: str, digits: Path):
     spec = specification(recipe_name)
-    asked, manifest = job(digits, spec), files.read_json(digits / "train.manifest.json")
+    asked, manifest = job(digits, spec), Manifest.read(digits / "train.manifest.json")
     with data.opened(asked.inputs, asked.resources, spec, manifest, World()) as (training_batches, watched):
         given = Given.of(asked)
         training = build.prepare(spec, manifest, len(training_batches), World(), "float32", given)

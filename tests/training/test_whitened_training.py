@@ -9,6 +9,7 @@ import small_training
 import torch
 
 from ilsvrc.artifacts import run_files
+from ilsvrc.artifacts.manifest import Manifest
 from ilsvrc.config import runs, specs
 from ilsvrc.config.recipe import Recipe
 from ilsvrc.evaluation import load_network
@@ -37,8 +38,8 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def manifest(packed: Path) -> files.Info:
-    return files.read_json(packed / "train.manifest.json")
+def manifest(packed: Path) -> Manifest:
+    return Manifest.read(packed / "train.manifest.json")
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +74,7 @@ def test_a_resume_has_the_same_bits_and_other_pictures_are_fitted_anew(trained, 
     whitening = of(run.spec, manifest, beside, World())
     assert torch.equal(whitening.matrix, kept["matrix"]) and torch.equal(whitening.center, kept["mean"])
     with pytest.raises(ValueError, match=r"nowhere.beton is not there"):
-        of(run.spec, {**manifest, "content_sha256": "other"}, beside, World())
+        of(run.spec, manifest.model_copy(update={"content_sha256": "other"}), beside, World())
 
 
 def test_what_training_shows_is_cut_out_of_whitened_pictures(packed, manifest):

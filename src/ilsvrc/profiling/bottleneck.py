@@ -9,11 +9,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ilsvrc.artifacts import manifest as manifests
+from ilsvrc.artifacts.manifest import Manifest
 from ilsvrc.config import specs
 from ilsvrc.packing.beton import Packed, open_packed
 from ilsvrc.profiling import throughput
 from ilsvrc.profiling.throughput import Machine, Rate
-from ilsvrc.runtime import distributed, files
+from ilsvrc.runtime import distributed
 
 TABLE_HEAD = f"{'':<24}{'images/s':>10}  of"
 
@@ -52,7 +54,7 @@ class Bottleneck:
 
 def measure(job: BottleneckJob, follow: Callable[[str], None] = lambda line: None) -> Bottleneck:
     """Measures each part, a few seconds each; `follow` gets each line of `as_text` as soon as it is known."""
-    opened, manifest = open_packed(job.beton), files.read_json(job.beton.with_suffix(".manifest.json"))
+    opened, manifest = open_packed(job.beton), Manifest.read(manifests.beside(job.beton))
     shared, limits = measure_storage(opened, job.machine), []
     follow("\n".join([TABLE_HEAD, *map(table_line, shared)]))
     with distributed.joined(job.machine.gpus) as world:

@@ -9,6 +9,7 @@ from typing import Any
 import psutil
 import torch
 
+from ilsvrc.artifacts.manifest import Manifest, StoredBytes
 from ilsvrc.config import registry, specs
 from ilsvrc.config.cost_specs import CostSpec, Step
 from ilsvrc.config.recipe import Recipe
@@ -22,8 +23,6 @@ from ilsvrc.runtime import files, hardware, precision
 from ilsvrc.runtime.distributed import World
 from ilsvrc.training import build
 from ilsvrc.training.state import Training
-
-NOISE = {"mean": [127.5] * 3, "std": [127.5] * 3, "eigenvalues": [1.0] * 3, "eigenvectors": torch.eye(3).tolist()}
 
 
 @dataclass(frozen=True)
@@ -123,8 +122,28 @@ def training_memory(network: Network, device: torch.device) -> TrainingMemory | 
 
 def prepared(network: Network, step: Step, chosen_precision: str, world: World, batch_size: int) -> Training:
     """The training as it starts, in batches of `batch_size`."""
-    manifest = {**NOISE, "classes": [str(number) for number in range(network.num_classes)]}
+    manifest = noise_manifest(network.num_classes)
     return build.prepare(train_spec(network, step, batch_size), manifest, 1, world, chosen_precision)
+
+
+def noise_manifest(num_classes: int) -> Manifest:
+    """The manifest of images that are noise around the middle grey."""
+    return Manifest(
+        spec=specs.FormSpec(data="noise"),
+        split="train",
+        classes=[str(number) for number in range(num_classes)],
+        counts={},
+        num_images=0,
+        content_sha256="",
+        num_measured=0,
+        mean=[127.5] * 3,
+        std=[127.5] * 3,
+        eigenvalues=[1.0] * 3,
+        eigenvectors=torch.eye(3).tolist(),
+        stored={},
+        stored_bytes=StoredBytes(min=0, max=0, mean=0.0),
+        bad_images={},
+    )
 
 
 def train_spec(network: Network, step: Step, batch_size: int | None = None) -> specs.TrainSpec:

@@ -13,12 +13,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from ilsvrc.artifacts.manifest import Manifest
 from ilsvrc.config import specs
 from ilsvrc.loading import batches
 from ilsvrc.loading.contract import Batch
 from ilsvrc.packing import beton_layout, jpeg
 from ilsvrc.packing.beton import Packed
-from ilsvrc.runtime import files, precision
+from ilsvrc.runtime import precision
 from ilsvrc.runtime.distributed import World
 from ilsvrc.training import build, data, inputs, loop
 from ilsvrc.training.preflight import setup
@@ -75,7 +76,7 @@ def decoding(opened: Packed, threads: int) -> Rate:
     return Rate("decode", done, f"whole JPEGs of {megapixels:.2f} megapixels, {threads} threads")
 
 
-def loader(beton: Path, spec: specs.TrainSpec, manifest: files.Info, machine: Machine) -> Rate:
+def loader(beton: Path, spec: specs.TrainSpec, manifest: Manifest, machine: Machine) -> Rate:
     """Rate of training batches as the recipe asks for them, thrown away."""
     recipe = spec.recipe
     opened = batches.open_training(
@@ -89,7 +90,7 @@ def loader(beton: Path, spec: specs.TrainSpec, manifest: files.Info, machine: Ma
 
 
 def network(
-    beton: Path, spec: specs.TrainSpec, manifest: files.Info, world: World, requested_precision: str, machine: Machine
+    beton: Path, spec: specs.TrainSpec, manifest: Manifest, world: World, requested_precision: str, machine: Machine
 ) -> Rate:
     """Rate of training steps on noise: forward, backward and update."""
     recipe, threads = spec.recipe, torch.get_num_threads()

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from ilsvrc.artifacts.manifest import Manifest
 from ilsvrc.config import registry, specs
 from ilsvrc.config.recipe import Recipe
 from ilsvrc.evaluation import load_network
@@ -35,7 +36,7 @@ STEPS = ("momentum", "weight_decay", "decay", "nesterov", "rate_in_momentum", "s
 
 
 def prepare(
-    spec: specs.TrainSpec, manifest: files.Info, steps_an_epoch: int, world: World, number_format: str,
+    spec: specs.TrainSpec, manifest: Manifest, steps_an_epoch: int, world: World, number_format: str,
     given: Given | None = None,
 ) -> Training:  # fmt: skip
     """The network with its first weights, its objective, optimizer and schedule, and what goes with them."""
@@ -62,7 +63,7 @@ def prepare(
         micro_batches=given.accumulate,
         augment=data.augmentation_of(recipe, manifest),
         normalization_inputs=beside,
-        mixup=data.mixing_of(recipe, len(manifest["classes"]), spec.seed, world),
+        mixup=data.mixing_of(recipe, len(manifest.classes), spec.seed, world),
         project_weights=partial(renormalize_filters, largest_rms=recipe.largest_filter_rms)
         if recipe.largest_filter_rms else None,
         weight_average=averages_of(network, recipe, steps_an_epoch, world),
@@ -74,7 +75,7 @@ def prepare(
 
 
 def normalized(
-    spec: specs.TrainSpec, manifest: files.Info, world: World, dtype: torch.dtype, given: Given
+    spec: specs.TrainSpec, manifest: Manifest, world: World, dtype: torch.dtype, given: Given
 ) -> tuple[Normalization, NormalizationInputs | None]:
     """What the network sees of pixels, on the device; and what that takes with each batch."""
     if spec.recipe.normalization == "gcn_zca":
@@ -85,11 +86,11 @@ def normalized(
 
 
 def first_network(
-    spec: specs.TrainSpec, manifest: files.Info, world: World, dtype: torch.dtype, given: Given
+    spec: specs.TrainSpec, manifest: Manifest, world: World, dtype: torch.dtype, given: Given
 ) -> tuple[Classifier, parameter_groups.Own, list[torch.nn.Module]]:
     """The network as it starts, on its device; what parts of it have of their own, and what of it does not move."""
     recipe = spec.recipe
-    network = build(spec, len(manifest["classes"]))
+    network = build(spec, len(manifest.classes))
     initialization.initialize(network, recipe.initialization, spec.seed)
     if recipe.zero_last_gamma:
         initialization.zero_last_gammas(network)
@@ -145,11 +146,11 @@ def check_sizes(spec: specs.TrainSpec) -> None:
             ) from None
 
 
-def labels_of(manifest: files.Info, world: World) -> Labels:
+def labels_of(manifest: Manifest, world: World) -> Labels:
     """What the packed labels stand for."""
-    if "label_sets" not in manifest:
+    if manifest.label_sets is None:
         return SingleLabel()
-    return MultiLabel(manifest["label_sets"], len(manifest["classes"]), world.device)
+    return MultiLabel(manifest.label_sets, len(manifest.classes), world.device)
 
 
 def distillation_of(

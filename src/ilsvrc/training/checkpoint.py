@@ -16,6 +16,8 @@ from ilsvrc.training.state import Progress, Training
 NAME, BEFORE = "checkpoint.pt", "checkpoint.before.pt"
 FORMAT = 2
 
+Identity = dict[str, str]  # the specification, and hashes of the images and weights that a training depends on
+
 
 def save(folder: Path, training: Training, progress: Progress, **facts: Any) -> None:
     """Writes a checkpoint, whole or not at all; the checkpoint that was there becomes the one before.
@@ -44,7 +46,7 @@ def save(folder: Path, training: Training, progress: Progress, **facts: Any) -> 
         raise OSError(f"no checkpoint could be written to {folder}: {str(error).splitlines()[0]}") from error
 
 
-def load(folder: Path, identity: Mapping[str, Any]) -> tuple[dict[str, Any] | None, str]:
+def load(folder: Path, identity: Identity) -> tuple[dict[str, Any] | None, str]:
     """The newest checkpoint in `folder` that can be used, on the CPU, or None; and what is to be said of it."""
     there = [folder / name for name in (NAME, BEFORE) if (folder / name).exists()]
     said: list[str] = []
@@ -56,13 +58,13 @@ def load(folder: Path, identity: Mapping[str, Any]) -> tuple[dict[str, Any] | No
     return None, "; ".join([*said, "training starts anew"]) if said else ""
 
 
-def _load(path: Path, identity: Mapping[str, Any]) -> tuple[dict[str, Any] | None, str]:
+def _load(path: Path, identity: Identity) -> tuple[dict[str, Any] | None, str]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
         found = content["format"], content["identity"]
     except Exception as error:  # of many kinds: a damaged archive, a pickle that is not weights
         return None, f"{path} is damaged ({type(error).__name__})"
-    if found != (FORMAT, dict(identity)):
+    if found != (FORMAT, identity):
         return None, f"{path} is of another specification or other data"
     return content, ""
 

@@ -1,6 +1,6 @@
 """What a recipe says of pictures: which are shown and watched, how they are cut, changed, mixed and normalised."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import cache, partial
@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ilsvrc.artifacts.manifest import Manifest
 from ilsvrc.config import specs
 from ilsvrc.config.recipe import Recipe
 from ilsvrc.evaluation import multilabel_metrics
@@ -19,7 +20,7 @@ from ilsvrc.loading.contract import Batch
 from ilsvrc.loading.views import View, square_px
 from ilsvrc.models.common.normalization import Normalization, central
 from ilsvrc.packing import beton
-from ilsvrc.runtime import counter_rng, files
+from ilsvrc.runtime import counter_rng
 from ilsvrc.runtime.distributed import World
 from ilsvrc.training import validation
 from ilsvrc.training.augmentation import Augmentation
@@ -36,7 +37,7 @@ LOOK = (
 
 @contextmanager
 def opened(
-    inputs: Inputs, resources: Resources, spec: specs.TrainSpec, manifest: files.Info, world: World
+    inputs: Inputs, resources: Resources, spec: specs.TrainSpec, manifest: Manifest, world: World
 ) -> Iterator[tuple[batches.TrainingBatches, batches.TestingBatches]]:
     """Batches to train on, and to validate on: training images that the recipe holds out, else the test split.
 
@@ -63,24 +64,22 @@ def opened(
         yield training, testing
 
 
-def held_out(
-    labels: np.ndarray, manifest: Mapping[str, Any], fraction: float, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
+def held_out(labels: np.ndarray, manifest: Manifest, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Places to train on and to watch, a share of each class."""
-    if "label_sets" not in manifest:
+    if manifest.label_sets is None:
         return validation.held_out(labels, fraction, seed)
-    members = multilabel_metrics.members(manifest["label_sets"], len(manifest["classes"]))
+    members = multilabel_metrics.members(manifest.label_sets, len(manifest.classes))
     return validation.held_out_of_sets(labels, members, fraction, seed)
 
 
-def crops_of(spec: specs.TrainSpec, manifest: Mapping[str, Any]) -> random_crops.Look:
+def crops_of(spec: specs.TrainSpec, manifest: Manifest) -> random_crops.Look:
     """What training shows of a picture; what lies outside of it is 0 after normalisation."""
-    zero = {"unit": [128] * 3, "none": [0] * 3}.get(spec.recipe.normalization, [round(m) for m in manifest["mean"]])
+    zero = {"unit": [128] * 3, "none": [0] * 3}.get(spec.recipe.normalization, [round(m) for m in manifest.mean])
     chosen = {name: getattr(spec.recipe, name) for name in LOOK}
     return random_crops.Look(crop_px=spec.crop_px, fill=(zero[0], zero[1], zero[2]), **chosen)
 
 
-def loader_crops(spec: specs.TrainSpec, manifest: Mapping[str, Any]) -> random_crops.Look:
+def loader_crops(spec: specs.TrainSpec, manifest: Manifest) -> random_crops.Look:
     """What the loader cuts out: what training shows, or the whole picture, which is whitened before it is cut."""
     look = crops_of(spec, manifest)
     if spec.recipe.normalization != "gcn_zca":
@@ -102,18 +101,18 @@ def short_side_px(spec: specs.TrainSpec) -> int:
     return min(max(usual, low), high)
 
 
-def normalization_of(spec: specs.TrainSpec, manifest: Mapping[str, Any], mean_image: Path | None) -> Normalization:
+def normalization_of(spec: specs.TrainSpec, manifest: Manifest, mean_image: Path | None) -> Normalization:
     """What the network sees of pixels; the mean image at the size of what is cropped."""
     image = None
     if spec.recipe.normalization == "mean_image":
         if mean_image is None or not mean_image.exists():
             raise ValueError(f"normalization: mean_image wants {mean_image}, which is not there; run snakemake again")
         image = mean_image_windows.scaled(torch.from_numpy(np.load(mean_image)), short_side_px(spec))
-    return Normalization(manifest["mean"], manifest["std"], spec.recipe.normalization, image)
+    return Normalization(manifest.mean, manifest.std, spec.recipe.normalization, image)
 
 
 def mean_image_inputs(
-    spec: specs.TrainSpec, manifest: files.Info, normalization: Normalization
+    spec: specs.TrainSpec, manifest: Manifest, normalization: Normalization
 ) -> NormalizationInputs | None:
     """Windows of the mean image that lie under a batch's crops; None: its central one, for all.
 
@@ -137,11 +136,13 @@ def mean_image_inputs(
     return means
 
 
-def augmentation_of(recipe: Recipe, manifest: Mapping[str, Any]) -> Augment | None:
+def augmentation_of(recipe: Recipe, manifest: Manifest) -> Augment | None:
     """What changes the pictures of a batch on the device."""
-    statistics = [manifest[name] for name in ("mean", "std", "eigenvalues", "eigenvectors")]
-    made = Augmentation(*statistics, **{name: getattr(recipe, name) for name in COLOURS})
-    return None if made.changes_nothing else lambda batch, seed, epoch: made(batch.images, seed, epoch, names(batch))
+    statistics = (manifest.mean, manifest.std, manifest.eigenvalues, manifest.eigenvectors)
+    augmentation = Augmentation(*statistics, **{name: getattr(recipe, name) for name in COLOURS})
+    if augmentation.changes_nothing:
+        return None
+    return lambda batch, seed, epoch: augmentation(batch.images, seed, epoch, names(batch))
 
 
 def names(batch: Batch) -> Tensor:

@@ -2,25 +2,26 @@
 
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import safetensors.torch
-import torch
 from torch import Tensor
 
 from ilsvrc.artifacts import run_files
+from ilsvrc.artifacts.manifest import Manifest
+from ilsvrc.artifacts.run_info import RunInfo
+from ilsvrc.artifacts.weights_info import WeightsInfo
 from ilsvrc.config import pretrained, registry, specs
 from ilsvrc.evaluation import load_network
-from ilsvrc.models.common import flops
 from ilsvrc.models.pretrained import adapt, download, libraries
 from ilsvrc.models.pretrained.read_weights import read_weights
-from ilsvrc.runtime import files, hardware, messages
+from ilsvrc.runtime import files, messages
 from ilsvrc.tracking import mlflow_runs
 from ilsvrc.training import history
 from ilsvrc.training.job import Outputs
+from ilsvrc.training.outputs import write_weights
+from ilsvrc.training.run_fields import commit_tag, cost, environment, names
 from ilsvrc.training.work_folder import RUN_ID
 
 
@@ -43,13 +44,13 @@ def import_run(job: ImportJob) -> None:
         ValueError: the weights are not of the architecture, or not of the data's classes.
         OSError: a library's weights cannot be fetched.
     """
-    manifest = files.read_json(job.val_manifest)
+    manifest = Manifest.read(job.val_manifest)
     source = find_weights(job.spec, job.file)
     try:
-        state, places, config = fit(job.spec, source, manifest["classes"])
+        state, places, config = fit(job.spec, source, manifest.classes)
     except ValueError as error:
         raise ValueError(f"weights: {job.spec.architecture} with {source.path}: {error}") from None
-    write(job, manifest, state, config, provenance(source, places))
+    write(job, manifest, source, state, places, config)
     messages.say(f"not trained here: {job.run} from {source.path}; classes: {places.how}")
 
 
@@ -71,11 +72,6 @@ class SourceWeights(NamedTuple):
     label: str  # for a person
     classes: list[str] | None
     published: libraries.Published | None  # where they are a library's
-
-    @property
-    def facts(self) -> dict[str, Any]:
-        """Address, test protocol and stated errors of a library's weights."""
-        return {"address": self.published.address, "tested_with": self.published.tested_with} if self.published else {}
 
 
 def find_weights(spec: specs.ImportSpec, file: Path | None) -> SourceWeights:
@@ -139,82 +135,69 @@ def default_px(architecture: str) -> int:
     return libraries.input_px(library, model) if model else registry.input_px(architecture)
 
 
-def provenance(source: SourceWeights, places: adapt.Places) -> files.Info:
-    """Provenance of the weights, as run.json has it."""
-    return {
-        "source": source.label,
-        "file": str(source.path),
-        "file_sha256": files.file_sha256(source.path),
-        "class_order": places.how,
-        **source.facts,
-    }
-
-
 def write(
-    job: ImportJob, manifest: files.Info, state: dict[str, Tensor], config: InputConfig, origin: files.Info
-) -> None:
+    job: ImportJob, manifest: Manifest, source: SourceWeights, state: dict[str, Tensor], places: adapt.Places,
+    config: InputConfig,
+) -> None:  # fmt: skip
     """Writes the run's files, each whole or not at all, and its run in MLflow."""
-    weights, num_classes = job.outputs.weights, len(manifest["classes"])
-    with files.atomically(weights) as unfinished:
-        safetensors.torch.save_file(state, unfinished)
-    made_from = {"key": run_files.run_key(job.run), "spec": json.loads(specs.specification(job.spec))}
-    weights_info = {
-        **made_from,
-        "weights_sha256": files.file_sha256(weights),
-        "manifest_sha256": manifest["content_sha256"],
-        "crop_px": config.crop_px,
-        "mean": config.mean,
-        "std": config.std,
-        "normalization": config.normalization,
-        "classes": manifest["classes"],
-        "num_classes": num_classes,
-        **run_files.of_sets(manifest),
-    }
-    run_info = {**made_from, **describe(job), **origin, "normalization_is": config.origin}
-    run_info |= cost(job.spec, config.crop_px, num_classes)
+    write_weights(state, job.outputs.weights)
     files.write_text(job.outputs.history, history.as_csv([]))
-    files.write_text(job.outputs.weights_info, json.dumps(weights_info, indent=1) + "\n")
-    files.write_text(job.outputs.run_info, json.dumps(run_info, indent=1) + "\n")
-    track(job, manifest, origin["source"])
+    weights_info_of(job, manifest, config).write(job.outputs.weights_info)
+    run_info_of(job, source, places, config, len(manifest.classes)).write(job.outputs.run_info)
+    track(job, manifest, source.label)
 
 
-def describe(job: ImportJob) -> files.Info:
-    """Fields of run.json that every run has; what a training measures is null."""
-    label, architecture, name, _ = job.run.split("/")
-    return {
-        "run": job.run,
-        "dataset": label,
-        "architecture": architecture,
-        "recipe_name": name,
-        "seed": job.spec.seed,
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "train_seconds": None,
-        "images_per_second": None,
-        "hardware": hardware.describe(),
-        "versions": hardware.versions(),
-        **hardware.commit(),
-    }
+def weights_info_of(job: ImportJob, manifest: Manifest, config: InputConfig) -> WeightsInfo:
+    """weights.json of the weights that were written."""
+    return WeightsInfo(
+        key=run_files.run_key(job.run),
+        spec=json.loads(specs.specification(job.spec)),
+        weights_sha256=files.file_sha256(job.outputs.weights),
+        manifest_sha256=manifest.content_sha256,
+        crop_px=config.crop_px,
+        mean=config.mean,
+        std=config.std,
+        normalization=config.normalization,
+        classes=manifest.classes,
+        num_classes=len(manifest.classes),
+        label_sets_sha256=manifest.label_sets_sha256,
+    )
 
 
-def cost(spec: specs.ImportSpec, crop_px: int, num_classes: int) -> dict[str, int]:
-    """Parameters and multiply-adds of the network."""
-    with torch.device("meta"):
-        network = registry.architecture(spec.architecture)(num_classes=num_classes, input_px=crop_px)
-        counts = flops.count(network, crop_px)
-    return {"parameters": counts.parameters, "multiply_adds": counts.multiply_adds}
+def run_info_of(
+    job: ImportJob, source: SourceWeights, places: adapt.Places, config: InputConfig, num_classes: int
+) -> RunInfo:
+    """run.json of imported weights: their provenance; what a training measures is null."""
+    builder = registry.architecture(job.spec.architecture)
+    return RunInfo(
+        key=run_files.run_key(job.run),
+        spec=json.loads(specs.specification(job.spec)),
+        **names(job.run, job.spec.seed),
+        train_seconds=None,
+        images_per_second=None,
+        **environment(),
+        source=source.label,
+        file=str(source.path),
+        file_sha256=files.file_sha256(source.path),
+        class_order=places.how,
+        address=source.published.address if source.published else None,
+        tested_with=source.published.tested_with if source.published else None,
+        normalization_is=config.origin,
+        **cost(partial(builder, num_classes=num_classes, input_px=config.crop_px), config.crop_px),
+    )
 
 
-def track(job: ImportJob, manifest: files.Info, source: str) -> None:
+def track(job: ImportJob, manifest: Manifest, source: str) -> None:
     """Opens a run in MLflow without training, under which the protocols' scores stand."""
-    spec, commit = job.spec, hardware.commit()
+    spec = job.spec
     tags = {
         "run": job.run,
         "data": spec.form.data,
         "architecture": spec.architecture,
         "source": source,
         "trained": "not here",
-        "commit": f"{commit['commit'] or 'unknown'}{' with changes' if commit['dirty'] else ''}",
-        "manifest": manifest["content_sha256"],
+        "commit": commit_tag(),
+        "manifest": manifest.content_sha256,
         "weights": str(job.outputs.weights),
     }
     parameters = mlflow_runs.flat({"architecture": spec.architecture, "source": source, "data": spec.form.data})

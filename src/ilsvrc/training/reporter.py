@@ -2,13 +2,16 @@
 
 from dataclasses import asdict
 
+from ilsvrc.artifacts.manifest import Manifest
 from ilsvrc.config import specs
-from ilsvrc.runtime import files, hardware, messages, progress
+from ilsvrc.runtime import hardware, messages, progress
 from ilsvrc.tracking import mlflow_runs
 from ilsvrc.training import checkpoint, history, launch, outputs
+from ilsvrc.training.checkpoint import Identity
 from ilsvrc.training.history import Row
 from ilsvrc.training.job import Resources, WorkerJob
 from ilsvrc.training.machine import Machine
+from ilsvrc.training.run_fields import commit_tag, mean_rate
 from ilsvrc.training.state import Progress, Training
 from ilsvrc.training.stop_signal import StopSignal
 from ilsvrc.training.work_folder import RUN_ID
@@ -20,9 +23,9 @@ class Reporter:
     def __init__(
         self,
         job: WorkerJob,
-        manifest: files.Info,
+        manifest: Manifest,
         training: Training,
-        identity: files.Info,
+        identity: Identity,
         machine: Machine,
         bar: progress.Bar,
         stop: StopSignal,
@@ -80,7 +83,7 @@ class Reporter:
     def finish(self) -> None:
         """The closing line; MLflow's run ends."""
         seconds = sum(row["seconds"] for row in self.rows)
-        precision, rate = self.machine.precision, outputs.mean_rate(self.rows)
+        precision, rate = self.machine.precision, mean_rate(self.rows)
         self.tracker.finish(self.rows, {"train_seconds": f"{seconds:.1f}", "precision": precision})
         row = outputs.reported(self.training, self.rows)
         error, name = history.watched(row)
@@ -91,15 +94,15 @@ class Reporter:
         )
 
 
-def tracker_of(job: WorkerJob, manifest: files.Info) -> mlflow_runs.Tracker:
+def tracker_of(job: WorkerJob, manifest: Manifest) -> mlflow_runs.Tracker:
     """The run in MLflow."""
-    spec, commit = job.spec, hardware.commit()
+    spec = job.spec
     tags = {
         "run": job.run,
         "data": spec.form.data,
         "architecture": spec.architecture,
-        "commit": f"{commit['commit'] or 'unknown'}{' with changes' if commit['dirty'] else ''}",
-        "manifest": manifest["content_sha256"],
+        "commit": commit_tag(),
+        "manifest": manifest.content_sha256,
         "hardware": hardware.describe(job.resources.gpus),
         "weights": str(job.outputs.weights),
     }

@@ -9,6 +9,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from ilsvrc.artifacts.manifest import Manifest
 from ilsvrc.config import specs
 from ilsvrc.loading import batches, random_crops
 from ilsvrc.loading.contract import Batch
@@ -24,7 +25,7 @@ NAME = "whitening.safetensors"
 IMAGES_AT_ONCE = 1000
 
 
-def of(spec: specs.TrainSpec, manifest: files.Info, given: Given, world: World) -> Whitening:
+def of(spec: specs.TrainSpec, manifest: Manifest, given: Given, world: World) -> Whitening:
     """What `normalization: gcn_zca` sees of pixels, the same in every process.
 
     Fitted to all training pictures, held out or not as the other statistics are. Where an earlier attempt left its own,
@@ -35,7 +36,7 @@ def of(spec: specs.TrainSpec, manifest: files.Info, given: Given, world: World) 
     """
     check(spec)
     path: Path | None = given.work and given.work / NAME
-    made_of = {"manifest_sha256": manifest["content_sha256"], "crop_px": str(spec.crop_px)}
+    made_of = {"manifest_sha256": manifest.content_sha256, "crop_px": str(spec.crop_px)}
     own = _read(path, made_of) if path is not None and world.is_main else None
     if not world.everyones(own is not None)[0]:
         sums = over_all(shard_moments(spec.crop_px, given, world), world)
@@ -85,7 +86,7 @@ def over_all(sums: Moments, world: World) -> Moments:
     return Moments(*(world.sum(part.to(world.device)).cpu() for part in sums))
 
 
-def windows_of(spec: specs.TrainSpec, manifest: files.Info) -> NormalizationInputs:
+def windows_of(spec: specs.TrainSpec, manifest: Manifest) -> NormalizationInputs:
     """Where the recipe's crops lie in whitened pictures: of a batch and an epoch int64 `[N, 5]`, None for noise."""
     look = data.crops_of(spec, manifest)
 

@@ -11,11 +11,13 @@ from typing import Any
 
 import torch
 
-from ilsvrc.artifacts import run_files
+from ilsvrc.artifacts.manifest import Manifest
+from ilsvrc.artifacts.weights_info import WeightsInfo
 from ilsvrc.config import specs
-from ilsvrc.runtime import distributed, files, messages, progress
+from ilsvrc.runtime import distributed, messages, progress
 from ilsvrc.runtime.distributed import World
 from ilsvrc.training import build, checkpoint, data, loop, outputs, torch_compile
+from ilsvrc.training.checkpoint import Identity
 from ilsvrc.training.health_checks import StoppedError
 from ilsvrc.training.inputs import Given
 from ilsvrc.training.job import WorkerJob
@@ -46,7 +48,7 @@ def work(job: WorkerJob) -> None:
 
 def train_run(job: WorkerJob, world: World, stop: StopSignal) -> None:
     """Checkpoint or start, epochs, outputs."""
-    spec, manifest = job.spec, files.read_json(job.inputs.train_manifest)
+    spec, manifest = job.spec, Manifest.read(job.inputs.train_manifest)
     identity = identity_of(job, manifest)
     kept = found_checkpoint(job.work, identity, world)
     with ExitStack() as stack:
@@ -70,18 +72,18 @@ def train_run(job: WorkerJob, world: World, stop: StopSignal) -> None:
             reporter.finish()
 
 
-def identity_of(job: WorkerJob, manifest: files.Info) -> files.Info:
+def identity_of(job: WorkerJob, manifest: Manifest) -> Identity:
     """Identity of a checkpoint: the specification, the images and the weights that the training depends on."""
-    dependencies = {"start": job.inputs.start, "teacher": job.inputs.teacher}
-    weights = {
-        role: files.read_json(path.with_name("weights.json"))["weights_sha256"]
-        for role, path in dependencies.items() if path is not None
-    }  # fmt: skip
-    data_ = {"manifest_sha256": manifest["content_sha256"], **run_files.of_sets(manifest)}
-    return {"spec": specs.specification(job.spec), **data_, **weights}
+    identity = {"spec": specs.specification(job.spec), "manifest_sha256": manifest.content_sha256}
+    if manifest.label_sets_sha256:
+        identity["label_sets_sha256"] = manifest.label_sets_sha256
+    for role, weights in (("start", job.inputs.start), ("teacher", job.inputs.teacher)):
+        if weights is not None:
+            identity[role] = WeightsInfo.read(weights.with_name("weights.json")).weights_sha256
+    return identity
 
 
-def found_checkpoint(work: Path, identity: files.Info, world: World) -> Any:
+def found_checkpoint(work: Path, identity: Identity, world: World) -> Any:
     """The run's checkpoint; without one that fits, MLflow's run of an earlier attempt is left to itself."""
     kept, why = checkpoint.load(work, identity)
     if world.is_main and why:

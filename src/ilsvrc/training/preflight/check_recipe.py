@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from ilsvrc.artifacts import manifest as manifests
+from ilsvrc.artifacts.manifest import Manifest
 from ilsvrc.config import specs
-from ilsvrc.runtime import distributed, files
+from ilsvrc.runtime import distributed
 from ilsvrc.runtime.distributed import World
 from ilsvrc.training.preflight import checks, setup
 from ilsvrc.training.preflight.checks import FirstStep
@@ -44,7 +46,7 @@ def check_recipes(job: CheckRecipeJob) -> Iterator[RecipeFinding]:
 def findings(job: CheckRecipeJob, spec: specs.TrainSpec, world: World) -> Iterator[Finding]:
     """Findings on one run; none after a start that fails."""
     until = time.perf_counter() + job.seconds
-    manifest = files.read_json(job.packed.with_suffix(".manifest.json"))
+    manifest = Manifest.read(manifests.beside(job.packed))
     try:
         plan = setup.plan(job.packed, spec, manifest, job.loader)
         probe = setup.probe(job.packed, spec, manifest, world, plan.schedule, job.loader, job.threads)

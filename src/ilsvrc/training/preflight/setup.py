@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from ilsvrc.artifacts.manifest import Manifest
 from ilsvrc.config import specs
 from ilsvrc.loading import batches
 from ilsvrc.loading.contract import Batch
 from ilsvrc.loading.views import View
 from ilsvrc.packing.beton import open_packed
-from ilsvrc.runtime import files
 from ilsvrc.runtime.distributed import World
 from ilsvrc.training import batch_norm, build, data
 from ilsvrc.training.inputs import Given
@@ -31,7 +31,7 @@ class Plan(NamedTuple):
     message: str
 
 
-def plan(packed: Path, spec: specs.TrainSpec, manifest: files.Info, loader: str) -> Plan:
+def plan(packed: Path, spec: specs.TrainSpec, manifest: Manifest, loader: str) -> Plan:
     """The recipe's schedule for the packed images.
 
     Raises:
@@ -53,7 +53,7 @@ def plan(packed: Path, spec: specs.TrainSpec, manifest: files.Info, loader: str)
 
 
 def probe(
-    packed: Path, spec: specs.TrainSpec, manifest: files.Info, world: World, planned: Schedule, loader: str,
+    packed: Path, spec: specs.TrainSpec, manifest: Manifest, world: World, planned: Schedule, loader: str,
     threads: int,
 ) -> Probe:  # fmt: skip
     """The training as the recipe starts it, in float32 and without random draws, and a batch of different classes."""
@@ -66,7 +66,7 @@ def probe(
     training = build.prepare(small, manifest, 1, world, "float32", given)
     training.augment = training.mixup = training.weight_average = None
     training.network.train()
-    return Probe(spec, training, batch, planned, len(manifest["classes"]))
+    return Probe(spec, training, batch, planned, len(manifest.classes))
 
 
 def batch_of_all_classes(packed: Path, spec: specs.TrainSpec, world: World, loader: str) -> Batch:
