@@ -1,6 +1,5 @@
 """Every recipe trains: two real steps of a network that it is for, on a few digits."""
 
-import json
 import math
 import re
 from fnmatch import fnmatchcase
@@ -11,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import records
 import safetensors.torch
 import small_training
 import torch
@@ -96,9 +96,11 @@ def weights_of(architecture: str, crop_px: int, digits: Path) -> Path:
     path = folder / "weights.safetensors"
     torch.manual_seed(0)
     safetensors.torch.save_file(build.build(spec, 10).state_dict(), path)
-    info = {"spec": spec.model_dump(), "weights_sha256": files.file_sha256(path), "num_classes": 10,
-            "crop_px": crop_px, "mean": [100.0] * 3, "std": [60.0] * 3}  # fmt: skip
-    (folder / "weights.json").write_text(json.dumps(info))
+    info = records.weights_info(
+        spec=spec.model_dump(), weights_sha256=files.file_sha256(path), num_classes=10, crop_px=crop_px,
+        mean=[100.0] * 3, std=[60.0] * 3,
+    )  # fmt: skip
+    info.write(folder / "weights.json")
     return path
 
 

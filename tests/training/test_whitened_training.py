@@ -10,13 +10,13 @@ import torch
 
 from ilsvrc.artifacts import run_files
 from ilsvrc.artifacts.manifest import Manifest
+from ilsvrc.artifacts.weights_info import WeightsInfo
 from ilsvrc.config import runs, specs
 from ilsvrc.config.recipe import Recipe
 from ilsvrc.evaluation import load_network
 from ilsvrc.loading import batches, random_crops
 from ilsvrc.loading.views import View
 from ilsvrc.models.common.zca_whitening import fitted
-from ilsvrc.runtime import files
 from ilsvrc.runtime.distributed import World
 from ilsvrc.training import build, data, inputs, loop
 from ilsvrc.training.whitening import NAME, check, of, shard_moments
@@ -55,7 +55,7 @@ def trained(packed: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[run
 def test_two_processes_whiten_alike_and_the_weights_hold_what_predicting_needs(trained, packed, manifest):
     run, at = trained
     folder = at / run_files.RUNS / run.name
-    info = files.read_json(folder / "weights.json")
+    info = WeightsInfo.read(folder / "weights.json")
     _, normalization = load_network.trained(info, folder / "weights.safetensors")
     mean, matrix = fitted(shard_moments(16, inputs.Given(packed=packed / "train.beton"), World()))
     assert torch.allclose(normalization.center, mean, atol=1e-4)

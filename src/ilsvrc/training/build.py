@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from ilsvrc.artifacts.manifest import Manifest
+from ilsvrc.artifacts.weights_info import WeightsInfo
 from ilsvrc.config import registry, specs
 from ilsvrc.config.recipe import Recipe
 from ilsvrc.evaluation import load_network
@@ -18,7 +19,7 @@ from ilsvrc.models.common import classifier_names
 from ilsvrc.models.common.layers import Classifier
 from ilsvrc.models.common.normalization import Normalization
 from ilsvrc.models.pretrained import read_weights
-from ilsvrc.runtime import files, precision
+from ilsvrc.runtime import precision
 from ilsvrc.runtime.distributed import World
 from ilsvrc.training import batch_norm, data, dropout, initialization, optimizer, parameter_groups, transfer
 from ilsvrc.training.best_checkpoint import BestEpoch
@@ -160,8 +161,7 @@ def distillation_of(
     if recipe.teacher is None:
         return None
     assert teacher, "a run with a teacher is given its weights"
-    info = files.read_json(teacher.with_name("weights.json"))
-    network, normalization = load_network.trained(info, teacher)
+    network, normalization = load_network.trained(WeightsInfo.read(teacher.with_name("weights.json")), teacher)
     taught_by = Teacher(network.to(world.device, dtype), normalization.to(world.device, dtype))
     return Distillation(taught_by, recipe.distillation, recipe.temperature, recipe.distillation_weight, labels)
 
