@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ilsvrc.artifacts import run_files
+from ilsvrc.artifacts.weights_info import WeightsInfo
 from ilsvrc.evaluation import load_network, multilabel_metrics
 from ilsvrc.evaluation.inspection import central_crops
 from ilsvrc.models.common.normalization import Normalization
@@ -47,17 +48,17 @@ class Measure:
 def measure_run(job: Int8Job) -> Int8File:
     """Measures a run's network in int8 and writes the file of costs."""
     torch.set_num_threads(job.threads)
-    weights = files.read_json(job.weights_info)
+    weights = WeightsInfo.read(job.weights_info)
     run_files.check_key(job.run, weights, job.weights_info)
     network, normalize = load_network.trained(weights, job.weights)
     counter = energy.rapl()
-    tested = test(job, network.to(memory_format=torch.channels_last).eval(), normalize, weights["crop_px"], counter)
+    tested = test(job, network.to(memory_format=torch.channels_last).eval(), normalize, weights.crop_px, counter)
     measured = Int8File(
         run=job.run,
-        weights_sha256=weights["weights_sha256"],
-        architecture=weights["spec"]["architecture"],
-        crop_px=weights["crop_px"],
-        num_classes=weights["num_classes"],
+        weights_sha256=weights.weights_sha256,
+        architecture=weights.made_from.architecture,
+        crop_px=weights.crop_px,
+        num_classes=weights.num_classes,
         tests=[tested],
         **machine(CPU, job.threads, counter),
     )
