@@ -11,7 +11,6 @@ import numpy as np
 from ilsvrc.packing import beton_layout, jpeg
 
 MOST_PROBED = 10_000  # images whose first and last bytes are looked at: each costs a page from the disk
-READ_BYTES = 8 << 20
 
 
 @dataclass(frozen=True)
