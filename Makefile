@@ -18,13 +18,14 @@ test: setup  ## Set up, then run the tests.
 test-all: setup  ## The tests, and those that are marked slow.
 	pytest $(BESIDE) -m ""
 
-check: setup  ## Linters, formats, import contracts and types.
+check: setup  ## Linters, formats, import contracts, types and spelling.
 	ruff check .
 	ruff format --check .
 	snakefmt --check Snakefile workflow
 	snakemake --lint
 	lint-imports --no-logo --no-cache
 	mypy
+	codespell
 
 setup: $(VENV)/installed  ## What is missing: system packages for FFCV, .venv from requirements.lock, the package.
 
