@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import average_precision_score, fbeta_score
 
 from ilsvrc.evaluation import multilabel_metrics
 
@@ -27,6 +26,8 @@ def test_f2_is_scikit_learns():
     draws = np.random.default_rng(0)
     probabilities, targets = draws.random((200, 17)), draws.random((200, 17)) < 0.2
     targets[:, 0] |= ~targets.any(axis=1)  # scikit-learn has another value where nothing is true
+    from sklearn.metrics import fbeta_score
+
     expected = fbeta_score(targets, probabilities > 0.2, beta=2, average="samples")
     assert multilabel_metrics.f2_of_images(probabilities, targets).mean() == pytest.approx(expected)
 
@@ -63,6 +64,8 @@ def test_average_precision_by_hand_and_as_scikit_learns():
     )
     draws = np.random.default_rng(1)
     rounded, truth = draws.integers(0, 10, (300, 5)) / 10, draws.random((300, 5)) < 0.3  # with many ties
+    from sklearn.metrics import average_precision_score
+
     expected = [100 * average_precision_score(truth[:, k], rounded[:, k]) for k in range(5)]
     np.testing.assert_allclose(multilabel_metrics.average_precision_percent(rounded, truth), expected)
     assert multilabel_metrics.mean_average_precision_percent(rounded, truth) == pytest.approx(np.mean(expected))

@@ -1,8 +1,8 @@
 """The contract that every architecture keeps: a new builder is held to it as soon as it is there.
 
-Whatever weights do not matter for runs on the meta device. Real numbers run once forward and backward at the least
-size that a network takes; saving, memory formats and bfloat16 are tried on the smallest network of each file, and on
-the others in tests marked slow.
+Exact counts are held for every name. Sizes, gradients, repeatability, saving, memory formats and bfloat16 are tried on
+the smallest network of each file and of each class, and on all others in tests marked slow (`make test-all`). Whatever
+weights do not matter for runs on the meta device; real numbers run at the least size that a network takes.
 """
 
 import copy
@@ -22,8 +22,35 @@ from ilsvrc.training import initialization
 
 NAMES = registry.names("models")
 TABLE = reference_counts.architectures()
+
+
+def builder(name):
+    """The function behind a name."""
+    build = registry.architecture(name)
+    return getattr(build, "func", build)
+
+
+def built_class(name):
+    """The class that the builder of a name says it returns."""
+    returned = inspect.signature(builder(name)).return_annotation
+    return getattr(inspect.getmodule(builder(name)), returned) if isinstance(returned, str) else returned
+
+
+def representatives():
+    """The networks with the fewest parameters of each file of `models` and of each class."""
+    smallest = {}
+    for name in sorted(set(NAMES) & set(TABLE), key=lambda name: (-int(TABLE[name]["parameters"]), name)):
+        smallest[builder(name).__module__] = smallest[built_class(name)] = name
+    return {*smallest.values(), "resnet18"}  # the smallest of its file, plain18, has no shortcuts
+
+
+def slow_unless(fast):
+    return [pytest.param(name, marks=() if fast(name) else pytest.mark.slow) for name in NAMES]
+
+
 # A network of a thousand layers takes a minute, and its shallower relatives are the same code.
-EACH = [pytest.param(name, marks=pytest.mark.slow if re.search(r"\d{4}", name) else ()) for name in NAMES]
+EACH = slow_unless(lambda name: not re.search(r"\d{4}", name))
+ONE_OF_EACH_CLASS = slow_unless(representatives().__contains__)
 
 
 @cache
@@ -62,26 +89,11 @@ def without_chance(name):
     return {key: 0.0 for key in ("dropout", "drop_path") if key in defaults(name)}
 
 
-@cache
-def one_of_each_file():
-    """The network with the fewest parameters of each file of `models`."""
-    by_file = {}
-    for name in sorted(set(NAMES) & set(TABLE), key=lambda name: (-int(TABLE[name]["parameters"]), name)):
-        by_file[builder(name).__module__] = name
-    return sorted(by_file.values())
-
-
-def builder(name):
-    """The function behind a name."""
-    build = registry.architecture(name)
-    return getattr(build, "func", build)
-
-
 def meta_images(height, width=None):
     return torch.empty(2, 3, height, width or height, device="meta")
 
 
-@pytest.fixture(scope="module", params=EACH)
+@pytest.fixture(scope="module", params=ONE_OF_EACH_CLASS)
 def trained(request):
     """(network for 10 classes at its least size, its outputs on 4 pictures in training, name), gradients computed.
 
@@ -98,10 +110,7 @@ def trained(request):
     return network, outputs, name
 
 
-@pytest.fixture(
-    scope="module",
-    params=[pytest.param(n, marks=() if n in one_of_each_file() else pytest.mark.slow) for n in NAMES],
-)
+@pytest.fixture(scope="module", params=ONE_OF_EACH_CLASS)
 def tested(request):
     """(network for 10 classes, in evaluation, 2 pictures of 64 px or CIFAR's 32, its logits on them, name)."""
     name = request.param
@@ -122,27 +131,27 @@ def test_the_builder_defaults_to_the_papers_classes_and_input(name):
     assert defaults(name)["input_px"] == registry.input_px(name)
 
 
-@pytest.mark.parametrize("name", EACH)
+@pytest.mark.parametrize("name", ONE_OF_EACH_CLASS)
 def test_two_pictures_of_the_papers_size_give_two_rows_of_logits(name):
     images = meta_images(registry.input_px(name))
     assert weightless(name).eval()(images).shape == (2, defaults(name)["num_classes"])
 
 
 @pytest.mark.parametrize("num_classes", [10, 1000])
-@pytest.mark.parametrize("name", EACH)
+@pytest.mark.parametrize("name", ONE_OF_EACH_CLASS)
 def test_a_network_takes_any_number_of_classes_at_its_least_size(name, num_classes):
     side = smallest_px(name)
     network = weightless(name, num_classes=num_classes, input_px=side).train()
     assert all(logits.shape == (2, num_classes) for _, logits in network.outputs(meta_images(side)))
 
 
-@pytest.mark.parametrize("name", EACH)
+@pytest.mark.parametrize("name", ONE_OF_EACH_CLASS)
 def test_the_least_size_is_at_most_the_papers_and_80_px_of_imagenets(name):
     assert smallest_px(name) <= min(registry.input_px(name), 80)
 
 
 @pytest.mark.parametrize("shape", [(4, 5), (5, 5), (3, 4)], ids=["wide", "large", "small and wide"])
-@pytest.mark.parametrize("name", EACH)
+@pytest.mark.parametrize("name", ONE_OF_EACH_CLASS)
 def test_other_sizes_than_the_one_built_for_work_or_are_refused_with_both_sizes(name, shape):
     side = registry.input_px(name)
     height, width = (max(smallest_px(name), side * part // 4) for part in shape)
@@ -176,7 +185,7 @@ def test_published_counts_are_met_or_the_table_says_why_not(name):
     assert all(met) is not bool(row["deviation"])
 
 
-@pytest.mark.parametrize("name", EACH)
+@pytest.mark.parametrize("name", ONE_OF_EACH_CLASS)
 def test_multiply_adds_agree_with_torchs_count_of_every_operation(name):
     side = registry.input_px(name)
     with FlopCounterMode(display=False) as counter:
@@ -192,7 +201,7 @@ def test_the_docstring_states_the_counts_and_what_differs_from_the_paper(name):
     assert "Differs from the paper:" in said
 
 
-@pytest.mark.parametrize("name", EACH)
+@pytest.mark.parametrize("name", ONE_OF_EACH_CLASS)
 def test_only_auxiliary_heads_stand_beside_the_layers_that_work_at_test(name):
     network = weightless(name)
     at_work = sum(layer.parameters for layer in flops.layers(network, registry.input_px(name)))
@@ -202,7 +211,7 @@ def test_only_auxiliary_heads_stand_beside_the_layers_that_work_at_test(name):
     assert has_heads == (len(network.train().outputs(meta_images(side))) > 1) == bool(network.auxiliary_heads())
 
 
-@pytest.mark.parametrize("name", [n for n in NAMES if "dropout" in defaults(n)])
+@pytest.mark.parametrize("name", [p for p in ONE_OF_EACH_CLASS if "dropout" in defaults(p.values[0])])
 def test_dropout_replaces_every_rate_of_the_network(name):
     modules = weightless(name, dropout=0.25).modules()
     assert {m.p for m in modules if isinstance(m, nn.Dropout)} == {0.25}

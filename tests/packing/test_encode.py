@@ -36,14 +36,16 @@ def palette(**options: object) -> bytes:
     return encoded(image, "PNG", **options)
 
 
-def png(colour_type: int, bits: int, line: bytes, width: int = 8, height: int = 6) -> bytes:
-    """A PNG that Pillow cannot write: `height` times the same line."""
+def png(
+    colour_type: int, bits: int, line: bytes, width: int = 8, height: int = 6, num_lines: int | None = None
+) -> bytes:
+    """A PNG that Pillow cannot write: `num_lines` times the same line, by default `height` times."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
     header = struct.pack(">IIBBBBB", width, height, bits, colour_type, 0, 0, 0)
-    lines = zlib.compress((b"\0" + line) * height)
+    lines = zlib.compress((b"\0" + line) * (num_lines or height))
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", lines) + chunk(b"IEND", b"")
 
 
@@ -243,7 +245,7 @@ BROKEN_IMAGES = {
     "PostScript": (encoded(flat("RGB", RED), "EPS"), "not a picture", True),  # a program, which Pillow has run
     "12-bit JPEG": (TWELVE_BITS, "not a picture", True),
     "JPEG bomb": (sized(red_jpeg(), 60000, 60000), "60000 x 60000 pixels.* bomb", True),
-    "PNG bomb": (png(0, 8, b"\0" * 20000, 20000, 20000), "bomb", True),
+    "PNG bomb": (png(0, 8, b"\0" * 20000, 20000, 20000, num_lines=1), "bomb", True),
     "values of more than 16 bits": (encoded(flat("I", 70000), "TIFF"), "span 70000 to 70000; 16 bits", True),
     "JPEG 2000 cut": (encoded(photo(0), "JPEG2000")[:200], "(?i)broken|truncated|unrecognized", True),
     "texture of an unknown kind": (b"DDS " + struct.pack("<I", 124) + bytes(120), ".", True),

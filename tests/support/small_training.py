@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from sklearn.datasets import load_digits
 
 from ilsvrc.artifacts import run_files
 from ilsvrc.config import runs, specs
@@ -27,11 +26,18 @@ def form(short_side_px: int = 36) -> specs.FormSpec:
     return specs.FormSpec(data="digits", short_side_px=short_side_px, upscale=True, encoding="raw")
 
 
+def digits() -> Any:
+    """scikit-learn's digits: `images` `[N, 8, 8]` from 0 to 16, `target` `[N]`."""
+    from sklearn.datasets import load_digits  # here, because importing it takes a second
+
+    return load_digits()
+
+
 def pack_digits(folder: Path, form: specs.FormSpec) -> Path:
     """Packs 96 digits to train on and 30 others, in `folder`."""
-    digits, start = load_digits(), 0
+    start = 0
     for split, count in NUM_IMAGES.items():
-        _pack(folder, split, form, digits.images[start : start + count], digits.target[start : start + count])
+        _pack(folder, split, form, digits().images[start : start + count], digits().target[start : start + count])
         start += count
     return folder
 

@@ -12,7 +12,6 @@ import timm
 import torch
 from checkouts import Checkout, new_checkout
 from PIL import Image
-from sklearn.datasets import load_digits
 from torchvision import models
 
 CLASSES = ("n01440764", "n01443537", "n01484850")  # zeros, ones and twos
@@ -30,6 +29,8 @@ BOOK = {
 
 def write_pictures(folder: Path) -> None:
     """Six digits of each of three classes, 64 px: four to train on, two to test."""
+    from sklearn.datasets import load_digits  # here, because it takes a second to import
+
     digits = load_digits()
     for label, name in enumerate(CLASSES):
         for i, at in enumerate(np.flatnonzero(digits.target == label)[:6]):

@@ -12,7 +12,6 @@ import small_training
 import torch
 from PIL import Image
 from safetensors.torch import save_file
-from sklearn.datasets import load_digits
 
 from ilsvrc.artifacts import run_files
 from ilsvrc.config import registry, specs
@@ -59,7 +58,7 @@ def look(packed: Path, **changes) -> tuple[dict, dict[str, bytes]]:
 
 def test_a_network_is_inspected_and_each_picture_is_there(packed, capsys):
     found, files = look(packed)
-    labels = load_digits().target[96:126]
+    labels = small_training.digits().target[96:126]
     first = sorted({int(label): place for place, label in reversed(list(enumerate(labels)))}.values())[:5]
     assert [row["label"] for row in found["nearest"]] == [str(labels[place]) for place in first]
     assert [row["test"] for row in found["nearest"]] == [f"pictures/val_{place}.jpg" for place in first]
@@ -89,7 +88,7 @@ def text(value: object) -> list[str]:
 
 def test_neighbours_are_called_what_they_are(packed):
     found, _ = look(packed)
-    target = load_digits().target
+    target = small_training.digits().target
     for near in (near for row in found["nearest"] for near in row["neighbours"]):
         place = int(near["image"].removeprefix("pictures/train_").removesuffix(".jpg"))
         assert near["label"] == str(target[place])
