@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 
 from ilsvrc.artifacts import run_files
 from ilsvrc.config import registry, specs
+from ilsvrc.evaluation.task import MultiLabel
 from ilsvrc.profiling import inference, int8_run
 from ilsvrc.profiling.cost_files import Int8Costs, TestCosts
 from ilsvrc.profiling.timing import Latency
@@ -42,7 +43,8 @@ def measured(packed: Path, architecture: str, crop_px: int = 32) -> dict:
     info = {
         "key": specs.key8(run.spec), "spec": json.loads(specs.specification(run.spec)), "crop_px": crop_px,
         "weights_sha256": hashlib.sha256((folder / "weights.safetensors").read_bytes()).hexdigest(),
-        "mean": [40.0] * 3, "std": [80.0] * 3, "num_classes": 10, "classes": small_training.CLASSES,
+        "manifest_sha256": "0", "mean": [40.0] * 3, "std": [80.0] * 3,
+        "num_classes": 10, "classes": small_training.CLASSES,
     }  # fmt: skip
     (folder / "weights.json").write_text(json.dumps(info))
     given = {
@@ -82,7 +84,7 @@ def test_images_are_spread_evenly_over_a_file(packed):
 
 
 def test_sets_of_classes_are_judged_by_f2():
-    f2 = int8_run.measure_of({"label_sets": [[], [0, 1]], "classes": ["a", "b", "c"]})
+    f2 = int8_run.measure_of(MultiLabel(3, ((), (0, 1))))
     logits = torch.tensor([[2.0, -3.0, -3.0], [-3.0, -3.0, -3.0]])
     assert f2.name == "f2"
     assert f2.sum(logits, torch.tensor([1, 0])) == pytest.approx(5 / (8 + 1) + 1)

@@ -26,7 +26,10 @@ FOLDERS = {
     "recipes": "config/recipes",
 }
 NOUNS = {"models": "architecture", "datasets": "data set", "protocols": "test protocol", "recipes": "recipe"}
-CONTRACTS = {"datasets": "ilsvrc.datasets._card"}  # modules whose `check_plugin` refuses what breaks a contract
+CONTRACTS = {  # modules whose `check_plugin` refuses what breaks a contract
+    "datasets": "ilsvrc.datasets._card",
+    "protocols": "ilsvrc.evaluation.protocol_contract",
+}
 SHOWN_IN_FULL = 16  # names in an error
 
 

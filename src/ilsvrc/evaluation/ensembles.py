@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ilsvrc.config.params import Average
 from ilsvrc.evaluation import float16, metrics, prediction_file, predictions
+from ilsvrc.evaluation.prediction_file import PredictionSpec
 from ilsvrc.evaluation.predictions import Prediction
 from ilsvrc.evaluation.task import MultiLabel, Task
 
@@ -32,7 +33,9 @@ def combine(paths: Sequence[Path], average: Average = "probabilities") -> Predic
     first, *others = heads = [predictions.read_prediction(path, probabilities=False) for path in paths]
     for path, other in zip(paths[1:], others, strict=True):
         check_same(first, paths[0], other, path)
-    spec = {"classes": first.spec.get("classes"), "average": average, "members": [head.spec for head in heads]}
+    spec: PredictionSpec = {"average": average, "members": [head.spec for head in heads]}
+    if "classes" in first.spec:
+        spec["classes"] = first.spec["classes"]
     if isinstance(first.task, MultiLabel):
         members = [np.concatenate(list(probability_blocks(path))) for path in paths]
         return predictions.keep(_mean_of_sets(members, average), first.labels, first.images, spec)
@@ -113,7 +116,8 @@ def mean_probabilities(members: Sequence[NDArray[np.float32]], average: Average,
 def _mean_of_sets(members: Sequence[NDArray[np.float32]], average: Average) -> NDArray[np.float32]:
     """Mean probabilities `[N, K]` of a multi-label task."""
     if average == "probabilities":
-        return np.mean(members, axis=0, dtype=np.float32)
+        arithmetic: NDArray[np.float32] = np.mean(members, axis=0, dtype=np.float32)
+        return arithmetic
     there, absent = (
         np.exp(np.mean([np.log(np.maximum(p, SMALLEST)) for p in each], axis=0))
         for each in (members, [1 - member for member in members])

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from ilsvrc.artifacts.manifest import Manifest
 from ilsvrc.artifacts.weights_info import WeightsInfo
 from ilsvrc.evaluation import compatibility, load_network, multiprocess, prediction_file, predictions, task
 from ilsvrc.evaluation.load_protocol import load_protocol
+from ilsvrc.evaluation.prediction_file import PredictionSpec
 from ilsvrc.evaluation.predictor import plan, predict, require_each_once
 from ilsvrc.loading import view_batches
 from ilsvrc.packing import beton
@@ -198,7 +199,7 @@ def check(run: str, weights_info: Path, weights: WeightsInfo, val_manifest: Path
         raise ValueError(f"{run}: {val_manifest} numbers other sets of classes than the run was trained on")
 
 
-def specification(run: str, protocol: str, weights: WeightsInfo, manifest: Manifest) -> dict[str, Any]:
+def specification(run: str, protocol: str, weights: WeightsInfo, manifest: Manifest) -> PredictionSpec:
     """Specification of a file of predictions, which `predictions.check_prediction` reads."""
     return {
         "run_key": run_files.run_key(run),

@@ -5,9 +5,8 @@ A file is a zip that numpy reads (NPZ): one member an array, and `about.json`, w
 
 import json
 import zipfile
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 PREDICTIONS = Path("results/predictions")
 FORMAT = 2  # 1: probabilities, labels, images and spec alone
@@ -16,6 +15,35 @@ ARRAYS = (
     "labels", "images", "log_probabilities", "ranks", "guesses", "guess_probabilities", "squared_norms",
     "probabilities",
 )  # fmt: skip
+
+
+class PredictionSpec(TypedDict, total=False):
+    """Specification of a file of predictions: run, protocol, weights and test split; or an ensemble's members.
+
+    Hashes tell files of other weights and splits apart, `revision` another version of the protocol. `classes` are names
+    by index.
+    """
+
+    run_key: str
+    protocol: str
+    revision: int
+    weights_sha256: str
+    manifest_sha256: str
+    form: dict[str, Any]
+    classes: list[str]
+    average: str  # of ensembles, whose predictions are not kept in files
+    members: "list[PredictionSpec]"
+
+
+class Header(TypedDict):
+    """Header of a file of predictions."""
+
+    format: int
+    num_classes: int
+    spec: PredictionSpec
+
+
+FIRST_FORMAT: Header = {"format": 1, "num_classes": 0, "spec": {}}  # of files without a header
 
 
 class DamagedError(ValueError):
@@ -31,7 +59,7 @@ def prediction_file(run: str, protocol: str) -> Path:
     return PREDICTIONS / run / f"{protocol}.npz"
 
 
-def about(path: Path) -> dict[str, Any]:
+def about(path: Path) -> Header:
     """Header of the file of predictions at `path`: format, num_classes, spec.
 
     Raises:
@@ -39,7 +67,7 @@ def about(path: Path) -> dict[str, Any]:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            found: dict[str, Any] = json.loads(archive.read(ABOUT)) if ABOUT in archive.namelist() else {"format": 1}
+            found: Header = json.loads(archive.read(ABOUT)) if ABOUT in archive.namelist() else FIRST_FORMAT
             absent = {f"{name}.npy" for name in ARRAYS} - set(archive.namelist())
     except OSError:
         raise
@@ -60,6 +88,6 @@ def is_whole(path: Path) -> bool:
         return False
 
 
-def is_current(path: Path, spec: Mapping[str, Any]) -> bool:
+def is_current(path: Path, spec: PredictionSpec) -> bool:
     """True if `path` is a file of predictions of this format that was made from `spec`."""
     return is_whole(path) and about(path)["spec"] == json.loads(json.dumps(spec))

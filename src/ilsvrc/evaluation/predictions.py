@@ -1,9 +1,9 @@
 """Predictions of a test split: class probabilities with the ranks and guesses that scores need, and their file."""
 
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,8 +12,8 @@ from ilsvrc.artifacts.weights_info import WeightsInfo
 from ilsvrc.evaluation import float16, metrics, prediction_file
 from ilsvrc.evaluation import task as tasks
 from ilsvrc.evaluation.load_protocol import load_protocol
+from ilsvrc.evaluation.prediction_file import PredictionSpec
 from ilsvrc.runtime import files
-from ilsvrc.runtime.files import Info
 
 FLOAT32_NUMBERS = 10_000_000  # predictions of more are kept in float16
 
@@ -42,7 +42,7 @@ class Prediction(NamedTuple):
     guess_probabilities: np.ndarray
     squared_norms: np.ndarray
     num_classes: int
-    spec: Info
+    spec: PredictionSpec
     probabilities: np.ndarray | None = None
 
     @property
@@ -51,7 +51,7 @@ class Prediction(NamedTuple):
         return tasks.of_targets(self.labels, self.num_classes)
 
 
-def keep(probabilities: np.ndarray, labels: np.ndarray, images: np.ndarray, spec: Info) -> Prediction:
+def keep(probabilities: np.ndarray, labels: np.ndarray, images: np.ndarray, spec: PredictionSpec) -> Prediction:
     """The prediction of class probabilities float32 `[N, K]`, as it is kept.
 
     Raises:
@@ -65,7 +65,7 @@ def keep(probabilities: np.ndarray, labels: np.ndarray, images: np.ndarray, spec
         images,
         *judged,
         num_classes=probabilities.shape[1],
-        spec=dict(spec),
+        spec=spec.copy(),
         probabilities=_rounded(probabilities.astype(np.float32, copy=False)),
     )
 
@@ -124,6 +124,7 @@ def check_prediction(run: str, protocol: str, found: Prediction, weights: Weight
     Raises:
         ValueError: names the run, what differs and what to do.
     """
+    content: Mapping[str, Any] = found.spec
     expected = {
         "run_key": run_key(run),
         "protocol": protocol,
@@ -133,10 +134,10 @@ def check_prediction(run: str, protocol: str, found: Prediction, weights: Weight
         or found.spec.get("manifest_sha256"),
     }
     for name, value in expected.items():
-        if found.spec.get(name) != value:
+        if content.get(name) != value:
             raise ValueError(
                 f"{run}: {prediction_file.prediction_file(run, protocol)} was made with "
-                f"{name} = {found.spec.get(name)}, not {value}; remove it and run snakemake again"
+                f"{name} = {content.get(name)}, not {value}; remove it and run snakemake again"
             )
 
 

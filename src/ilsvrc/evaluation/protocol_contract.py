@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Literal, Protocol, cast, get_args
+from typing import Literal, Protocol, get_args
 
 from ilsvrc.loading.views import View
 
@@ -29,8 +29,8 @@ class ProtocolModule(Protocol):
         """`views(crop_px)`, or `views(crop_px, train_short_sides_px)`: the views of an image."""
 
 
-def check(module: ModuleType) -> ProtocolModule:
-    """`module` as a test protocol.
+def check_plugin(module: ModuleType) -> None:
+    """Refuses a module that is no test protocol.
 
     Raises:
         ValueError: it breaks the contract; the message names the file, the fault and the contract.
@@ -38,7 +38,6 @@ def check(module: ModuleType) -> ProtocolModule:
     fault = _fault(module)
     if fault:
         raise ValueError(f"{Path(module.__file__ or module.__name__)} {fault}; {CONTRACT}")
-    return cast(ProtocolModule, module)
 
 
 def _fault(module: ModuleType) -> str | None:

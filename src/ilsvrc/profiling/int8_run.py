@@ -7,16 +7,18 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ilsvrc.artifacts import run_files
+from ilsvrc.artifacts import manifest, run_files
+from ilsvrc.artifacts.manifest import Manifest
 from ilsvrc.artifacts.weights_info import WeightsInfo
-from ilsvrc.evaluation import load_network, multilabel_metrics
+from ilsvrc.evaluation import load_network, multilabel_metrics, task
 from ilsvrc.evaluation.inspection import central_crops
+from ilsvrc.evaluation.task import SingleLabel, Task
 from ilsvrc.models.common.normalization import Normalization
 from ilsvrc.packing.beton import open_packed
 from ilsvrc.profiling import energy, inference, int8
 from ilsvrc.profiling.cost_files import Int8Costs, Int8File, NotMeasured, costs_text
 from ilsvrc.profiling.network import free_bytes, machine
-from ilsvrc.runtime import files, progress
+from ilsvrc.runtime import progress
 
 CALIBRATION_IMAGES = 256  # of the training split: test images choose nothing
 MAX_TESTED = 10_000
@@ -76,7 +78,7 @@ def test(
     except ValueError as error:
         return NotMeasured(precision="int8", why_not=str(error))
     costs = inference.measure(inference.Pass(made.network, crop_px, CPU), "int8", free_bytes(CPU), counter)
-    measure = measure_of(files.read_json(job.val.with_suffix(".manifest.json")))
+    measure = measure_of(task.of_manifest(Manifest.read(manifest.beside(job.val))))
     errors, num_images = mean_errors(job, {"int8": made.network, "float32": network}, measure, normalize, crop_px)
     return Int8Costs(
         **dict(costs),
@@ -106,14 +108,14 @@ def mean_errors(
     return {name: 100 * each / total for name, each in sums.items()}, total
 
 
-def measure_of(manifest: files.Info) -> Measure:
-    """The top-1 error, or F2 where the manifest's images may have several classes."""
-    if "label_sets" not in manifest:
+def measure_of(of: Task) -> Measure:
+    """The top-1 error, or F2 of a multi-label task."""
+    if isinstance(of, SingleLabel):
         return Measure("top1_error", lambda logits, labels: float((logits.argmax(dim=1) != labels).sum()))
-    members = multilabel_metrics.members(manifest["label_sets"], len(manifest["classes"]))
 
     def f2(logits: Tensor, labels: Tensor) -> float:
-        return float(multilabel_metrics.f2_of_images(logits.sigmoid().numpy(), members[labels.numpy()]).sum())
+        probabilities, targets = of.activation(logits).numpy(), of.targets(labels.numpy())
+        return float(multilabel_metrics.f2_of_images(probabilities, targets).sum())
 
     return Measure("f2", f2)
 

@@ -12,7 +12,13 @@ from ilsvrc.evaluation.protocols import single_crop
 
 @pytest.mark.parametrize("name", registry.names("protocols"))
 def test_every_protocol_keeps_the_contract(name: str) -> None:
-    assert load_protocol(name) is registry.load("protocols", name)
+    assert load_protocol(name).views(80)
+
+
+def test_a_protocol_that_breaks_the_contract_is_refused_where_it_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(single_crop, "revision")
+    with pytest.raises(ValueError, match=r"protocols/single_crop\.py has no revision; a test protocol defines"):
+        load_protocol("single_crop")
 
 
 BREACHES = {
@@ -38,10 +44,10 @@ def module(**changes: object) -> ModuleType:
 @pytest.mark.parametrize("name", BREACHES)
 def test_a_protocol_without_a_part_is_refused_by_its_file_and_the_contract(name: str) -> None:
     with pytest.raises(ValueError, match=rf"^protocols/mine\.py {BREACHES[name]}; a test protocol defines views\(crop"):
-        protocol_contract.check(module(**{name: None}))
+        protocol_contract.check_plugin(module(**{name: None}))
 
 
 @pytest.mark.parametrize(("name", "value", "fault"), WRONG)
 def test_a_part_of_the_wrong_kind_is_named(name: str, value: object, fault: str) -> None:
     with pytest.raises(ValueError, match=rf"^protocols/mine\.py has {fault}; .* and AVERAGE \('probabilities' or 'log"):
-        protocol_contract.check(module(**{name: value}))
+        protocol_contract.check_plugin(module(**{name: value}))
