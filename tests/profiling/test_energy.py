@@ -41,7 +41,7 @@ def test_a_counter_that_began_again_is_read_right(powercap):
 
 
 def test_a_machine_without_counters_says_so(tmp_path):
-    assert energy.rapl(tmp_path) == f"not told: this machine has no energy counters (RAPL) under {tmp_path}"
+    assert energy.rapl(tmp_path) == f"not measured: this machine has no energy counters (RAPL) under {tmp_path}"
 
 
 def test_a_counter_that_may_not_be_read_says_so(powercap):
@@ -54,7 +54,7 @@ def test_a_gpu_without_its_drivers_library_says_so(monkeypatch):
         raise OSError(name)
 
     monkeypatch.setattr(energy.ctypes, "CDLL", absent)
-    assert energy.counter("cuda", "GPU-0") == "not told: the driver's library, libnvidia-ml.so.1, is not there"
+    assert energy.counter("cuda", "GPU-0") == "not measured: the driver's library, libnvidia-ml.so.1, is not there"
 
 
 def test_a_gpus_counter_is_read_in_joules(monkeypatch):
@@ -71,4 +71,4 @@ def test_a_gpus_counter_is_read_in_joules(monkeypatch):
 
     monkeypatch.setattr(energy.ctypes, "CDLL", lambda name: Library())
     assert energy.counter("cuda", "GPU-1").read() == [1.5]
-    assert energy.counter("cuda", "GPU-2") == "not told: NVML answers with error 6"
+    assert energy.counter("cuda", "GPU-2") == "not measured: NVML answers with error 6"

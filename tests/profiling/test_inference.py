@@ -37,7 +37,7 @@ def test_costs_are_of_the_best_batch_that_fits(monkeypatch):
 
 def test_batches_that_do_not_fit_memory_are_not_tried():
     of = inference.Pass(Small().eval(), 16, CPU)
-    found = inference.measure(of, "float32", 0.0, "not told")
+    found = inference.measure(of, "float32", 0.0, "not measured")
     assert (found.best_batch, list(found.tried_batches)) == (1, [1])
     assert found.joules_an_image is None
     assert found.best_batch_peak_bytes == found.peak_bytes

@@ -9,7 +9,7 @@ from ilsvrc.profiling.cost_files import CostFile, Int8File
 from ilsvrc.reporting import error_vs_cost, figures
 
 MACHINE = {
-    "device": "cpu", "threads": 2, "energy": "not told", "hardware": "2 cores", "versions": {}, "commit": None,
+    "device": "cpu", "threads": 2, "energy": "not measured", "hardware": "2 cores", "versions": {}, "commit": None,
     "dirty": None,
 }  # fmt: skip
 
@@ -113,7 +113,7 @@ def test_the_figure_has_a_panel_a_measured_cost_and_fills_the_front(table, score
     svg = error_vs_cost.error_against(found, drawn(found))
     assert svg == error_vs_cost.error_against(found, drawn(found))
     assert "latency at batch 1, ms" in svg
-    assert "energy" not in svg  # not told
+    assert "energy" not in svg  # was not measured
     assert svg.count('id="run-') == 4 * 3 + 3 * 4  # of the network: a run once; of a precision: each
     assert ">int8<" in svg
 

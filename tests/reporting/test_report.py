@@ -177,6 +177,11 @@ def test_a_persons_own_pictures_have_no_card() -> None:
     assert papers.data_card("my_pictures") is None
 
 
+def test_the_summary_names_the_terms_of_the_data(files: dict[str, Path]) -> None:
+    html = files["report"].read_text(encoding="utf-8")
+    assert "Terms of the data: CC BY 4.0 (https://archive.ics.uci.edu/dataset/80)." in html
+
+
 def test_the_table_holds_intervals_beside_errors(files: dict[str, Path]) -> None:
     row = read(files["tables"] / "errors.csv")[0]
     assert list(row)[9:15] == [

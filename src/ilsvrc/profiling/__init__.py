@@ -1,1 +1,1 @@
-"""What a network costs on the machine at hand: memory, latency, throughput, energy, and its form in int8."""
+"""Costs of a network on the machine at hand: memory, latency, throughput, energy, and its form in int8."""

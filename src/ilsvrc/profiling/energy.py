@@ -1,4 +1,4 @@
-"""Energy, where the machine tells it: RAPL's counters of a CPU, NVML's of a GPU. Standard library only."""
+"""Energy counters of the machine: RAPL's counters of a CPU, NVML's of a GPU. Standard library only."""
 
 import ctypes
 import math
@@ -32,13 +32,13 @@ def rapl(root: Path = POWERCAP) -> Counter | str:
     """The processors' packages and memory, everything that runs on them included."""
     zones = [zone for zone in sorted(root.glob("intel-rapl:*")) if _counts(zone)]
     if not zones:
-        return f"not told: this machine has no energy counters (RAPL) under {root}"
+        return f"not measured: this machine has no energy counters (RAPL) under {root}"
     files = [zone / "energy_uj" for zone in zones]
     try:
         wraps = [int((zone / "max_energy_range_uj").read_text()) * MICROJOULES for zone in zones]
         _microjoules(files)
     except OSError as error:
-        return f"not told: {error.filename} cannot be read ({error.strerror})"
+        return f"not measured: {error.filename} cannot be read ({error.strerror})"
     names = ", ".join((zone / "name").read_text().strip() for zone in zones)
     return Counter(f"RAPL: {names}", lambda: [number * MICROJOULES for number in _microjoules(files)], wraps)
 
@@ -58,7 +58,7 @@ def nvml(uuid: str) -> Counter | str:
     try:
         library = ctypes.CDLL("libnvidia-ml.so.1")
     except OSError:
-        return "not told: the driver's library, libnvidia-ml.so.1, is not there"
+        return "not measured: the driver's library, libnvidia-ml.so.1, is not there"
     handle, millijoules = ctypes.c_void_p(), ctypes.c_ulonglong()
 
     def read() -> list[float]:
@@ -70,7 +70,7 @@ def nvml(uuid: str) -> Counter | str:
         _check(library.nvmlDeviceGetHandleByUUID(uuid.encode(), ctypes.byref(handle)))
         read()
     except OSError as error:
-        return f"not told: {error}"
+        return f"not measured: {error}"
     return Counter("NVML: the whole GPU", read, [math.inf])
 
 

@@ -1,8 +1,8 @@
-"""A network in int8 on the CPU: post-training static quantisation by torch's FX graph mode.
+"""A network in int8 on the CPU: post-training static quantization by torch's FX graph mode.
 
-Weights are int8 by channel, activations uint8 by tensor, in ranges that calibration pictures show. Convolutions and
-linear layers take their batch norms and ReLUs in; what has no int8 form, such as local response normalisation, runs
-in float32 between two conversions.
+Weights are int8 by channel, activations uint8 by tensor, in the ranges that calibration images show. Convolutions and
+linear layers take their batch norms and ReLUs in; layers without an int8 form, such as local response normalization,
+run in float32 between two conversions.
 """
 
 import copy
@@ -36,10 +36,10 @@ def quantize(network: nn.Module, calibration: Iterable[Tensor]) -> Quantized:
 
     Args:
         network: in evaluation mode, on the CPU.
-        calibration: batches of training pictures, normalised, float32 `[N, 3, H, W]`.
+        calibration: batches of training images, normalized, float32 `[N, 3, H, W]`.
 
     Raises:
-        ValueError: the network has no such form; says what stands against it.
+        ValueError: the network has no such form; the message says why.
     """
     engine = torch.backends.quantized.engine
     if engine == "none":
@@ -66,26 +66,26 @@ def _quantized(network: nn.Module, calibration: Any, engine: str) -> Quantized:
 
 
 def untraced(network: nn.Module) -> list[type[nn.Module]]:
-    """Classes of modules that FX cannot look into, and need not: they hold no convolution and no linear layer.
+    """Classes of modules that FX cannot trace, and need not: they hold no convolution and no linear layer.
 
     Raises:
         ValueError: a module that holds one cannot be traced.
     """
-    found: list[type[nn.Module]] = []
+    leaves: list[type[nn.Module]] = []
     while True:
-        tracer = _Tracer(tuple(found))
+        tracer = _Tracer(tuple(leaves))
         try:
             tracer.trace(network)
-            return found
+            return leaves
         except Exception as error:
             inside = tracer.at_work[-1] if tracer.at_work else network
-            if type(inside) in found or any(isinstance(module, WEIGHTED) for module in inside.modules()):
+            if type(inside) in leaves or any(isinstance(module, WEIGHTED) for module in inside.modules()):
                 raise ValueError(f"{type(inside).__name__} cannot be traced ({error})") from error
-            found.append(type(inside))
+            leaves.append(type(inside))
 
 
 class _Tracer(fx.Tracer):
-    """Knows which module it is in where it fails."""
+    """A tracer that knows the module in which it fails."""
 
     def __init__(self, leaves: tuple[type[nn.Module], ...]) -> None:
         super().__init__()
@@ -102,10 +102,10 @@ class _Tracer(fx.Tracer):
 
 
 def plain(network: nn.Module) -> nn.Module:
-    """`network` in layers that quantisation knows, to the same function: changed in place and returned.
+    """`network` in layers that quantization knows, to the same function: changed in place and returned.
 
-    timm's batch norms with an activation become two layers, batch norms without weights get 1 and 0, paddings that
-    have a name become numbers.
+    timm's batch norms with an activation become two layers, batch norms without weights get 1 and 0,
+    named paddings become numbers.
     """
     for module in list(network.modules()):
         for name, child in list(module.named_children()):
@@ -119,13 +119,13 @@ def plain(network: nn.Module) -> nn.Module:
 
 
 def _batch_norm(norm: nn.modules.batchnorm._BatchNorm) -> nn.BatchNorm2d:
-    made = nn.BatchNorm2d(norm.num_features, norm.eps, norm.momentum)
-    made.load_state_dict(norm.state_dict(), strict=False)
-    return made.eval()
+    plain_norm = nn.BatchNorm2d(norm.num_features, norm.eps, norm.momentum)
+    plain_norm.load_state_dict(norm.state_dict(), strict=False)
+    return plain_norm.eval()
 
 
 def _is_int8(node: fx.Node, network: nn.Module) -> bool | None:
-    """Whether a convolution or a linear layer is in int8; None for what is neither."""
+    """True if a convolution or a linear layer is in int8; None for other nodes."""
     if node.op == "call_module":
         module = network.get_submodule(str(node.target))
         name, home = type(module).__name__, type(module).__module__

@@ -1,6 +1,6 @@
-"""How much memory torch's tensors take at most while something runs.
+"""Peak memory of torch's tensors while something runs.
 
-On a GPU its allocator counts. On a CPU the profiler tells each block that torch's allocator hands out and takes back,
+On a GPU its allocator counts. On a CPU the profiler records each block that torch's allocator hands out and takes back,
 oneDNN's scratch memory among them: exact, and the same at every run, where a process's resident memory also holds what
 malloc keeps for later and what libraries load (the same ResNet-18 differs by tens of megabytes from run to run). What
 fbgemm packs of int8 weights is not among it: `weight_bytes` counts those.
@@ -21,12 +21,12 @@ def peaks(works: Sequence[Work], device: torch.device) -> list[int]:
     """Most bytes during each of `works`, one after the other, beside what was held before the first."""
     if device.type == "cuda":
         return _peaks_on_gpu(works, device)
-    held, found = 0, []
+    held, peak_bytes = 0, []
     for work in works:
         changes = _changes(work)
-        found.append(max([held, *_running(changes, held)]))
+        peak_bytes.append(max([held, *_running(changes, held)]))
         held += sum(changes)
-    return found
+    return peak_bytes
 
 
 def tensor_bytes(values: Iterable[Any]) -> int:
@@ -65,10 +65,10 @@ def _running(changes: Iterable[int], held: int) -> list[int]:
 
 
 def _peaks_on_gpu(works: Sequence[Work], device: torch.device) -> list[int]:
-    before, found = torch.cuda.memory_allocated(device), []
+    before, peak_bytes = torch.cuda.memory_allocated(device), []
     for work in works:
         torch.cuda.reset_peak_memory_stats(device)
         work()
         torch.cuda.synchronize(device)
-        found.append(torch.cuda.max_memory_allocated(device) - before)
-    return found
+        peak_bytes.append(torch.cuda.max_memory_allocated(device) - before)
+    return peak_bytes

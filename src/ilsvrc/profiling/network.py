@@ -81,8 +81,8 @@ def measure_network(job: CostJob) -> CostFile:
 def counts(network: Network) -> dict[str, int]:
     """Parameters, multiply-adds and activations at test time, as `describe` counts them."""
     with torch.device("meta"):
-        found = flops.count(network.build(), network.crop_px)
-    return {name: getattr(found, name) for name in ("parameters", "multiply_adds", "activations")}
+        complexity = flops.count(network.build(), network.crop_px)
+    return {name: getattr(complexity, name) for name in ("parameters", "multiply_adds", "activations")}
 
 
 def test(network: Network, name: str, device: torch.device, counter: energy.Counter | str) -> TestCosts | NotMeasured:
@@ -108,15 +108,15 @@ def training_memory(network: Network, device: torch.device) -> TrainingMemory | 
         chosen = precision.choose(step.precision, device)
         prepare = partial(prepared, network, step, chosen, World(device=device))
         free = inference.MEMORY_SHARE * free_bytes(device)
-        found = peak(prepare, step.batch_size, network.crop_px, free)
+        measured = peak(prepare, step.batch_size, network.crop_px, free)
     except (ValueError, RuntimeError) as error:
         return TrainingNotMeasured(batch_size=step.batch_size, optimizer=step.optimizer, why_not=first_line(error))
     return TrainingMemory(
         batch_size=step.batch_size,
         optimizer=step.optimizer,
         precision=chosen,
-        peak_bytes=found.num_bytes,
-        extended_from=found.extended_from,
+        peak_bytes=measured.num_bytes,
+        extended_from=measured.extended_from,
     )
 
 

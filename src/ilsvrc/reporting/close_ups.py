@@ -98,10 +98,10 @@ def as_files(data: ReportData) -> dict[str, str]:
 def part(data: ReportData, name: str) -> dict[str, pd.DataFrame]:
     """Rows of a table behind the errors, by run of the networks that get figures of their own."""
     rows = records(error_figures.chosen(data.errors))
-    found = {row["run"]: error_figures.of(data.breakdown[name], row) for row in rows}
+    tables = {row["run"]: error_figures.of(data.breakdown[name], row) for row in rows}
     if name == "per_class" and error_figures.ERROR not in data.breakdown[name]:
         return {}  # where images have several classes, no class has an error
-    return {run: table for run, table in found.items() if len(table)}
+    return {run: table for run, table in tables.items() if len(table)}
 
 
 def hardest(data: ReportData) -> dict[str, Sequence[tuple[Mapping[str, Any], str]]]:

@@ -50,10 +50,10 @@ def classes(tables: Mapping[str, pd.DataFrame], drawn: Mapping[str, Style]) -> s
     """Top-1 error of the worst classes and of the best, a panel a run: `per_class` by run."""
     with matplotlib.rc_context(figures.STYLE):
         rows = max((len(worst_and_best(table)) for table in tables.values()), default=1)
-        figure = Figure(figsize=(4.2 * max(1, len(tables)), 0.7 + 0.24 * rows), layout="constrained")
+        figure = Figure(figsize=(4.2 * max(1, len(tables)), 0.95 + 0.24 * rows), layout="constrained")
         for place, (run, table) in enumerate(tables.items(), start=1):
-            title = f"{drawn[run].name}: top-1 error, %"
-            _draw_classes(figure.add_subplot(1, len(tables), place, title=title), table, drawn[run])
+            axes = figure.add_subplot(1, len(tables), place, title=drawn[run].name, xlabel="top-1 error, %")
+            _draw_classes(axes, table, drawn[run])
         return figures.as_svg(figure)
 
 
@@ -72,7 +72,7 @@ def reliability(tables: Mapping[str, pd.DataFrame], drawn: Mapping[str, Style], 
     """
     with matplotlib.rc_context(figures.STYLE):
         figure = Figure(figsize=(5.6 + 2.2 * legend, 4.2), layout="constrained")
-        axes = figure.add_subplot(title="Right, % of the images", xlabel="probability of the first guess, %")
+        axes = figure.add_subplot(title="Accuracy, %", xlabel="probability of the first guess, %")
         axes.plot([0, 100], [0, 100], color=figures.MUTED, linewidth=0.9, linestyle=(0, (4, 3)))
         for run, table in tables.items():
             bins, style, place = table[table["num_images"] > 0], drawn[run], list(drawn).index(run)

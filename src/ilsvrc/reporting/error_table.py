@@ -50,9 +50,9 @@ def errors(scores: pd.DataFrame, published: Callable[[Mapping[str, Any]], Publis
         after = list(table.columns).index(f"{top}_error_percent") + 1
         table.insert(after, f"{top}_low_percent", [round(i.low, 4) for i in intervals])
         table.insert(after + 1, f"{top}_high_percent", [round(i.high, 4) for i in intervals])
-    found = [published(row) for row in records(scores)]
+    papers = [published(row) for row in records(scores)]
     for name in Published._fields:
-        table[f"paper_{name}"] = [getattr(paper, name) if paper else None for paper in found]
+        table[f"paper_{name}"] = [getattr(paper, name) if paper else None for paper in papers]
     return table
 
 

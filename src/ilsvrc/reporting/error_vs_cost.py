@@ -64,11 +64,11 @@ def rows(network: str, measured: CostFile | Int8File) -> list[dict[str, Any]]:
 
 def table(rows_: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     """costs.csv: what is of the network alone stands in its int8 row too."""
-    given = list(rows_)
-    of_sets = OF_SETS if any(row.get(OF_SETS[0]) is not None for row in given) else ()
-    found = pd.DataFrame(given, columns=[*COLUMNS, *of_sets])
-    of_network = found.groupby("network", sort=False)[list(OF_THE_NETWORK)].transform("first")
-    return found.assign(**{name: found[name].fillna(of_network[name]) for name in OF_THE_NETWORK})
+    content = list(rows_)
+    of_sets = OF_SETS if any(row.get(OF_SETS[0]) is not None for row in content) else ()
+    costs = pd.DataFrame(content, columns=[*COLUMNS, *of_sets])
+    of_network = costs.groupby("network", sort=False)[list(OF_THE_NETWORK)].transform("first")
+    return costs.assign(**{name: costs[name].fillna(of_network[name]) for name in OF_THE_NETWORK})
 
 
 def points(costs: pd.DataFrame, scores: pd.DataFrame, networks: Mapping[str, str], protocol: str) -> pd.DataFrame:
@@ -89,50 +89,50 @@ def points(costs: pd.DataFrame, scores: pd.DataFrame, networks: Mapping[str, str
     costs = costs[costs["why_not"].isna()]
     own = costs["precision"] == "int8"
     numbers = ["network", "precision", *COSTS]
-    found = pd.concat(
+    joined = pd.concat(
         [
             errors.merge(costs.loc[~own, numbers], on="network"),
             costs[own & costs["run"].isin(errors["run"])].reindex(columns=["run", "architecture", by, *numbers]),
         ]
     )
     order = {run: place for place, run in enumerate(errors["run"])}
-    found = found.sort_values("run", key=lambda runs: runs.map(order), kind="stable").reset_index(drop=True)
-    found[list(COSTS)] = found[list(COSTS)].astype(float)
-    return found.assign(**{f"on_front_{name}": on_front(found, name) for name in COSTS})
+    joined = joined.sort_values("run", key=lambda runs: runs.map(order), kind="stable").reset_index(drop=True)
+    joined[list(COSTS)] = joined[list(COSTS)].astype(float)
+    return joined.assign(**{f"on_front_{name}": on_front(joined, name) for name in COSTS})
 
 
-def on_front(found: pd.DataFrame, cost: str) -> npt.NDArray[np.bool_]:
+def on_front(points: pd.DataFrame, cost: str) -> npt.NDArray[np.bool_]:
     """Rows of `points` on the Pareto front of error and `cost`, bool `[N]`."""
-    by = headline_metric.of(found.columns)
-    errors = 100 - found[by.column] if by.highest_is_best else found[by.column]
-    return front(errors.where(_drawn(found, cost)), found[cost])
+    by = headline_metric.of(points.columns)
+    errors = 100 - points[by.column] if by.highest_is_best else points[by.column]
+    return front(errors.where(_drawn(points, cost)), points[cost])
 
 
 def error_against(
-    found: pd.DataFrame, drawn: Sequence[Style], columns: Mapping[str, str] | None = None, legend: bool = True
+    points: pd.DataFrame, drawn: Sequence[Style], columns: Mapping[str, str] | None = None, legend: bool = True
 ) -> str:
     """Top-1 error, or F2, against costs as SVG, a panel each, in two columns where there are more; those measured.
 
     Points on the Pareto front are filled and joined by a line; a run has its colour, a precision its marker.
 
     Args:
-        found: `points`.
-        drawn: style of each run, in the order in which runs appear in `found`.
-        columns: columns of `found` -> titles; None: all of `COSTS`.
+        points: `points`.
+        drawn: style of each run, in the order in which runs appear in `points`.
+        columns: columns of `points` -> titles; None: all of `COSTS`.
         legend: whether colours and markers are explained beside the panels.
     """
-    given = {name: title for name, title in (columns or COSTS).items() if found[name].notna().any()}
-    across = min(2, len(given)) or 1
-    down = -(-len(given) // across)
+    shown = {name: title for name, title in (columns or COSTS).items() if points[name].notna().any()}
+    across = min(2, len(shown)) or 1
+    down = -(-len(shown) // across)
     with matplotlib.rc_context(figures.STYLE):
         figure = Figure(figsize=(5.6 * across + 2.2 * legend, 3.2 * max(1, down)), layout="constrained")
-        for place, (name, title) in enumerate(given.items(), start=1):
+        for place, (name, title) in enumerate(shown.items(), start=1):
             axes = figure.add_subplot(down, across, place, xlabel=f"{title} (log scale)")
-            axes.set_title(f"{headline_metric.of(found.columns).title}, %")
-            _draw(axes, found, name, drawn)
+            axes.set_title(f"{headline_metric.of(points.columns).title}, %")
+            _draw(axes, points, name, drawn)
         if legend:
             handles = [_mark("o", style.name, style.colour) for style in drawn]
-            handles += [_mark(MARKERS[name], name) for name in MARKERS if (found["precision"] == name).any()]
+            handles += [_mark(MARKERS[name], name) for name in MARKERS if (points["precision"] == name).any()]
             figure.legend(handles=handles, loc="outside right upper", frameon=False, fontsize=8)
         return figures.as_svg(figure)
 
@@ -168,19 +168,19 @@ def _tested(tested: TestCosts | NotMeasured) -> dict[str, Any]:
     return columns
 
 
-def _drawn(found: pd.DataFrame, cost: str) -> npt.NDArray[np.bool_]:
+def _drawn(points: pd.DataFrame, cost: str) -> npt.NDArray[np.bool_]:
     """Rows that a cost's panel shows: a run once, where the cost is of the network alone."""
     if cost in OF_A_PRECISION:
-        return np.ones(len(found), dtype=bool)
-    floats = found["precision"] != "int8"
-    return (floats & ~found[floats].duplicated("run").reindex(found.index, fill_value=True)).to_numpy()
+        return np.ones(len(points), dtype=bool)
+    floats = points["precision"] != "int8"
+    return (floats & ~points[floats].duplicated("run").reindex(points.index, fill_value=True)).to_numpy()
 
 
-def _draw(axes: Axes, found: pd.DataFrame, cost: str, drawn: Sequence[Style]) -> None:
-    places = {run: place for place, run in enumerate(found["run"].unique())}
-    shown = found[_drawn(found, cost) & found[cost].notna()]
+def _draw(axes: Axes, points: pd.DataFrame, cost: str, drawn: Sequence[Style]) -> None:
+    places = {run: place for place, run in enumerate(points["run"].unique())}
+    shown = points[_drawn(points, cost) & points[cost].notna()]
     best = shown[shown[f"on_front_{cost}"]].sort_values(cost)
-    by = headline_metric.of(found.columns).column
+    by = headline_metric.of(points.columns).column
     axes.plot(best[cost], best[by], color=figures.MUTED, linewidth=1, drawstyle="steps-post")
     for step, row in enumerate(records(shown)):
         place, filled = places[row["run"]], row[f"on_front_{cost}"]
@@ -194,7 +194,7 @@ def _draw(axes: Axes, found: pd.DataFrame, cost: str, drawn: Sequence[Style]) ->
             gid=f"run-{place}-{cost}-{step}", **look,
         )  # fmt: skip
     low, high = shown[cost].min(), shown[cost].max()
-    axes.set(xscale="log", xlim=(low / 1.4, high * 2.5), ylim=(0, 1.12 * (found[by].max() or 1)))
+    axes.set(xscale="log", xlim=(low / 1.4, high * 2.5), ylim=(0, 1.12 * (points[by].max() or 1)))
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=8))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: figures.short(x)))
     axes.xaxis.set_minor_formatter(NullFormatter())

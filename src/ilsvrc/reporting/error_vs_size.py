@@ -48,39 +48,39 @@ def points(
     papers = [_published(row, counts[str(row.architecture)]) for row in published if first[row.architecture] is row]
     measured = [by.column, f"{by.stem}_low_percent", f"{by.stem}_high_percent"]
     ours = errors.assign(whose=OURS)[[*COLUMNS, *measured]]
-    found = pd.concat([ours, pd.DataFrame(papers, columns=list(ours))], ignore_index=True)
-    wrong = 100 - found[by.column] if by.highest_is_best else found[by.column]
+    table = pd.concat([ours, pd.DataFrame(papers, columns=list(ours))], ignore_index=True)
+    wrong = 100 - table[by.column] if by.highest_is_best else table[by.column]
     for name in PANELS:
-        found[f"on_front_{name}"] = False
-        for _, rows in found.groupby(found["whose"] == OURS):
-            found.loc[rows.index, f"on_front_{name}"] = front(wrong[rows.index], rows[name])
-    return found
+        table[f"on_front_{name}"] = False
+        for _, rows in table.groupby(table["whose"] == OURS):
+            table.loc[rows.index, f"on_front_{name}"] = front(wrong[rows.index], rows[name])
+    return table
 
 
-def together(found: pd.DataFrame) -> bool:
+def together(points: pd.DataFrame) -> bool:
     """True if ours and the papers' points are errors on the same data, and so share an axis."""
-    return found["dataset"].nunique() == 1
+    return points["dataset"].nunique() == 1
 
 
 def error_against(
-    found: pd.DataFrame, drawn: Mapping[str, Style], by: Measure, columns: Sequence[str] = tuple(PANELS)
+    points: pd.DataFrame, drawn: Mapping[str, Style], by: Measure, columns: Sequence[str] = tuple(PANELS)
 ) -> str:
     """Top-1 error, or F2, against sizes as SVG, a panel each; papers' points on other data stand in panels below.
 
     Args:
-        found: `points`, `dataset` of ours the papers' name where it is theirs.
+        points: `points`, `dataset` of ours the papers' name where it is published.
         drawn: style by run.
         by: the metric that is drawn.
         columns: the sizes.
     """
-    ours, theirs = found[found["whose"] == OURS], found[found["whose"] != OURS]
-    apart = [] if together(found) or theirs.empty else [theirs]
+    ours, published = points[points["whose"] == OURS], points[points["whose"] != OURS]
+    apart = [] if together(points) or published.empty else [published]
     with matplotlib.rc_context(figures.STYLE):
         figure = Figure(figsize=(5.6 * len(columns), 3.5 * (1 + len(apart))), layout="constrained")
         figure.get_layout_engine().set(hspace=0.08)  # type: ignore[union-attr,call-arg]
         for place, column in enumerate(columns, start=1):
             axes = figure.add_subplot(1 + len(apart), len(columns), place, title=f"{by.title}, %")
-            _draw(axes, ours, theirs if not apart else None, by, column, drawn)
+            _draw(axes, ours, published if not apart else None, by, column, drawn)
             for part in apart:
                 title = f"Top-1 error on {part['dataset'].iloc[0]}, %, as published"
                 axes = figure.add_subplot(2, len(columns), len(columns) + place, title=title)
@@ -100,15 +100,15 @@ def _of_one(row: Result, counts: Mapping[str, Mapping[str, Any]]) -> bool:
 
 def _published(row: Result, counts: Mapping[str, Any]) -> dict[str, Any]:
     sizes = {name: int(counts[name]) for name in PANELS}
-    what = {"whose": row.paper, "architecture": row.architecture, "dataset": row.dataset, "protocol": row.protocol}
-    return {**what, "top1_error_percent": row.top1_error_percent, **sizes}
+    labels = {"whose": row.paper, "architecture": row.architecture, "dataset": row.dataset, "protocol": row.protocol}
+    return {**labels, "top1_error_percent": row.top1_error_percent, **sizes}
 
 
 def _draw(
-    axes: Axes, ours: pd.DataFrame, theirs: pd.DataFrame | None, by: Measure, column: str, drawn: Mapping[str, Style]
+    axes: Axes, ours: pd.DataFrame, published: pd.DataFrame | None, by: Measure, column: str, drawn: Mapping[str, Style]
 ) -> None:
-    if theirs is not None:
-        axes.plot(theirs[column], theirs[by.column], "o", color=figures.FAINT, markersize=5, zorder=1)
+    if published is not None:
+        axes.plot(published[column], published[by.column], "o", color=figures.FAINT, markersize=5, zorder=1)
     best = ours[ours[f"on_front_{column}"]].sort_values([column, by.column])
     axes.plot(best[column], best[by.column], color=figures.MUTED, linewidth=0.9, drawstyle="steps-post")
     runs = list(ours["run"].unique())
@@ -118,7 +118,7 @@ def _draw(
             x = row[column] * 1.03 ** (step - (len(rows) - 1) / 2)
             gid = f"run-{runs.index(run)}-{column}-{step}"
             _draw_point(axes, row, by, x, drawn[run], row[f"on_front_{column}"], gid)
-    _settle(axes, ours if theirs is None else pd.concat([ours, theirs]), column)
+    _settle(axes, ours if published is None else pd.concat([ours, published]), column)
     figures.label_points(axes, ours, [drawn[run].name for run in runs], column)
 
 
@@ -135,16 +135,16 @@ def _draw_point(
     axes.plot(x, row[by.column], "o", markersize=7, markeredgewidth=1.5, gid=gid, **look)
 
 
-def _draw_papers(axes: Axes, theirs: pd.DataFrame, column: str, ours: Mapping[str, Style]) -> None:
+def _draw_papers(axes: Axes, published: pd.DataFrame, column: str, ours: Mapping[str, Style]) -> None:
     """The papers' points, those of the networks that were run here in their colours."""
-    axes.plot(theirs[column], theirs["top1_error_percent"], "o", color=figures.FAINT, markersize=5)
-    best = theirs[theirs[f"on_front_{column}"]].sort_values(column)
+    axes.plot(published[column], published["top1_error_percent"], "o", color=figures.FAINT, markersize=5)
+    best = published[published[f"on_front_{column}"]].sort_values(column)
     axes.plot(best[column], best["top1_error_percent"], color=figures.MUTED, linewidth=0.9, drawstyle="steps-post")
-    for row in records(theirs[theirs["architecture"].isin(list(ours))]):
+    for row in records(published[published["architecture"].isin(list(ours))]):
         axes.plot(row[column], row["top1_error_percent"], "o", color=ours[row["architecture"]].colour, markersize=7)
         where: dict[str, Any] = {"xytext": (8, 0), "textcoords": "offset points", "va": "center", "fontsize": 8.5}
         axes.annotate(row["architecture"], (row[column], row["top1_error_percent"]), color=figures.INK, **where)
-    _settle(axes, theirs, column)
+    _settle(axes, published, column)
 
 
 def _settle(axes: Axes, shown: pd.DataFrame, column: str) -> None:

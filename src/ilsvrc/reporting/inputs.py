@@ -38,15 +38,15 @@ def find_times(named: Sequence[str]) -> Iterator[dict[str, Any]]:
 
     A job that was stopped and went on counts from where it went on, as Snakemake's benchmark has it.
     """
-    found = []
+    jobs = []
     for path in sorted(BENCHMARKS.rglob("*.tsv")):
         stage, *rest = path.relative_to(BENCHMARKS).with_suffix("").parts
         job = "/".join(rest)
         run = next((run for run in named if job == run or job.startswith(f"{run}/")), None)
         if stage not in AFTER and (run or "seed=" not in job):
-            found.append(_job(path, stage, job, run))
+            jobs.append(_job(path, stage, job, run))
     order = {name: place for place, name in enumerate(STAGES)}
-    yield from sorted(found, key=lambda job: (order.get(job["stage"], len(order)), job["stage"], job["job"]))
+    yield from sorted(jobs, key=lambda job: (order.get(job["stage"], len(order)), job["stage"], job["job"]))
 
 
 def _job(path: Path, stage: str, job: str, run: str | None) -> dict[str, Any]:
@@ -66,13 +66,13 @@ def _number(text: str | None) -> float | None:
 
 def find_inspected(named: Iterable[str]) -> list[dict[str, Any]]:
     """Content of `results/inspect/<run>/inspect.json` of each run, its images as data URIs."""
-    found = []
+    inspections = []
     for run in named:
         folder = run_files.INSPECTED / run
         if (folder / "inspect.json").exists():
             content = files.read_json(folder / "inspect.json")
-            found.append({"run": run, **{key: _embedded(value, folder) for key, value in content.items()}})
-    return found
+            inspections.append({"run": run, **{key: _embedded(value, folder) for key, value in content.items()}})
+    return inspections
 
 
 def _embedded(value: Any, folder: Path) -> Any:

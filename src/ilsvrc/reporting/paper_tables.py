@@ -68,34 +68,34 @@ def measured(errors: pd.DataFrame, swept: Sequence[str], training: Mapping[str, 
 
 
 def tables(
-    results: Iterable[Result], found: Sequence[Measured], papers_data: str | None, owners: Mapping[str, str]
+    results: Iterable[Result], measurements: Sequence[Measured], papers_data: str | None, owners: Mapping[str, str]
 ) -> list[PaperTable]:
-    """The tables that report a network measured here: of own papers in the order of `found`, then of others.
+    """The tables that report a network measured here: of own papers in the order of `measurements`, then of others.
 
     Args:
         results: `published_results.results`.
-        found: `measured`.
+        measurements: `measured`.
         papers_data: the papers' name of the data tested on; None: no paper has it.
         owners: architecture -> the paper that it is of.
     """
     papers: dict[str, list[Result]] = {}
     for row in results:
         papers.setdefault(row.paper, []).append(row)
-    here = dict.fromkeys(name for each in found for name in published_results.networks(each.networks))
+    here = dict.fromkeys(name for each in measurements for name in published_results.networks(each.networks))
     owned = dict.fromkeys(owners[name] for name in here if name in owners)
-    made = [
+    kept = [
         table
         for paper, rows in papers.items()
         if here.keys() & {name for row in rows for name in row.networks or ()}
-        for table in _tables(rows, found, papers_data, paper in owned)
+        for table in _tables(rows, measurements, papers_data, paper in owned)
     ]
     order = {paper: place for place, paper in enumerate(owned)}
-    return sorted(made, key=lambda table: order.get(table.paper, len(order)))
+    return sorted(kept, key=lambda table: order.get(table.paper, len(order)))
 
 
-def as_frame(found: Iterable[PaperTable]) -> pd.DataFrame:
+def as_frame(tables: Iterable[PaperTable]) -> pd.DataFrame:
     """published.csv: a row a printed row and what was measured beside it, then what is ours alone."""
-    rows = [row for table in found for row in (*table.rows, *table.ours)]
+    rows = [row for table in tables for row in (*table.rows, *table.ours)]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
@@ -116,11 +116,11 @@ def _mean(rows: pd.DataFrame, shown: Sequence[str], training: Mapping[str, str])
 
 
 def _tables(
-    printed: Sequence[Result], found: Sequence[Measured], papers_data: str | None, own: bool
+    printed: Sequence[Result], measurements: Sequence[Measured], papers_data: str | None, own: bool
 ) -> Iterator[PaperTable]:
     """The tables of a paper that have a network measured here."""
-    beside = _beside(printed, found, papers_data)
-    alone = [each for each in found if not any(each in matches for matches in beside.values())]
+    beside = _beside(printed, measurements, papers_data)
+    alone = [each for each in measurements if not any(each in matches for matches in beside.values())]
     groups: dict[str, list[tuple[int, Result]]] = {}
     for place, row in enumerate(printed):
         for table in row.tables:
@@ -132,17 +132,19 @@ def _tables(
         name = {"paper": printed[0].paper, "table": table}
         lines = [line | name for place, row in rows for line in _lines(row, beside.get(place, []), papers_data)]
         under = [_unreported(each, [row for _, row in rows], papers_data) | name for each in ours]
-        if here & {name for each in found for name in published_results.networks(each.networks)}:
+        if here & {name for each in measurements for name in published_results.networks(each.networks)}:
             yield PaperTable(printed[0].paper, table, own, tuple(lines), tuple(under))
 
 
-def _beside(printed: Sequence[Result], found: Sequence[Measured], papers_data: str | None) -> dict[int, list[Measured]]:
+def _beside(
+    printed: Sequence[Result], measurements: Sequence[Measured], papers_data: str | None
+) -> dict[int, list[Measured]]:
     """Measurements by index of a paper's row: of its networks, by its protocol.
 
     Where the paper has several such rows, those on the data measured here, else the first alone.
     """
     beside: dict[int, list[Measured]] = {}
-    for each in found:
+    for each in measurements:
         asked = (published_results.networks(each.networks), each.protocol)
         same = [i for i, row in enumerate(printed) if row.kind == "error" and (row.networks, row.protocol) == asked]
         for place in [i for i in same if printed[i].dataset == papers_data] or same[:1]:
@@ -206,7 +208,7 @@ def _of(each: Measured) -> Row:
 
 def _errors(each: Measured, row: Result | None) -> Row:
     """Errors with their intervals, and their differences from the printed ones, which are taken as they stand."""
-    found: Row = {}
+    cells: Row = {}
     for top in ("top1", "top5"):
         error = getattr(each, f"{top}_error_percent")
         published = getattr(row, f"{top}_error_percent") if row else None
@@ -214,7 +216,7 @@ def _errors(each: Measured, row: Result | None) -> Row:
             interval = metrics.wilson_interval_percent(error, each.num_images)
             values = (error, interval.low, interval.high)
             less = [None if published is None else round(value - published, 4) for value in values]
-            found |= dict(
+            cells |= dict(
                 zip((f"{top}_{name}" for name in BY_ERROR), (*(round(v, 4) for v in values), *less), strict=True)
             )
-    return found
+    return cells

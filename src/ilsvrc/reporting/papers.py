@@ -31,23 +31,23 @@ def training_differs(info: RunInfo) -> str:
         papers = resolve_recipe(PAPER, architecture, {}, spec.form.data)
     except ValueError:
         return f"recipe {name}, none of its paper"
-    ours, theirs = (each.model_dump(exclude=OF_THE_SIZE) for each in (spec.recipe, papers))
-    other = [key for key in ours if ours[key] != theirs[key]]
+    own, published = (each.model_dump(exclude=OF_THE_SIZE) for each in (spec.recipe, papers))
+    other = [key for key in own if own[key] != published[key]]
     if not other:
         return ""
     if name in (PAPER, recipe_of_paper(architecture)):
         return f"the paper's recipe but for {', '.join(key.replace('_', ' ') for key in other)}"
-    length = f", {_length(ours)} for its {_length(theirs)}" if set(LENGTHS) & set(other) else ""
+    length = f", {_length(own)} for its {_length(published)}" if set(LENGTHS) & set(other) else ""
     return f"recipe {name}, not the paper's{length}"
 
 
 def trainings_differ(infos: Mapping[str, RunInfo], ensembles: Sequence[Averaged]) -> dict[str, str]:
     """`training_differs` by run, and by ensemble the differences of its members."""
-    found = {run: training_differs(info) for run, info in infos.items()}
+    differences = {run: training_differs(info) for run, info in infos.items()}
     for ensemble in ensembles:
-        differs = dict.fromkeys(filter(None, (found.get(run, "") for run in ensemble.members)))
-        found[f"ensemble/{ensemble.name}"] = "; ".join(differs)
-    return found
+        differs = dict.fromkeys(filter(None, (differences.get(run, "") for run in ensemble.members)))
+        differences[f"ensemble/{ensemble.name}"] = "; ".join(differs)
+    return differences
 
 
 def published(row: Mapping[str, Any], training: str = "") -> error_table.Published | None:
@@ -60,20 +60,20 @@ def published(row: Mapping[str, Any], training: str = "") -> error_table.Publish
     card = data_card(row["dataset"])
     papers_data = card.papers_data if card else None
     networks, protocol = row["networks"], row["protocol"]
-    found = published_results.published_error(networks, papers_data, protocol) or nearest(
+    result = published_results.published_error(networks, papers_data, protocol) or nearest(
         networks, papers_data, protocol
     )
-    if not found:
+    if not result:
         return None
     differs = {
-        "other data": found.dataset != papers_data,
-        "other test protocol": found.protocol != protocol,
-        "another number of networks": found.networks != published_results.networks(networks),
+        "other data": result.dataset != papers_data,
+        "other test protocol": result.protocol != protocol,
+        "another number of networks": result.networks != published_results.networks(networks),
         training: bool(training),
     }
     why = ", ".join(what for what, so in differs.items() if so)
     return error_table.Published(
-        found.top1_error_percent, found.top5_error_percent, citation(found), comparable=not why, why=why
+        result.top1_error_percent, result.top5_error_percent, citation(result), comparable=not why, why=why
     )
 
 
@@ -89,11 +89,11 @@ def nearest(networks: str, papers_data: str | None, protocol: str) -> published_
     return rows[likeness.index(max(likeness))] if rows else None
 
 
-def citation(found: published_results.Result) -> str:
+def citation(result: published_results.Result) -> str:
     """Citation of a published result: paper, table, data and protocol, with a warning where nobody looked it up."""
-    where = f"{found.paper}, {found.source.split(';')[0].split(' (')[0]}"
-    how = f"{found.title}, {found.dataset}, {found.protocol.replace('_', ' ')}"
-    return f"{where}: {how}{' (from memory, not looked up)' if found.confidence == 'from memory' else ''}"
+    where = f"{result.paper}, {result.source.split(';')[0].split(' (')[0]}"
+    how = f"{result.title}, {result.dataset}, {result.protocol.replace('_', ' ')}"
+    return f"{where}: {how}{' (from memory, not looked up)' if result.confidence == 'from memory' else ''}"
 
 
 def _length(recipe: Mapping[str, Any]) -> str:

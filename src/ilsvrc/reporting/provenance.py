@@ -35,12 +35,12 @@ def chosen_by_test(errors: pd.DataFrame, run_infos: Mapping[str, RunInfo]) -> li
 
 def best_epochs(errors: pd.DataFrame, run_infos: Mapping[str, RunInfo]) -> list[str]:
     """`resnet18 (epoch 7 of 12)` for each run that reports its best epoch, not its last."""
-    found = []
+    named = []
     for run, architecture in dict(zip(errors["run"], errors["architecture"], strict=True)).items():
         info = run_infos.get(run)
         if info and (recipe := recipe_of(info)) and recipe.report_epoch == "best":
-            found.append(f"{architecture} (epoch {text(info.reported_epoch)} of {text(info.epochs)})")
-    return found
+            named.append(f"{architecture} (epoch {text(info.reported_epoch)} of {text(info.epochs)})")
+    return named
 
 
 def environments(run_infos: Mapping[str, RunInfo]) -> list[Environment]:

@@ -41,11 +41,11 @@ class Result:
     @property
     def tables(self) -> tuple[str, ...]:
         """Tables of its paper that print it, such as `Table 3`, both of `Tables 3 and 4`, or `in the text`."""
-        found = _PRINTED.search(self.source)
-        if found is None or found["figure"]:
-            return (found["figure"] if found else IN_THE_TEXT,)
-        first, last = int(found["first"]), int(found["last"] or found["first"])
-        numbers = (first, last) if found["to"] == " and " else range(first, last + 1)
+        match = _PRINTED.search(self.source)
+        if match is None or match["figure"]:
+            return (match["figure"] if match else IN_THE_TEXT,)
+        first, last = int(match["first"]), int(match["last"] or match["first"])
+        numbers = (first, last) if match["to"] == " and " else range(first, last + 1)
         return tuple(f"Table {number}" for number in dict.fromkeys(numbers))
 
     @property
@@ -72,11 +72,11 @@ def published(architecture: str) -> list[Result]:
 
 def networks(text: str) -> Counter[str]:
     """Number by architecture of `5 alexnet`, `3 inception_resnet_v2 + inception_v4` or `alexnet`."""
-    found: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for part in text.split(" + "):
         number, name = re.fullmatch(r"(?:(\d+) )?(.*)", part).groups()  # type: ignore[union-attr]
-        found[name] += int(number or 1)
-    return found
+        counts[name] += int(number or 1)
+    return counts
 
 
 def published_of(averaged: str) -> list[Result]:

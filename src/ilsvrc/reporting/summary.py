@@ -61,11 +61,11 @@ def summarize(data: ReportData) -> Summary:
 
 
 def deviations(
-    errors: pd.DataFrame, found: Sequence[PaperTable], training: Mapping[str, str], papers_data: str | None,
+    errors: pd.DataFrame, tables: Sequence[PaperTable], training: Mapping[str, str], papers_data: str | None,
     chosen_by_test: Sequence[str],
 ) -> list[Deviation]:  # fmt: skip
     """Deviations of a data set's results from the papers: data, training, tests, and choices by test images."""
-    own = [table for table in found if table.own]
+    own = [table for table in tables if table.own]
     lines = [
         Deviation("Data", _data({row["dataset"] for row in _beside(own) or _printed(own)}, papers_data)),
         Deviation("Training", _training(errors, training)),
@@ -75,15 +75,15 @@ def deviations(
     return [line for line in lines if line.says]
 
 
-def compared(found: Iterable[PaperTable]) -> dict[str, int]:
+def compared(tables: Iterable[PaperTable]) -> dict[str, int]:
     """Numbers of printed rows of own papers beside a measurement, and of those that are comparable."""
-    rows = _beside(table for table in found if table.own)
+    rows = _beside(table for table in tables if table.own)
     return {"beside": len(rows), "comparable": sum(row["comparable"] for row in rows)}
 
 
-def closest(found: Iterable[PaperTable]) -> dict[str, Any] | None:
+def closest(tables: Iterable[PaperTable]) -> dict[str, Any] | None:
     """The comparable row whose top-1 error is nearest to the printed one, None where none is comparable."""
-    rows = [row for table in found if table.own for row in table.rows if row.get("comparable")]
+    rows = [row for table in tables if table.own for row in table.rows if row.get("comparable")]
     known = [row for row in rows if row.get("top1_difference") is not None]
     return min(known, key=lambda row: abs(row["top1_difference"]), default=None)
 
@@ -99,10 +99,10 @@ def _printed(own: Iterable[PaperTable]) -> list[Mapping[str, Any]]:
     return [row for table in own if table.ours for row in table.rows if "title" in row]
 
 
-def _data(theirs: set[str], ours: str | None) -> tuple[str, ...]:
+def _data(printed: set[str], tested: str | None) -> tuple[str, ...]:
     """A sentence where the papers' rows are on other data."""
-    names = sorted({name.removesuffix(" val").removesuffix(" test") for name in theirs})
-    return () if not theirs or ours in theirs else (f"not the papers', which report on {', '.join(names)}",)
+    names = sorted({name.removesuffix(" val").removesuffix(" test") for name in printed})
+    return () if not printed or tested in printed else (f"not the papers', which report on {', '.join(names)}",)
 
 
 def _training(errors: pd.DataFrame, training: Mapping[str, str]) -> tuple[str, ...]:
