@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import records
 
 from ilsvrc.config import pretrained, runs, specs
 from ilsvrc.config.params import Params
@@ -165,4 +166,4 @@ def test_ensembles_name_weights_by_their_source():
 
 def test_a_trainings_specification_reads_back_as_itself():
     (run,) = runs.expand(Params(dataset="digits", architectures=["alexnet"], recipe="quick", protocols=["whole"]))
-    assert specs.made_from({"spec": json.loads(specs.specification(run.spec))}) == run.spec
+    assert records.weights_info(spec=json.loads(specs.specification(run.spec))).made_from == run.spec

@@ -12,7 +12,7 @@ from typing import Any
 
 from ilsvrc.artifacts.json_record import RunRecord
 from ilsvrc.config import packed_formats, specs
-from ilsvrc.runtime.files import Info, read_json
+from ilsvrc.runtime.files import read_json
 
 RUNS = Path("results/runs")
 COSTS = Path("results/costs")
@@ -51,21 +51,6 @@ def split_sha256(form: Mapping[str, Any], split: str) -> str | None:
     """Content hash of a packed split, None where it is not on this machine."""
     path = PACKED / form["data"] / packed_formats.form_name(specs.FormSpec(**form)) / f"{split}.manifest.json"
     return str(read_json(path)["content_sha256"]) if path.exists() else None
-
-
-def label_sets_sha256(manifest: Mapping[str, Any]) -> str | None:
-    """Hash of what the packed labels stand for where they number sets of classes; None where they number classes."""
-    sets = manifest.get("label_sets")
-    return None if sets is None else hashlib.sha256(json.dumps([manifest["classes"], sets]).encode()).hexdigest()
-
-
-def of_sets(manifest: Mapping[str, Any]) -> Info:
-    """What is kept beside the packed bytes' hash, which number sets of classes and do not say what they are.
-
-    In weights.json it says that a picture may have several classes, with a sigmoid for each. Else empty.
-    """
-    sets = label_sets_sha256(manifest)
-    return {"label_sets_sha256": sets} if sets else {}
 
 
 def folders(root: Path) -> list[str]:

@@ -6,7 +6,6 @@ there.
 
 import hashlib
 import json
-from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel
@@ -103,9 +102,3 @@ def key8(spec: BaseModel) -> str:
 def parse_specification(model: type[Section], text: str) -> Any:
     """The specification that `text` (canonical JSON) holds, validated again."""
     return parse(model, json.loads(text), where=f"--spec ({model.__name__})")
-
-
-def made_from(info: Mapping[str, Any]) -> TrainSpec | ImportSpec:
-    """The specification that weights.json or run.json (`info`) repeats."""
-    model = ImportSpec if "source" in info["spec"] else TrainSpec
-    return model.model_validate(info["spec"])

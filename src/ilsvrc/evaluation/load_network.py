@@ -45,8 +45,6 @@ def trained(weights: WeightsInfo, path: Path) -> tuple[Classifier, Normalization
     Raises:
         ValueError: the file at `path` is not the one that weights.json describes.
     """
-    if isinstance(weights, dict):
-        weights = WeightsInfo.parse(weights, path.with_name("weights.json"))
     if files.file_sha256(path) != weights.weights_sha256:
         raise ValueError(f"{path} is not the file that weights.json describes; remove its folder and train again")
     spec = weights.made_from
