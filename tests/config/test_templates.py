@@ -53,8 +53,8 @@ assert {split: sum(s.split == split for s in found) for split in ("train", "val"
 """
 TESTED = """
 from ilsvrc.config import registry
-from ilsvrc.evaluation.predictor import plan, views_of
-views = views_of(registry.load("protocols", "my_protocol"), 224)
+from ilsvrc.evaluation.predictor import plan, protocol_views
+views = protocol_views(registry.load("protocols", "my_protocol"), 224)
 assert [view.anchor for view in views][-1] == (1, 1)
 assert len(plan({"my_protocol": views}).passes) == 5
 """

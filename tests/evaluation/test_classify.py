@@ -136,7 +136,7 @@ def members(monkeypatch: pytest.MonkeyPatch) -> list[runs.Run]:
     def predictor(weights: WeightsInfo, path: Path, *given: object) -> Predictor:
         network = Redness()
         network.shift = int(path.read_text()) * torch.arange(NUM_CLASSES).flip(0)
-        activation = task.of_weights(weights).activation
+        activation = task.from_weights(weights).activation
         return Predictor(network, lambda images: images.permute(0, 3, 1, 2) / 255, activation=activation)
 
     monkeypatch.setattr(load_network, "predictor", predictor)

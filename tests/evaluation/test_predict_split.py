@@ -24,7 +24,7 @@ from ilsvrc.config import registry, runs, specs
 from ilsvrc.datasets._card import Sample
 from ilsvrc.evaluation import predict_split, prediction_file, predictions
 from ilsvrc.evaluation.predict_split import PredictJob
-from ilsvrc.evaluation.predictor import views_of
+from ilsvrc.evaluation.predictor import protocol_views
 from ilsvrc.loading.views import window
 from ilsvrc.models.common.layers import Classifier, FixedFlatten
 from ilsvrc.models.common.normalization import Normalization
@@ -336,7 +336,7 @@ def by_hand(
     module, rows = registry.load("protocols", protocol), []
     for picture in pictures():
         found = []
-        for view in views_of(module, 80, train_short_sides_px):
+        for view in protocol_views(module, 80, train_short_sides_px):
             width, height, left, top, part_width, part_height, *shown = window(view, *picture.size)
             kind = {"bilinear": Image.Resampling.BILINEAR, "cubic": Image.Resampling.BICUBIC}[view.interpolation]
             part = picture.resize((width, height), kind).crop((left, top, left + part_width, top + part_height))

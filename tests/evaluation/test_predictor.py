@@ -15,8 +15,8 @@ from ilsvrc.evaluation.predictor import (
     average,
     plan,
     predict,
+    protocol_views,
     require_each_once,
-    views_of,
 )
 from ilsvrc.evaluation.protocols import single_crop, ten_crop, vgg_dense
 from ilsvrc.loading.views import View
@@ -91,8 +91,8 @@ def test_a_view_named_twice_counts_twice() -> None:
 
 
 def test_views_that_depend_on_training_are_asked_with_its_sizes() -> None:
-    assert views_of(ten_crop, 224, (384, 384)) == ten_crop.views(224)
-    assert [view.short_side_px for view in views_of(vgg_dense, 224, (384, 384))] == [384, 384]
+    assert protocol_views(ten_crop, 224, (384, 384)) == ten_crop.views(224)
+    assert [view.short_side_px for view in protocol_views(vgg_dense, 224, (384, 384))] == [384, 384]
 
 
 def test_ten_crop_averages_probabilities_over_crops() -> None:

@@ -105,7 +105,7 @@ def classify(job: ClassifyJob) -> Classified:
                 broken[path] = f"{path}: {error.strerror if isinstance(error, OSError) else error}"
     assert first, "an ensemble has members"
     guesses = {
-        str(path): best_guesses(ensembles.mean_probabilities(rows, networks.average, task.of_weights(first)), first)
+        str(path): best_guesses(ensembles.mean_probabilities(rows, networks.average, task.from_weights(first)), first)
         for path, rows in found.items()
         if path not in broken
     }
@@ -150,7 +150,7 @@ def require_same_classes(first: WeightsInfo, other: WeightsInfo, networks: Netwo
 
 def best_guesses(probabilities: Probabilities, weights: WeightsInfo) -> list[Guess]:
     """The most probable classes of an image's `[K]`: five, or of multi-label networks all above the threshold."""
-    most = task.of_weights(weights).num_guesses(probabilities)
+    most = task.from_weights(weights).num_guesses(probabilities)
     best = np.argsort(-probabilities, kind="stable")[:most]
     return [Guess(weights.classes[place], float(probabilities[place])) for place in best]
 

@@ -8,7 +8,7 @@ from torch import nn
 from ilsvrc.artifacts.weights_info import WeightsInfo
 from ilsvrc.config import registry, specs
 from ilsvrc.evaluation.load_protocol import load_protocol
-from ilsvrc.evaluation.predictor import Predictor, views_of
+from ilsvrc.evaluation.predictor import Predictor, protocol_views
 from ilsvrc.loading.views import View
 from ilsvrc.models.common import fully_convolutional
 from ilsvrc.models.common.layers import Classifier, FixedSize
@@ -19,7 +19,7 @@ Views = Mapping[str, Sequence[View]]  # by protocol
 def views(weights: WeightsInfo, names: Sequence[str]) -> dict[str, list[View]]:
     """Each protocol's views for the network that `weights` describes."""
     sizes = weights.crop_px, train_short_sides_px(weights)
-    return {name: views_of(load_protocol(name), *sizes) for name in names}
+    return {name: protocol_views(load_protocol(name), *sizes) for name in names}
 
 
 def train_short_sides_px(weights: WeightsInfo) -> tuple[int, int] | None:

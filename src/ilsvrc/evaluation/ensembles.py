@@ -103,10 +103,10 @@ def _difference(ours: np.ndarray, theirs: np.ndarray) -> str:
     return f" ({len(places)} of {len(ours)}; {shown}{' ...' if len(places) > SHOWN else ''})"
 
 
-def mean_probabilities(members: Sequence[NDArray[np.float32]], average: Average, of: Task) -> NDArray[np.float32]:
+def mean_probabilities(members: Sequence[NDArray[np.float32]], average: Average, task: Task) -> NDArray[np.float32]:
     """The mean of members' probabilities `[..., K]`, as `combine` computes it of kept predictions."""
     rows = [member.reshape(-1, member.shape[-1]) for member in members]
-    if isinstance(of, MultiLabel):
+    if isinstance(task, MultiLabel):
         mean: NDArray[np.float32] = _mean_of_sets(rows, average)
     else:
         mean, _ = _mean(average)(rows, np.zeros((len(rows), len(rows[0]))))

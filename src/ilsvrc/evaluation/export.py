@@ -69,13 +69,13 @@ def export(job: ExportJob) -> Exported:
     images = found.prediction.images
     order = sorted(range(len(images)), key=lambda i: file_order(str(images[i])))
     folder = job.to or EXPORTS / found.name
-    texts = texts_of(found, configuration, order)
+    texts = export_texts(found, configuration, order)
     for ending, text in texts.items():
         write_text(folder / f"{job.protocol}.{ending}", text)
     return Exported(tuple(folder / f"{job.protocol}.{ending}" for ending in texts), len(order))
 
 
-def texts_of(found: Found, configuration: Params, order: Sequence[int]) -> dict[str, str]:
+def export_texts(found: Found, configuration: Params, order: Sequence[int]) -> dict[str, str]:
     """The text of each file by its name's ending, images in `order`."""
     prediction = found.prediction
     classes = prediction.spec["classes"]
@@ -99,7 +99,7 @@ def find(job: ExportJob, configuration: Params) -> Found:
     ensemble = find_ensemble(job.name, job.params)
     if ensemble is not None:
         name = f"{scores.ENSEMBLE}{ensemble.name}"
-        return Found(name, packed_formats.data_label(configuration), of_ensemble(ensemble, job.protocol))
+        return Found(name, packed_formats.data_label(configuration), ensemble_prediction(ensemble, job.protocol))
     run = find_run(job.name.removeprefix(f"{prediction_file.PREDICTIONS}/"), job.params)
     path = prediction_file.prediction_file(run, job.protocol)
     if not path.exists():
@@ -108,7 +108,7 @@ def find(job: ExportJob, configuration: Params) -> Found:
     return Found(run, run.split("/")[0], predictions.read_for_scores(path))
 
 
-def of_ensemble(ensemble: Averaged, protocol: str) -> Prediction:
+def ensemble_prediction(ensemble: Averaged, protocol: str) -> Prediction:
     """The prediction of an ensemble by one of its sets of protocols, `vgg_dense+flip`."""
     known = {"+".join(protocols): protocols for protocols in ensemble.protocols}
     if protocol not in known:

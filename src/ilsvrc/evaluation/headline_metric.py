@@ -46,6 +46,6 @@ F2 = Measure(
 )  # fmt: skip
 
 
-def of(columns: Iterable[str]) -> Measure:
+def from_columns(columns: Iterable[str]) -> Measure:
     """The measure of a table with these columns."""
     return F2 if F2.column in columns else TOP1

@@ -33,7 +33,7 @@ def predictor(
     network, normalize = network.to(device, dtype), normalize.to(device, dtype)
     others = OtherSizes(weights.crop_px, normalize.of_any_size(), compatibility.dense_form(network, weights, views))
     built = Predictor(
-        network, normalize, device, autocast(precision, device), others, task.of_weights(weights).activation
+        network, normalize, device, autocast(precision, device), others, task.from_weights(weights).activation
     )
     compatibility.require_sizes(built, weights, views)
     return built

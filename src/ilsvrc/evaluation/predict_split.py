@@ -94,7 +94,7 @@ def predict_split(job: PredictJob) -> Predicted:
         rows, times_seen, how = probabilities(job, gpus, (len(labels), weights.num_classes))
     require_each_once(times_seen)
     seconds = time.perf_counter() - started
-    targets = task.of_manifest(manifest).targets(labels)
+    targets = task.from_manifest(manifest).targets(labels)
     for path in job.output:
         predictions.write_prediction(path, predictions.keep(rows[path.stem], targets, names, by_path[path]))
     return Predicted(job.run, job.protocols, len(labels), how, seconds)

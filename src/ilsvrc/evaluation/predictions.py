@@ -48,7 +48,7 @@ class Prediction(NamedTuple):
     @property
     def task(self) -> tasks.Task:
         """The task of the test split."""
-        return tasks.of_targets(self.labels, self.num_classes)
+        return tasks.from_targets(self.labels, self.num_classes)
 
 
 def keep(probabilities: np.ndarray, labels: np.ndarray, images: np.ndarray, spec: PredictionSpec) -> Prediction:
@@ -57,7 +57,7 @@ def keep(probabilities: np.ndarray, labels: np.ndarray, images: np.ndarray, spec
     Raises:
         ValueError: NaN among the probabilities, labels that are no classes, or numbers of images that differ.
     """
-    judged = tasks.of_targets(labels, probabilities.shape[1]).judge(probabilities, labels)
+    judged = tasks.from_targets(labels, probabilities.shape[1]).judge(probabilities, labels)
     if len(images) != len(labels):
         raise ValueError(f"{len(labels)} predictions of {len(images)} images; pack the data again")
     return Prediction(

@@ -43,7 +43,7 @@ class Plan(NamedTuple):
     passes: list[View]
     members: dict[str, list[int]]
 
-    def passes_of(self, dense: bool, mirrored: bool) -> Tensor:
+    def pass_indices(self, dense: bool, mirrored: bool) -> Tensor:
         """The place in `passes` of each window of a kind, as it is or mirrored; -1 where nobody asks for it."""
         places = {view: place for place, view in enumerate(self.passes) if (view.crop_px is None) == dense}
         return torch.tensor([places.get(window._replace(mirrored=mirrored), -1) for window in self.windows])
@@ -57,7 +57,9 @@ class OtherSizes(NamedTuple):
     dense: nn.Module | None = None  # float [N, 3, H, W] to score maps [N, K, h, w], for views of whole regions
 
 
-def views_of(protocol: ProtocolModule, crop_px: int, train_short_sides_px: tuple[int, int] | None = None) -> list[View]:
+def protocol_views(
+    protocol: ProtocolModule, crop_px: int, train_short_sides_px: tuple[int, int] | None = None
+) -> list[View]:
     """A protocol's views for a network of `crop_px`.
 
     `train_short_sides_px`, the least and the largest short side in training, goes to those that depend on it.
@@ -107,7 +109,7 @@ class Predictor:
         which say of what image of the batch and which of `steps.windows` they are.
         """
         parts = []
-        kinds = {kind: steps.passes_of(*kind) for kind in itertools.product((False, True), repeat=2)}
+        kinds = {kind: steps.pass_indices(*kind) for kind in itertools.product((False, True), repeat=2)}
         for one in shown:
             pixels = one.pixels.to(self.device, non_blocking=True)
             most = max(1, PIXELS_A_PASS[self.device.type] // (pixels.shape[1] * pixels.shape[2]))

@@ -15,7 +15,7 @@ PACKAGES = ("torch", "torchvision", "timm", "numpy")  # beside this one
 
 def register(rows: Sequence[scores.Row], protocol: str) -> None:
     """Registers each run that MLflow knows; those of an architecture are compared by `protocol`."""
-    by = headline_metric.of({key for row in rows for key in row})
+    by = headline_metric.from_columns({key for row in rows for key in row})
     models = list(models_of(rows, protocol, by))
     if models:
         versions = hardware.versions()

@@ -192,7 +192,10 @@ def swept_values(weights: WeightsInfo, swept: Sequence[str]) -> dict[str, Any]:
 def track(info: RunInfo, row: scores.Row) -> None:
     """Logs a row as a protocol of the training's run in MLflow."""
     mlflow_runs.log_protocol(
-        register_models.mlflow_run(info.run), row["protocol"], known(row), {"num_images": str(row["num_images"])}
+        register_models.mlflow_run(info.run),
+        row["protocol"],
+        tracked_metrics(row),
+        {"num_images": str(row["num_images"])},
     )
 
 
@@ -201,10 +204,10 @@ def track_ensemble(row: scores.Row, members: Sequence[str]) -> None:
     keys = " ".join(map(run_files.run_key, members))
     tags = {"kind": "ensemble", "networks": row["networks"], "dataset": row["dataset"], "members": keys}
     parent = mlflow_runs.open_ensemble(row["run"], tags)
-    mlflow_runs.log_protocol(parent, row["protocol"], known(row), {"num_images": str(row["num_images"])})
+    mlflow_runs.log_protocol(parent, row["protocol"], tracked_metrics(row), {"num_images": str(row["num_images"])})
 
 
-def known(row: scores.Row) -> dict[str, float]:
+def tracked_metrics(row: scores.Row) -> dict[str, float]:
     """Metrics of a row for tracking, where they were measured: its figures, and the 95 % intervals of errors."""
     found = {key: row[key] for key in (*scores.MEASURED, *multilabel_scores.COLUMNS) if key in row}
     for top in ("top1", "top5"):

@@ -88,19 +88,19 @@ class MultiLabel:
 Task = SingleLabel | MultiLabel
 
 
-def of_manifest(manifest: Manifest) -> Task:
+def from_manifest(manifest: Manifest) -> Task:
     """The task that packed images are labelled for."""
     if manifest.label_sets is None:
         return SingleLabel()
     return MultiLabel(len(manifest.classes), tuple(map(tuple, manifest.label_sets)))
 
 
-def of_weights(weights: WeightsInfo) -> Task:
+def from_weights(weights: WeightsInfo) -> Task:
     """The task that a network was trained for."""
     return MultiLabel(weights.num_classes) if weights.is_multilabel else SingleLabel()
 
 
-def of_targets(targets: Labels, num_classes: int) -> Task:
+def from_targets(targets: Labels, num_classes: int) -> Task:
     """The task of targets: `[N]` of single-label images, `[N, K]` of multi-label ones."""
     return MultiLabel(num_classes) if targets.ndim == 2 else SingleLabel()
 

@@ -78,7 +78,7 @@ def test(
     except ValueError as error:
         return NotMeasured(precision="int8", why_not=str(error))
     costs = inference.measure(inference.Pass(made.network, crop_px, CPU), "int8", free_bytes(CPU), counter)
-    measure = measure_of(task.of_manifest(Manifest.read(manifest.beside(job.val))))
+    measure = measure_of(task.from_manifest(Manifest.read(manifest.beside(job.val))))
     errors, num_images = mean_errors(job, {"int8": made.network, "float32": network}, measure, normalize, crop_px)
     return Int8Costs(
         **dict(costs),

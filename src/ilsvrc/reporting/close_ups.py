@@ -85,7 +85,7 @@ def as_files(data: ReportData) -> dict[str, str]:
             curves, list(data.drawn.values()), figures.panels(curves), legend=True, places=data.with_curves
         ),
         "error_against_size": error_vs_size.error_against(
-            data.size, data.drawn, headline_metric.of(data.errors.columns)
+            data.size, data.drawn, headline_metric.from_columns(data.errors.columns)
         ),
         "confusion": error_figures.confusion(part(data, "confused_classes"), data.drawn),
         "classes": error_figures.classes(part(data, "per_class"), data.drawn),

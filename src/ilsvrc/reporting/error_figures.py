@@ -25,7 +25,7 @@ def chosen(errors: pd.DataFrame) -> pd.DataFrame:
 
     At most `MAX_NETWORKS`, the best, in the order of the table.
     """
-    by = headline_metric.of(errors.columns)
+    by = headline_metric.from_columns(errors.columns)
     first = errors[errors["seed"].notna() & (errors["protocol"] == errors["protocol"].iloc[0])]
     ranked = first.sort_values(by.column, kind="stable", ascending=not by.highest_is_best)
     chosen_rows: pd.DataFrame = first.loc[sorted(ranked.drop_duplicates("architecture").index[:MAX_NETWORKS])]

@@ -37,7 +37,7 @@ class ErrorSection:
 def error_section(data: ReportData) -> ErrorSection:
     """The table of errors of the page."""
     errors, runs = data.errors, data.errors.drop_duplicates("run")
-    by, drawn = headline_metric.of(errors.columns), list(data.drawn.values())
+    by, drawn = headline_metric.from_columns(errors.columns), list(data.drawn.values())
     places = {run: place for place, run in enumerate(data.drawn)}
     top = axis_end(errors[f"{by.stem}_high_percent"].max())
     return ErrorSection(

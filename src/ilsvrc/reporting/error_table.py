@@ -59,7 +59,7 @@ def errors(scores: pd.DataFrame, published: Callable[[Mapping[str, Any]], Publis
 def over_seeds(scores: pd.DataFrame, swept: Sequence[str]) -> pd.DataFrame:
     """Mean and standard deviation (of a sample, n - 1) over seeds, a row where a run has two seeds or more."""
     same = ["dataset", "architecture", "recipe", *swept, "protocol"]
-    by, columns = headline_metric.of(scores.columns), {"seeds": ("seed", "count")}
+    by, columns = headline_metric.from_columns(scores.columns), {"seeds": ("seed", "count")}
     for stem, column in ((by.stem, by.column), (by.second_stem, by.second)):
         columns |= {f"{stem}_mean_percent": (column, "mean"), f"{stem}_deviation_percent": (column, "std")}
     table = scores.groupby(same, sort=False, dropna=False).agg(**columns).reset_index()

@@ -83,7 +83,7 @@ def points(costs: pd.DataFrame, scores: pd.DataFrame, networks: Mapping[str, str
         networks: run -> the name of its network in `costs`.
         protocol: whose errors are taken, one of `scores`.
     """
-    by = headline_metric.of(scores.columns).column
+    by = headline_metric.from_columns(scores.columns).column
     errors = scores.loc[scores["protocol"] == protocol, ["run", "architecture", by]]
     errors = errors.assign(network=errors["run"].map(networks)).dropna(subset="network")
     costs = costs[costs["why_not"].isna()]
@@ -103,7 +103,7 @@ def points(costs: pd.DataFrame, scores: pd.DataFrame, networks: Mapping[str, str
 
 def on_front(points: pd.DataFrame, cost: str) -> npt.NDArray[np.bool_]:
     """Rows of `points` on the Pareto front of error and `cost`, bool `[N]`."""
-    by = headline_metric.of(points.columns)
+    by = headline_metric.from_columns(points.columns)
     errors = 100 - points[by.column] if by.highest_is_best else points[by.column]
     return front(errors.where(_drawn(points, cost)), points[cost])
 
@@ -128,7 +128,7 @@ def error_against(
         figure = Figure(figsize=(5.6 * across + 2.2 * legend, 3.2 * max(1, down)), layout="constrained")
         for place, (name, title) in enumerate(shown.items(), start=1):
             axes = figure.add_subplot(down, across, place, xlabel=f"{title} (log scale)")
-            axes.set_title(f"{headline_metric.of(points.columns).title}, %")
+            axes.set_title(f"{headline_metric.from_columns(points.columns).title}, %")
             _draw(axes, points, name, drawn)
         if legend:
             handles = [_mark("o", style.name, style.colour) for style in drawn]
@@ -180,7 +180,7 @@ def _draw(axes: Axes, points: pd.DataFrame, cost: str, drawn: Sequence[Style]) -
     places = {run: place for place, run in enumerate(points["run"].unique())}
     shown = points[_drawn(points, cost) & points[cost].notna()]
     best = shown[shown[f"on_front_{cost}"]].sort_values(cost)
-    by = headline_metric.of(points.columns).column
+    by = headline_metric.from_columns(points.columns).column
     axes.plot(best[cost], best[by], color=figures.MUTED, linewidth=1, drawstyle="steps-post")
     for step, row in enumerate(records(shown)):
         place, filled = places[row["run"]], row[f"on_front_{cost}"]
@@ -204,7 +204,7 @@ def _draw(axes: Axes, points: pd.DataFrame, cost: str, drawn: Sequence[Style]) -
 def _label(axes: Axes, best: pd.DataFrame, cost: str, names: Sequence[str]) -> None:
     """Names of the Pareto front's points, each once, above the point to the right."""
     labelled: set[str] = set()
-    for name, x, y in zip(names, best[cost], best[headline_metric.of(best.columns).column], strict=True):
+    for name, x, y in zip(names, best[cost], best[headline_metric.from_columns(best.columns).column], strict=True):
         if name not in labelled:
             look: dict[str, Any] = {"fontsize": 8.5, "color": figures.INK, "textcoords": "offset points"}
             axes.annotate(name, (x, y), xytext=(5, 6), **look)

@@ -127,7 +127,7 @@ def label_points(axes: Axes, scores: pd.DataFrame, names: Sequence[str], column:
     """Names beside the last protocol's point: each run's where they are few, else each architecture's once."""
     runs = scores.groupby("run", sort=False).last().reset_index()
     runs["name"] = list(names) if len(runs) <= 8 else runs["architecture"]
-    spots = runs.groupby([column, "name"], sort=False)[headline_metric.of(scores.columns).column].median()
+    spots = runs.groupby([column, "name"], sort=False)[headline_metric.from_columns(scores.columns).column].median()
     heights = {(float(x), str(name)): float(y) for (x, name), y in zip(spots.index, spots, strict=True)}
     for (x, name), y in _spread(heights, axes).items():
         axes.annotate(name, (x, y), xytext=(9, 5), textcoords="offset points", fontsize=9, color=INK)

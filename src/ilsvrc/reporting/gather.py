@@ -59,7 +59,7 @@ def gather(job: ReportJob) -> ReportData:
     training = papers.trainings_differ(infos, spec.ensembles)
     errors = error_table.errors(scores, lambda row: papers.published(row, training.get(row["run"], "")))
     data_set, counts = describe_data_set(scores["dataset"].iloc[0]), reference_counts.architectures()
-    by, results = headline_metric.of(errors.columns), published_results.results()
+    by, results = headline_metric.from_columns(errors.columns), published_results.results()
     measured = paper_tables.measured(errors, spec.swept, training) if by is headline_metric.TOP1 else []
     owners = {name: row["paper"] for name, row in counts.items()}
     named = errors.assign(dataset=data_set.papers_data or data_set.label)

@@ -30,7 +30,7 @@ def figure_section(data: ReportData) -> FigureSection:
     """Learning curves, errors against size, and legends of these and of the close-ups."""
     drawn, curves, curved = list(data.drawn.values()), data.curves, data.with_curves
     places = {run: place for place, run in enumerate(data.drawn)}
-    by = headline_metric.of(data.errors.columns)
+    by = headline_metric.from_columns(data.errors.columns)
     return FigureSection(
         legend=[legend_entry(drawn[place], place) for place in curved],
         close_up_legend=[legend_entry(data.drawn[run], places[run]) for run in close_ups.part(data, "calibration")],

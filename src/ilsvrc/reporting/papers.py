@@ -55,7 +55,7 @@ def published(row: Mapping[str, Any], training: str = "") -> error_table.Publish
 
     `training` is `training_differs` of the row's run.
     """
-    if headline_metric.of(row) is not headline_metric.TOP1:
+    if headline_metric.from_columns(row) is not headline_metric.TOP1:
         return None
     card = data_card(row["dataset"])
     papers_data = card.papers_data if card else None

@@ -41,7 +41,7 @@ class Deviation(NamedTuple):
 def summarize(data: ReportData) -> Summary:
     """The summary of a report."""
     errors, runs = data.errors, data.errors.drop_duplicates("run")
-    by, trained = headline_metric.of(errors.columns), error_rows.trained_here(runs)
+    by, trained = headline_metric.from_columns(errors.columns), error_rows.trained_here(runs)
     best = errors.loc[by.best(errors[by.column])].to_dict()
     chosen = provenance.chosen_by_test(errors, data.run_infos)
     return Summary(

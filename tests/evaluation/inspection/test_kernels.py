@@ -15,7 +15,7 @@ def test_two_kernels_stand_side_by_side_each_in_its_own_range(monkeypatch):
     with torch.no_grad():
         first.weight[0, :, :, 0] = torch.tensor([[-1.0, 1.0], [0.0, -1.0], [0.5, 0.0]])  # channels by rows
         first.weight[1, :, :, 0] = torch.tensor([[7.0, 7.0], [7.0, 7.0], [7.0, 9.0]])
-    found = kernels.of_first_layer(nn.Sequential(first, nn.ReLU(), nn.Conv2d(2, 8, 3)))
+    found = kernels.first_layer_kernels(nn.Sequential(first, nn.ReLU(), nn.Conv2d(2, 8, 3)))
     assert found.groups == 1
     shown = kernels.mosaic(found)
     assert shown.shape == (4, 2 + 2 + 2, 4)
@@ -30,7 +30,7 @@ def test_a_kernel_of_one_value_is_black_and_no_division_by_zero():
 
 
 def test_alexnets_kernels_stand_in_eight_rows_of_twelve_a_half_for_each_gpu():
-    found = kernels.of_first_layer(registry.architecture("alexnet")(num_classes=2, input_px=67))
+    found = kernels.first_layer_kernels(registry.architecture("alexnet")(num_classes=2, input_px=67))
     assert (tuple(found.weights.shape), found.groups) == ((96, 3, 11, 11), 2)
     shown = kernels.mosaic(found)
     assert shown.shape == (8 * 33 + 6 * 2 + 10, 12 * 33 + 11 * 2, 4)
@@ -41,13 +41,13 @@ def test_alexnets_kernels_stand_in_eight_rows_of_twelve_a_half_for_each_gpu():
 
 def test_two_first_layers_side_by_side_are_two_groups():
     network = registry.architecture("alexnet_two_gpu")(num_classes=2, input_px=67)
-    found = kernels.of_first_layer(network)
+    found = kernels.first_layer_kernels(network)
     assert found.groups == 2
     assert torch.equal(found.weights[48:], network.towers[1].conv1.weight)
 
 
 def test_a_network_without_a_convolution_of_colours_has_no_kernels():
-    assert kernels.of_first_layer(nn.Sequential(nn.Conv2d(1, 4, 3), nn.Linear(4, 2))) is None
+    assert kernels.first_layer_kernels(nn.Sequential(nn.Conv2d(1, 4, 3), nn.Linear(4, 2))) is None
 
 
 def test_the_number_of_columns_fits_the_groups():

@@ -3,7 +3,7 @@
 import pytest
 
 from ilsvrc.config import registry
-from ilsvrc.evaluation.predictor import views_of
+from ilsvrc.evaluation.predictor import protocol_views
 from ilsvrc.evaluation.protocols import (
     flip,
     googlenet_144_crop,
@@ -68,7 +68,7 @@ def unmirrored(views: list[View]) -> list[View]:
 @pytest.mark.parametrize("name", registry.names("protocols"))
 def test_every_protocol_keeps_the_contract(name: str) -> None:
     protocol = registry.load("protocols", name)
-    views = views_of(protocol, 80)
+    views = protocol_views(protocol, 80)
     assert isinstance(protocol.revision, int)
     assert protocol.revision >= 1
     assert protocol.AVERAGE in ("probabilities", "logits")
@@ -87,7 +87,7 @@ NUM_VIEWS = {
 
 @pytest.mark.parametrize("crop_px", [8, 32, 80, 224, 227, 299])
 def test_every_protocol_has_its_number_of_views_at_every_crop(crop_px: int) -> None:
-    found = {name: views_of(registry.load("protocols", name), crop_px) for name in NUM_VIEWS}
+    found = {name: protocol_views(registry.load("protocols", name), crop_px) for name in NUM_VIEWS}
     assert {name: len(views) for name, views in found.items()} == NUM_VIEWS
     for view in (view for views in found.values() for view in views):
         for size in ((500, 375), (375, 500), (64, 64), (97, 31)):

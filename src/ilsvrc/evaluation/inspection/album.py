@@ -47,12 +47,12 @@ class Album(NamedTuple):
 
 def label_name(manifest: Manifest, label: int) -> str:
     """Name of a packed label."""
-    return task.label_name(task.of_manifest(manifest), manifest.classes, label)
+    return task.label_name(task.from_manifest(manifest), manifest.classes, label)
 
 
 def first_places(labels: np.ndarray, manifest: Manifest, count: int) -> np.ndarray:
     """Places of the first image of each of `count` classes, or sets of classes, in the packed file's order."""
-    classes_of = task.of_manifest(manifest).classes_of
+    classes_of = task.from_manifest(manifest).classes_of
     found, first = np.unique(labels, return_index=True)
     places = sorted(int(place) for label, place in zip(found, first, strict=True) if classes_of(int(label)))
     return np.array(places[:count], np.int64)

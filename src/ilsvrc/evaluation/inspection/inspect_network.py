@@ -65,7 +65,7 @@ class InspectedNetwork(NamedTuple):
 
     def probabilities(self, images: Tensor) -> Tensor:
         """Class probabilities `[N, K]`: softmax, or a sigmoid for each class of a multi-label network."""
-        return task.of_weights(self.weights).activation(self.scores(images))
+        return task.from_weights(self.weights).activation(self.scores(images))
 
 
 def inspect_network(job: InspectJob) -> list[str]:
@@ -90,7 +90,7 @@ def inspect_network(job: InspectJob) -> list[str]:
 def inspections(job: InspectJob, inspected: InspectedNetwork, manifest: Manifest, album: Album) -> Info:
     """All inspections by their names in the report, with images by their files' names."""
     shown = first_test_images(job, inspected.weights.crop_px, manifest)
-    first = kernels.of_first_layer(inspected.network)
+    first = kernels.first_layer_kernels(inspected.network)
     return {
         **({} if first is None else {"kernels": album.keep("kernels.png", drawing.png(kernels.mosaic(first)))}),
         **(neighbours(job, job.train, inspected, shown, manifest, album) if job.train else {}),
@@ -102,7 +102,7 @@ def inspections(job: InspectJob, inspected: InspectedNetwork, manifest: Manifest
 def first_test_images(job: InspectJob, crop_px: int, manifest: Manifest) -> list[Shown]:
     """The first image of each of five classes, or sets of classes."""
     places = first_places(open_packed(job.val).labels, manifest, NUM_TEST_IMAGES)
-    classes_of = task.of_manifest(manifest).classes_of
+    classes_of = task.from_manifest(manifest).classes_of
     return [
         Shown(int(place), crop, classes_of(int(label))[0], label_name(manifest, int(label)))
         for crops, labels, at in central_crops.central(job.loader, job.val, places, crop_px, job.threads)

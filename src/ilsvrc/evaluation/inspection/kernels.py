@@ -19,7 +19,7 @@ class Kernels(NamedTuple):
     groups: int
 
 
-def of_first_layer(network: nn.Module) -> Kernels | None:
+def first_layer_kernels(network: nn.Module) -> Kernels | None:
     """The kernels of the first layer; None where no convolution takes an image's three channels.
 
     They stand in two groups where the next convolution has two, and in as many as there are first layers side by side.
