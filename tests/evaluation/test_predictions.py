@@ -7,6 +7,7 @@ from pathlib import Path
 import fake_results
 import numpy as np
 import pytest
+import records
 
 from ilsvrc.artifacts import run_files
 from ilsvrc.artifacts.weights_info import WeightsInfo
@@ -109,9 +110,9 @@ def test_a_runs_files_carry_the_specification_of_its_name() -> None:
 @pytest.mark.parametrize("change", [{"key": "00000000"}, {"spec": {"seed": 9}}])
 def test_a_run_of_another_specification_is_refused_by_name(change: dict) -> None:
     run = fake_results.run()
-    info = {"key": specs.key8(run.spec), "spec": json.loads(specs.specification(run.spec))} | change
+    identity = {"key": specs.key8(run.spec), "spec": json.loads(specs.specification(run.spec))} | change
     with pytest.raises(ValueError, match=f"{run.name}.*weights.json.*of another run"):
-        run_files.check_key(run.name, info, Path("weights.json"))
+        run_files.check_key(run.name, records.weights_info(**identity), Path("weights.json"))
 
 
 CHANGES = [
@@ -127,7 +128,7 @@ def test_a_prediction_made_by_something_else_is_refused_by_name(change: dict) ->
     weights = WeightsInfo.read(run_files.RUNS / run.name / "weights.json")
     packed = run_files.PACKED / "digits" / packed_formats.form_name(fake_results.FORM)
     packed.mkdir(parents=True)
-    (packed / "val.manifest.json").write_text(json.dumps({"content_sha256": fake_results.MANIFEST_SHA256}))
+    records.manifest(content_sha256=fake_results.MANIFEST_SHA256).write(packed / "val.manifest.json")
     found = predictions.read_prediction(prediction_file.prediction_file(run.name, "ten_crop"))
     predictions.check_prediction(run.name, "ten_crop", found, weights)
     with pytest.raises(ValueError, match=f"{run.name}.*ten_crop.npz was made with {next(iter(change))} = "):

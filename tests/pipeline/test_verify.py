@@ -6,6 +6,7 @@ from pathlib import Path
 
 import fake_results
 import pytest
+import records
 
 from ilsvrc.artifacts import run_files
 from ilsvrc.config import packed_formats, params, runs, specs
@@ -36,8 +37,8 @@ def named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[runs.Run]:
     folder = run_files.PACKED / "digits" / packed_formats.form_name(form)
     folder.mkdir(parents=True)
     for split in ("train", "val"):
-        info = {"spec": json.loads(specs.specification(form)), "split": split, "content_sha256": content}
-        (folder / f"{split}.manifest.json").write_text(json.dumps(info))
+        manifest = records.manifest(spec=form, split=split, content_sha256=content)
+        manifest.write(folder / f"{split}.manifest.json")
         (folder / f"{split}.beton").write_bytes(BYTES)
         (folder / f"{split}.images.csv").write_text("index,name\n")
     return named

@@ -17,6 +17,8 @@ from torchvision import models
 from torchvision.transforms.functional import normalize
 
 from ilsvrc.artifacts import run_files
+from ilsvrc.artifacts.run_info import RunInfo
+from ilsvrc.artifacts.weights_info import WeightsInfo
 from ilsvrc.config import pretrained, runs, specs
 from ilsvrc.evaluation import predict_split, predictions
 from ilsvrc.loading import batches
@@ -67,7 +69,7 @@ def imported(packed: Path, architecture: str, file: Path | None = None, **fields
     return run
 
 
-def info(run: runs.Run, name: str) -> files.Info:
+def info(run: runs.Run, name: str) -> dict[str, Any]:
     return files.read_json(run_files.RUNS / run.name / name)
 
 
@@ -140,8 +142,9 @@ def test_the_files_of_a_training_stand_there_and_say_where_the_weights_are_from(
     torch.save(models.resnet18(num_classes=10).state_dict(), "mine.pth")
     run = imported(packed, "resnet18_b", Path("mine.pth"), crop_px=32)
     assert predictions.missing(run.name, []) == []
-    for name in ("weights.json", "run.json"):
-        run_files.check_key(run.name, info(run, name), Path(name))
+    for kind, name in ((WeightsInfo, "weights.json"), (RunInfo, "run.json")):
+        path = run_files.RUNS / run.name / name
+        run_files.check_key(run.name, kind.read(path), path)
     weights, about = info(run, "weights.json"), info(run, "run.json")
     assert weights["weights_sha256"] == files.file_sha256(run_files.RUNS / run.name / "weights.safetensors")
     assert (weights["crop_px"], weights["mean"], weights["num_classes"]) == (32, [123.675, 116.28, 103.53], 10)

@@ -9,6 +9,7 @@ import numpy as np
 
 from ilsvrc.artifacts.run_files import RUN_FILES, RUNS, canonical, run_key, split_sha256
 from ilsvrc.artifacts.weights_info import WeightsInfo
+from ilsvrc.config import specs
 from ilsvrc.evaluation import float16, metrics, prediction_file
 from ilsvrc.evaluation import task as tasks
 from ilsvrc.evaluation.load_protocol import load_protocol
@@ -130,7 +131,7 @@ def check_prediction(run: str, protocol: str, found: Prediction, weights: Weight
         "protocol": protocol,
         "revision": load_protocol(protocol).revision,
         "weights_sha256": weights.weights_sha256,
-        "manifest_sha256": split_sha256(found.spec.get("form", weights.spec["form"]), "val")
+        "manifest_sha256": split_sha256(specs.FormSpec(**found.spec.get("form", weights.spec["form"])), "val")
         or found.spec.get("manifest_sha256"),
     }
     for name, value in expected.items():

@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ilsvrc.artifacts import run_files
+from ilsvrc.artifacts.json_record import RunRecord
+from ilsvrc.artifacts.manifest import Manifest
+from ilsvrc.artifacts.run_info import RunInfo
 from ilsvrc.artifacts.weights_info import WeightsInfo
 from ilsvrc.config import cost_specs, packed_formats, runs, specs
 from ilsvrc.config.params import load
@@ -108,12 +111,13 @@ def packed_faults(form: specs.FormSpec) -> Iterator[Fault]:
 
 def _packed_fault(form: specs.FormSpec, split: str, manifest: Path, beton: Path) -> str:
     """Fault of one packed split, empty where there is none."""
-    info, why = _read(manifest)
-    if why:
-        return why
-    if (info.get("spec"), info.get("split")) != (form.model_dump(mode="json", exclude_defaults=True), split):
+    try:
+        found = Manifest.read(manifest)
+    except ValueError:
+        return f"{manifest.name} is damaged"
+    if (found.spec, found.split) != (form, split):
         return "made from another specification"
-    if beton.exists() and files.file_sha256(beton) != info["content_sha256"]:
+    if beton.exists() and files.file_sha256(beton) != found.content_sha256:
         return "the packed file's bytes are not those that the manifest describes"
     return ""
 
@@ -128,16 +132,16 @@ def run_faults(run: runs.Run) -> Iterator[Fault]:
 
 def _run_fault(run: runs.Run, folder: Path) -> str:
     """Fault of a run's folder, empty where there is none."""
-    why = _wrong_key(run, folder / "run.json") or _wrong_key(run, folder / "weights.json")
+    why = _wrong_key(run, RunInfo, folder / "run.json") or _wrong_key(run, WeightsInfo, folder / "weights.json")
     if why:
         return why
     absent = [name for name in run_files.RUN_FILES if not (folder / name).exists()]
     if absent:
         return f"{', '.join(absent)} missing"
-    weights = files.read_json(folder / "weights.json")
-    if files.file_sha256(folder / "weights.safetensors") != weights["weights_sha256"]:
+    weights = WeightsInfo.read(folder / "weights.json")
+    if files.file_sha256(folder / "weights.safetensors") != weights.weights_sha256:
         return "the weights' bytes are not those that weights.json describes"
-    if _other_data(run, "train" if run.is_trained_here else "val", weights["manifest_sha256"]):
+    if _other_data(run, "train" if run.is_trained_here else "val", weights.manifest_sha256):
         return "trained on other data than is packed here"
     return ""
 
@@ -204,20 +208,23 @@ def summary_faults(flow: wiring.Pipeline) -> Iterator[Fault]:
 def _weights_sha256(run: str) -> str | None:
     """Hash of the run's weights, None where the run is not here."""
     path = run_files.RUNS / run / "weights.json"
-    return str(files.read_json(path)["weights_sha256"]) if path.exists() else None
+    return WeightsInfo.read(path).weights_sha256 if path.exists() else None
 
 
-def _wrong_key(run: runs.Run, path: Path) -> str:
+def _wrong_key(run: runs.Run, kind: type[RunRecord], path: Path) -> str:
     """Fault of a file that repeats the run's specification, empty where there is none."""
-    info, why = _read(path)
     try:
-        run_files.check_key(run.name, info, path)
+        record = kind.read(path)
+    except (ValueError, OSError):
+        return f"{path.name} is damaged or missing"
+    try:
+        run_files.check_key(run.name, record, path)
     except ValueError:
-        return why or f"{path.name} was made from another specification"
-    return why
+        return f"{path.name} was made from another specification"
+    return ""
 
 
-def _read(path: Path) -> tuple[files.Info, str]:
+def _read(path: Path) -> tuple[dict[str, Any], str]:
     """Content of a small file, and its fault: empty where there is none."""
     try:
         return files.read_json(path), ""
@@ -227,5 +234,5 @@ def _read(path: Path) -> tuple[files.Info, str]:
 
 def _other_data(run: runs.Run, split: str, sha256: str) -> bool:
     """True if the split that is packed here holds other bytes; False where none is."""
-    here = run_files.split_sha256(run.spec.form.model_dump(), split)
+    here = run_files.split_sha256(run.spec.form, split)
     return here is not None and here != sha256
