@@ -29,7 +29,7 @@ localrules:
 rule all:
     default_target: True
     input:
-        PIPELINE.of_runs("results/runs/{run}/weights.json"),
+        PIPELINE.for_each_run("results/runs/{run}/weights.json"),
         PIPELINE.predictions(),
         "results/report.html",
         "work/recorded.json",

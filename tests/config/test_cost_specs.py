@@ -14,7 +14,7 @@ def test_a_network_is_measured_once_whatever_its_runs():
     found = plan(sweep={"learning_rate": [0.1, 0.2], "batch_size": [32, 64]}, seeds=[0, 1])
     (path,) = found.forms
     assert path.startswith("results/costs/digits/resnet18,80px-")
-    assert list(found.of_runs.values()) == [path] * 8
+    assert list(found.by_run.values()) == [path] * 8
     step = Step(batch_size=32, batch_norm_group=32)  # the first run's
     assert found.forms[path] == CostSpec(
         architecture="resnet18", crop_px=80, precisions=("float32", "bfloat16"), step=step

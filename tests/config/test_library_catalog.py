@@ -63,10 +63,10 @@ def test_what_is_not_there_is_named_with_what_is():
 
 
 def test_a_file_of_a_network_that_both_libraries_have_wants_to_know_whose():
-    assert library_catalog.of_file("vgg_d") == "vgg_d"
-    assert library_catalog.of_file("vit_b_16") == "torchvision.vit_b_16"
+    assert library_catalog.full_name("vgg_d") == "vgg_d"
+    assert library_catalog.full_name("vit_b_16") == "torchvision.vit_b_16"
     with pytest.raises(ValueError, match=r"say torchvision\.convnext_tiny or timm\.convnext_tiny"):
-        library_catalog.of_file("convnext_tiny")
+        library_catalog.full_name("convnext_tiny")
 
 
 def test_weights_that_are_named_with_their_model_imply_our_network_where_it_is_the_same():

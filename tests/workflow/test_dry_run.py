@@ -179,7 +179,7 @@ def test_a_precision_that_is_not_measured_is_named_with_those_that_are(checkout)
     checkout.edit(costs=["int4"])
     done = checkout.snakemake(check=False)
     assert done.returncode == 1
-    assert "params.yaml: costs: ['int4'] is not to be measured; it can be true (float32, bfloat16)" in done.stderr
+    assert "params.yaml: costs: ['int4'] cannot be measured; it can be true (float32, bfloat16)" in done.stderr
 
 
 def test_each_measurement_has_the_machine_to_itself(checkout):

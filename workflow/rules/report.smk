@@ -9,9 +9,9 @@ FIGURES = ["learning_curves", "error_against_size", "confusion", "classes", "rel
 rule score:
     input:
         predictions=ancient(PIPELINE.predictions()),
-        weights_info=PIPELINE.of_runs("results/runs/{run}/weights.json"),
-        history=PIPELINE.of_runs("results/runs/{run}/history.csv"),
-        run_info=PIPELINE.of_runs("results/runs/{run}/run.json"),
+        weights_info=PIPELINE.for_each_run("results/runs/{run}/weights.json"),
+        history=PIPELINE.for_each_run("results/runs/{run}/history.csv"),
+        run_info=PIPELINE.for_each_run("results/runs/{run}/run.json"),
     output:
         scores="results/scores.csv",
         metrics="results/metrics.json",

@@ -27,4 +27,4 @@ rule train:
 
 rule models:
     input:
-        PIPELINE.of_runs("results/runs/{run}/weights.json"),
+        PIPELINE.for_each_run("results/runs/{run}/weights.json"),

@@ -1,4 +1,4 @@
-"""What is to be measured: a network at a size, once, whatever the number of its runs. Never imports torch."""
+"""Specifications of measurements: each network at a size, once for all its runs. Never imports torch."""
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -10,7 +10,7 @@ QUANTIZED = "int8"
 
 
 class Step(Section):
-    """What of a recipe settles how much memory a step of training takes."""
+    """Fields of a recipe on which the memory of a training step depends."""
 
     batch_size: int
     optimizer: str = "sgd"
@@ -23,7 +23,7 @@ class Step(Section):
 
 
 class CostSpec(Section):
-    """What a measurement depends on, beside the machine and the number of classes; never on seed or weights.
+    """Specification of a measurement, beside the machine and the number of classes; never of seed or weights.
 
     Where the network was not trained here there is no step, and the weights may say the size (`crop_px` None).
     """
@@ -41,18 +41,18 @@ class Plan(NamedTuple):
     """
 
     forms: dict[str, CostSpec]
-    of_runs: dict[str, str]
+    by_run: dict[str, str]
     quantized: dict[str, str]
     weights: dict[str, str]
 
     @property
     def files(self) -> list[str]:
-        """All of them."""
+        """Paths of all files of costs."""
         return [*self.forms, *self.quantized.values()]
 
 
 def plan(all_runs: Iterable[runs.Run], precisions: Sequence[str], label: str) -> Plan:
-    """What is measured of `all_runs` in `precisions` (none: nothing), each network at a size once.
+    """Measurements of `all_runs` in `precisions` (none: no measurement), each network at a size once.
 
     Its first run, a sweep's first point with the first seed, says of which recipe's step the memory is, and gives the
     weights for int8.
@@ -65,17 +65,17 @@ def plan(all_runs: Iterable[runs.Run], precisions: Sequence[str], label: str) ->
         form = f"{spec.crop_px}px-{specs.key8(spec)}"
         if not run.is_trained_here:
             form = f"{run.recipe_name}-{specs.key8(run.spec)}"
-        found.of_runs[run.name] = f"results/costs/{label}/{spec.architecture},{form}.json"
-        found.forms[found.of_runs[run.name]] = spec
+        found.by_run[run.name] = f"results/costs/{label}/{spec.architecture},{form}.json"
+        found.forms[found.by_run[run.name]] = spec
         if not run.is_trained_here:
-            found.weights[found.of_runs[run.name]] = f"results/runs/{run.name}/weights.json"
+            found.weights[found.by_run[run.name]] = f"results/runs/{run.name}/weights.json"
         if chosen is run and QUANTIZED in precisions:
             found.quantized[run.name] = f"results/costs/{run.name}/{QUANTIZED}.json"
     return found
 
 
 def cost_spec(run: runs.Run, precisions: Iterable[str]) -> CostSpec:
-    """What is measured of a run's network; int8, which needs its weights, is measured apart."""
+    """Specification of the measurement of a run's network; int8, which needs its weights, is measured apart."""
     step = None
     if isinstance(run.spec, specs.TrainSpec):
         step = Step(**{name: getattr(run.spec.recipe, name) for name in Step.model_fields})

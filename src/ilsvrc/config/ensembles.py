@@ -1,4 +1,4 @@
-"""Which runs the ensembles of params.yaml are of. Never imports torch.
+"""Ensembles of params.yaml and the runs that are their members. Never imports torch.
 
 A run goes by a short name, such as `resnet18,learning_rate=0.05,seed=0` (what is swept stands between architecture
 and seed), or `resnet18_b,torchvision-IMAGENET1K_V1` where its weights were not trained here. An ensemble names runs by
@@ -18,7 +18,7 @@ LISTED = 20  # names in an error
 
 
 class Averaged(Section):
-    """An ensemble: the runs that it is of, and the sets of protocols that are averaged, each set a row of the scores.
+    """An ensemble: its member runs, and the sets of protocols that are averaged, each set a row of the scores.
 
     `networks` says what they are: `5 alexnet`, `3 inception_resnet_v2 + inception_v4`.
     """

@@ -18,7 +18,7 @@ MODELS_FILE = Path(__file__).with_name("library_models.csv")  # models/pretraine
 SHOWN = 12  # names in an error
 
 
-def is_of_library(source: str) -> bool:
+def from_library(source: str) -> bool:
     """True if `source` names weights of a library, not a file."""
     return source.startswith(tuple(f"{library}/" for library in LIBRARIES))
 
@@ -58,7 +58,7 @@ def implied(source: str) -> str:
     return _ours(library, _check(library, model)) or f"{library}.{model}"
 
 
-def of_file(architecture: str) -> str:
+def full_name(architecture: str) -> str:
     """The full name of a network whose weights are a person's file.
 
     Raises:

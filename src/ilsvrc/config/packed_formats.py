@@ -22,13 +22,13 @@ def data_label(params: Params) -> str:
     label = params.data.name or Path(params.data.path).name.split(".")[0]
     if label in registry.names("datasets"):
         raise ValueError(
-            f"{label} is a data set of its own; call the pictures at {params.data.path} otherwise: data.name"
+            f"{label} is a data set of its own; call the images at {params.data.path} otherwise: data.name"
         )
     return label
 
 
 def source_spec(params: Params, fingerprint: str = "") -> SourceSpec:
-    """What acquiring the data set depends on; the options of the packed form are left out."""
+    """Specification of acquiring the data set; the options of the packed form are left out."""
     options = Data(**params.data.model_dump(exclude=FORM_OPTIONS, exclude_defaults=True))
     return SourceSpec(dataset=params.dataset, options=options, fingerprint=fingerprint)
 

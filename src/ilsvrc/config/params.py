@@ -1,4 +1,4 @@
-"""params.yaml, typed: what may be asked for, checked before anything runs. Never imports torch."""
+"""Configuration of params.yaml, typed and checked before anything runs. Never imports torch."""
 
 import itertools
 from pathlib import Path
@@ -19,7 +19,7 @@ USUAL_COSTS = COSTS[:2]
 
 
 class TestForm(Section):
-    """What of the test images' packed form differs from the training images'."""
+    """Options in which the test images' packed form differs from the training images'."""
 
     __test__ = False  # no test class of pytest
 
@@ -47,7 +47,7 @@ class Data(Section):
     test_form: TestForm | None = None
     exif_orientation: Literal["ignore", "apply"] = "ignore"
     on_bad_image: Literal["stop", "skip"] = "stop"
-    verify: Literal["structure", "decode", "full"] = "decode"  # how far pictures are checked when they are packed
+    verify: Literal["structure", "decode", "full"] = "decode"  # check of the images when they are packed
 
 
 Average = Literal["probabilities", "log_probabilities"]  # arithmetic or geometric mean
@@ -57,9 +57,9 @@ class Ensemble(Section):
     """Networks whose kept predictions are averaged: a row of the scores for each protocol, without a forward pass.
 
     `members` names runs of params.yaml: `[alexnet]` all of that architecture, `{alexnet: 5}` the first five, in the
-    order of architectures, sweep and seeds; `members.py` says how else. `protocols` are those of params.yaml unless
-    some are named; with `together` they are averaged too (VGG's "multi-crop & dense"). `average: log_probabilities`
-    is the geometric mean. An ensemble that is a list is its members.
+    order of architectures, sweep and seeds; `config/ensembles.py` says how else. `protocols` are those of params.yaml
+    unless some are named; with `together` they are averaged too (VGG's "multi-crop & dense"). `log_probabilities` are
+    averaged to the geometric mean. An ensemble that is a list is its members.
     """
 
     members: Annotated[dict[str, Positive | None], Field(min_length=1)]  # how many of each: None for all
@@ -85,13 +85,13 @@ class Ensemble(Section):
 
 
 class Inspect(Section):
-    """How far trained networks are looked into: the nearest of at most so many training pictures are shown."""
+    """Inspection of trained networks: the nearest of at most so many training images are shown."""
 
     nearest_of: Positive = Field(2000, le=50_000)
 
 
 class Params(Section):
-    """The experiment book, params.yaml."""
+    """Configuration of an experiment, params.yaml."""
 
     dataset: str
     data: Data = Data()
@@ -104,7 +104,7 @@ class Params(Section):
     sweep: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(default={})
     ensembles: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")], Ensemble] = Field(default={})
     costs: tuple[str, ...] = USUAL_COSTS  # the precisions in which networks are timed; none: nothing is measured
-    inspect: Inspect | None = Inspect()  # what looks into each network's first run; None: nothing does
+    inspect: Inspect | None = Inspect()  # inspection of each network's first run; None: no inspection
 
     @model_validator(mode="before")
     @classmethod
@@ -152,7 +152,7 @@ class Params(Section):
             return USUAL_COSTS if given else ()
         if not isinstance(given, (list, tuple)) or any(name not in COSTS for name in given):
             raise ValueError(
-                f"{given!r} is not to be measured; it can be true ({', '.join(USUAL_COSTS)}), false (nothing), or a "
+                f"{given!r} cannot be measured; it can be true ({', '.join(USUAL_COSTS)}), false (nothing), or a "
                 f"list of {', '.join(COSTS)}"
             )
         return _unique(tuple(name for name in given))
@@ -163,7 +163,7 @@ class Params(Section):
         if isinstance(given, bool):
             return Inspect() if given else None
         if not isinstance(given, (dict, Inspect)):
-            raise ValueError(f"{given!r} says nothing; it can be true, false, or {{nearest_of: 50000}}")
+            raise ValueError(f"{given!r} is no choice; it can be true, false, or {{nearest_of: 50000}}")
         return given
 
     @model_validator(mode="after")
@@ -173,16 +173,16 @@ class Params(Section):
         return self
 
     @model_validator(mode="after")
-    def _path_is_there_where_it_is_asked_for(self) -> "Params":
+    def _path_is_given_where_it_is_needed(self) -> "Params":
         wanted = registry.load("datasets", self.dataset).CARD.path
         if wanted and self.data.path is None:
             raise ValueError(f"dataset: {self.dataset} needs data.path: {wanted}")
         if self.data.path is not None and not wanted:
-            raise ValueError(f"dataset: {self.dataset} takes no data.path; pictures of your own are dataset: folder")
+            raise ValueError(f"dataset: {self.dataset} takes no data.path; images of your own are dataset: folder")
         return self
 
     @model_validator(mode="after")
-    def _something_is_asked_for(self) -> "Params":
+    def _architectures_or_weights_are_given(self) -> "Params":
         if not self.architectures and not self.weights:
             raise ValueError(
                 "name architectures and a recipe to train, or weights: {<architecture>: torchvision/<tag>}"
@@ -217,7 +217,7 @@ class Params(Section):
 
 
 def load(path: str | Path = "params.yaml") -> Params:
-    """The experiment book at `path`."""
+    """Configuration at `path`."""
     return parse(Params, read_yaml(path), where=str(path))
 
 

@@ -1,24 +1,23 @@
 """Weights that were not trained here, typed: the entries of `weights:` in params.yaml. Never imports torch."""
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from ilsvrc.config import library_catalog
-from ilsvrc.config.schema import Section
+from ilsvrc.config.schema import Section, read_yaml
 
 Level = Annotated[float, Field(ge=0, le=255)]
 Channels = tuple[Level, Level, Level]  # red, green, blue
 
 
 class Weights(Section):
-    """Where a network's weights are, and what the network sees of pixels where the weights do not say it themselves.
+    """Source of a network's weights, and the normalization of its input where the weights do not say it themselves.
 
     `source` is `torchvision/<tag>`, `timm/<tag>` (or `<library>/<model>.<tag>`), or a file: safetensors, or what
     `torch.save` wrote of a state dict. A library's weights and those with a weights.json of ours beside them say what
@@ -43,12 +42,38 @@ class Weights(Section):
 
 
 class Description(NamedTuple):
-    """What is known of weights before they are read: the fields of `specs.ImportSpec`, less the data."""
+    """Description of weights before they are read: the fields of `specs.ImportSpec`, less the data."""
 
     architecture: str
     name: str  # in the run's folder
     file: str | None  # a person's
     fields: dict[str, Any]
+
+
+class _RecipeOfWeights(BaseModel):
+    """Fields of the recipe of weights that were trained here."""
+
+    normalization: str | None = None
+    precision: str | None = None
+
+
+class _SpecOfWeights(BaseModel):
+    """Fields of the specification in weights.json."""
+
+    architecture: str
+    recipe: _RecipeOfWeights = _RecipeOfWeights()
+
+
+class WeightsFile(BaseModel):
+    """Fields of a weights.json of ours on which an imported run depends; others are passed over."""
+
+    weights_sha256: str
+    spec: _SpecOfWeights
+    crop_px: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    normalization: str | None = None
+    classes: list[str] | None = None
 
 
 def entries(given: Any) -> Any:
@@ -65,34 +90,34 @@ def check(architecture: str, weights: Weights) -> None:
     Raises:
         ValueError: says what there is.
     """
-    if library_catalog.is_of_library(weights.source):
+    if library_catalog.from_library(weights.source):
         library_catalog.find(architecture, weights.source)
     elif "/" not in weights.source and "." not in weights.source:
         raise ValueError(
             f"weights.{architecture}: {weights.source!r} is neither torchvision/<tag>, timm/<tag> nor a file"
         )
     else:
-        library_catalog.of_file(architecture)
+        library_catalog.full_name(architecture)
 
 
 def describe(architecture: str, weights: Weights) -> Description:
-    """What a run with these weights depends on.
+    """Description of a run with these weights.
 
     Raises:
         ValueError: the network or the weights are not there, or a weights.json beside them says otherwise.
     """
     said = {name: getattr(weights, name) for name in ("crop_px", "normalization", "mean", "std")}
-    if library_catalog.is_of_library(weights.source):
+    if library_catalog.from_library(weights.source):
         network, source = library_catalog.find(architecture, weights.source)
         library, tag = source.split("/")[0], source.rpartition(".")[2]
         return Description(network, f"{library}-{tag}", None, {"source": source} | _without_none(said))
-    network, sha256 = library_catalog.of_file(architecture), file_sha256(weights.source, f"weights.{architecture}")
+    network, sha256 = library_catalog.full_name(architecture), file_sha256(weights.source, f"weights.{architecture}")
     ours = beside(weights.source, sha256)
-    if ours and ours["spec"]["architecture"] != network:
+    if ours and ours.spec.architecture != network:
         raise ValueError(
-            f"weights.{architecture}: {weights.source} is of {ours['spec']['architecture']}, its weights.json says"
+            f"weights.{architecture}: {weights.source} is of {ours.spec.architecture}, its weights.json says"
         )
-    fields = {"source": "file", "sha256": sha256} | _of_ours(ours) | _without_none(said)
+    fields = {"source": "file", "sha256": sha256} | _input_config(ours) | _without_none(said)
     return Description(network, f"file-{_readable(weights.source)}", weights.source, fields)
 
 
@@ -102,32 +127,30 @@ def implied(source: str) -> str:
     Raises:
         ValueError: nothing says it.
     """
-    if library_catalog.is_of_library(source):
+    if library_catalog.from_library(source):
         return library_catalog.implied(source)
     ours = beside(source, file_sha256(source, "teacher"))
     if not ours:
         raise ValueError(
             f"teacher: {source} has no weights.json beside it; list it in weights: <architecture>: {source}"
         )
-    return str(ours["spec"]["architecture"])
+    return ours.spec.architecture
 
 
 @cache
-def beside(file: str, sha256: str) -> dict[str, Any]:
-    """The weights.json that a run of ours left beside a file of weights; empty where there is none.
+def beside(file: str, sha256: str) -> "WeightsFile | None":
+    """The weights.json that a run of ours left beside a file of weights; None where there is none.
 
     Raises:
         ValueError: it is of another file.
     """
     path = Path(file).with_name("weights.json")
-    if not path.exists():
-        return {}
-    content: dict[str, Any] = json.loads(path.read_text())
-    if "weights_sha256" not in content:  # somebody else's
-        return {}
-    if content["weights_sha256"] != sha256:
+    if not path.exists() or "weights_sha256" not in (content := read_yaml(path)):  # somebody else's
+        return None
+    ours = WeightsFile.model_validate(content)
+    if ours.weights_sha256 != sha256:
         raise ValueError(f"{path} describes another file than {file}; move one of them elsewhere")
-    return content
+    return ours
 
 
 @cache
@@ -144,16 +167,13 @@ def file_sha256(path: str, key: str) -> str:
         raise ValueError(f"{key}: {path} cannot be read ({error.strerror}); name a file of weights") from None
 
 
-def _of_ours(ours: Mapping[str, Any]) -> dict[str, Any]:
-    """What weights.json says of size, pixels and precision."""
-    if not ours:
+def _input_config(ours: "WeightsFile | None") -> dict[str, Any]:
+    """Size, normalization and precision of weights.json."""
+    if ours is None:
         return {}
-    recipe = ours["spec"].get("recipe", {})
-    kept = {
-        "normalization": ours.get("normalization") or recipe.get("normalization"),
-        "precision": recipe.get("precision"),
-    }
-    return {name: ours[name] for name in ("crop_px", "mean", "std")} | _without_none(kept)
+    recipe = ours.spec.recipe
+    optional = {"normalization": ours.normalization or recipe.normalization, "precision": recipe.precision}
+    return {"crop_px": ours.crop_px, "mean": ours.mean, "std": ours.std} | _without_none(optional)
 
 
 def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ ByLayer = dict[str, Annotated[float, Field(ge=0)]]
 
 
 class Recipe(Section):
-    """How one network is trained, one flat line a choice. A choice of the machine is not in here.
+    """Recipe of a training, one flat line a choice. A choice of the machine is not in here.
 
     Lengths are epochs or iterations (steps); where both are offered, one of them is given.
     """
@@ -22,7 +22,7 @@ class Recipe(Section):
 
     revision: Positive = 1
 
-    # how long, and in what batches
+    # length and batches
     epochs: Positive | None = None
     iterations: Positive | None = None
     batch_size: Positive  # images a step, over all processes
@@ -30,14 +30,14 @@ class Recipe(Section):
     order: Literal["random", "quasi_random"] = "random"  # quasi_random: long reads, for data larger than memory
     repeats: Positive = 1  # repeated augmentation: how many times a batch shows an image
     validation_fraction: Annotated[float, Field(ge=0, le=0.5)] = 0.0  # of the training split, held out
-    monitor: Literal["validation", "test"] = "validation"  # test: what a paper watched; the report says so
+    monitor: Literal["validation", "test"] = "validation"  # test: as a paper did; the report says so
     report_epoch: Literal["last", "best"] = "last"  # best: the epoch with the lowest error on held-out images
 
-    # what is minimised
+    # loss
     label_smoothing: Fraction = 0.0
     mixup: float = Field(0.0, ge=0)  # alpha of the Beta distribution; 0: none
     cutmix: float = Field(0.0, ge=0)  # with both, each batch draws one of them
-    teacher: str | None = None  # the architecture whose run of `teacher_recipe` is distilled; or weights that exist
+    teacher: str | None = None  # the architecture whose run of `teacher_recipe` is distilled; or pretrained weights
     teacher_recipe: str | None = None  # None: this recipe, without its teacher
     distillation: Literal["soft", "hard"] = "soft"
     temperature: float = Field(1.0, gt=0)
@@ -66,23 +66,23 @@ class Recipe(Section):
     warmup_iterations: int = Field(0, ge=0)
     warmup_rate: float | None = Field(None, gt=0)  # constant; None: rises linearly
     warmup_from: float | None = Field(None, ge=0)  # where it begins to rise; None: a step's part above 0
-    lowest_rate: float = Field(0.0, ge=0)  # where cosine, linear and polynomial end, and what others do not fall below
+    lowest_rate: float = Field(0.0, ge=0)  # the end of cosine, linear and polynomial, and the least of others
     step_epochs: tuple[Positive, ...] = ()  # step: where the learning rate falls
     step_iterations: tuple[Positive, ...] = ()
     decay_epochs: float | None = Field(None, gt=0)  # exponential: how far apart the falls are
     decay_iterations: Positive | None = None
-    decay_factor: float = Field(0.1, gt=0, lt=1)  # step, plateau, exponential: what it is multiplied by
+    decay_factor: float = Field(0.1, gt=0, lt=1)  # step, plateau, exponential: the factor of a fall
     power: float = Field(1.0, gt=0)  # polynomial: of the share of steps that is left
     plateau_epochs: Positive = 5  # plateau: epochs without a better error before it falls
     most_falls: Positive | None = None  # plateau: training ends at the one after
 
     # the network
     initialization: Literal["paper", "he_normal", "glorot"] = "paper"
-    start_from: str | None = None  # an architecture, whose run of `start_recipe` goes before; or a file of weights
+    start_from: str | None = None  # an architecture, whose run of `start_recipe` is a dependency; or a file of weights
     start_recipe: str | None = None  # None: this recipe
-    start_layers: Literal["all", "but_classifier", "vgg"] = "but_classifier"  # what is taken over
+    start_layers: Literal["all", "but_classifier", "vgg"] = "but_classifier"  # layers that are taken over
     trained_layers: Literal["all", "classifier"] | Positive = "all"  # a number: the last stages, beside the classifier
-    trunk_rate: float = Field(1.0, ge=0)  # learning rate of what was taken over, in units of the classifier's
+    trunk_rate: float = Field(1.0, ge=0)  # learning rate of layers that were taken over, in units of the classifier's
     zero_last_gamma: bool = False  # residual branches begin as zero (Goyal et al. 2017)
     dropout: Fraction | None = None  # None: the paper's
     drop_path: Fraction | None = None
@@ -93,19 +93,19 @@ class Recipe(Section):
     averaging_from_epoch: int = Field(0, ge=0)
     precision: Literal["auto", "float32", "bfloat16", "float16", "float64"] = "auto"
 
-    # what a network sees
+    # images
     crop: Literal["patch", "rectangle", "area_aspect", "padding", "center"] = "patch"
     crop_px: Side | None = None  # None: the data card's, else the last that it grows to, else the paper's input
     grows_px: tuple[Side, Side] | None = None  # crops' first and last side, in proportion to the run's crop_px
     grows_epochs: tuple[Annotated[int, Field(ge=0)], Positive] | None = None  # that are done where it begins and ends
     grows_by_px: Positive = 32  # on the way sides are multiples of it
     short_side_px: tuple[Positive, Positive] | None = None  # sizes before; a recipe's go with crop_px; None: 8/7 crop
-    area: tuple[float, float] = (0.08, 1.0)  # area_aspect: of the picture
+    area: tuple[float, float] = (0.08, 1.0)  # area_aspect: of the image
     aspect: tuple[float, float] = (0.75, 1.3333333333333333)
     aspect_draw: Literal["log_uniform", "uniform"] = "log_uniform"
     swap_aspect: bool = False  # width and height change places in half of the draws (fb.resnet.torch)
     padding_px: Positive = 4  # padding: on each side
-    padding: Literal["zero", "reflect"] = "zero"  # zero: what is 0 after normalisation
+    padding: Literal["zero", "reflect"] = "zero"  # zero: after normalization
     interpolation: Literal["bilinear", "cubic", "random"] = "bilinear"  # random: one of these, area, nearest
     flip: bool = True
     lighting: float = Field(0.0, ge=0)  # deviation of each principal component's factor (Krizhevsky et al. 2012)
@@ -185,7 +185,7 @@ class Recipe(Section):
         if self.teacher is None and self.teacher_recipe is not None:
             raise ValueError("teacher_recipe without a teacher; name its architecture: teacher: ...")
         if self.teacher and is_file(self.teacher) and self.teacher_recipe:
-            raise ValueError(f"teacher: {self.teacher} are weights that exist, which have no teacher_recipe")
+            raise ValueError(f"teacher: {self.teacher} are pretrained weights, which have no teacher_recipe")
         if self.start_from and is_file(self.start_from) and self.start_recipe:
             raise ValueError(f"start_from: {self.start_from} is a file of weights, which has no start_recipe")
         beginning = (self.start_recipe, self.trained_layers, self.trunk_rate)

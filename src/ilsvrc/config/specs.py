@@ -1,4 +1,4 @@
-"""Specifications: exactly what each stage depends on, as canonical JSON and as a key in names.
+"""Specifications: all that a stage depends on, as canonical JSON and as a key in names.
 
 Values equal to their default are left out, so that an edit reruns what it must and a new option changes no run that is
 there.
@@ -16,7 +16,7 @@ from ilsvrc.config.schema import Section, parse
 
 
 class SourceSpec(Section):
-    """What `acquire` depends on: the data set, where it comes from, and what stands there."""
+    """Specification of `acquire`: the data set, its source, and a fingerprint of the user's files."""
 
     dataset: str
     options: Data = Data()
@@ -24,7 +24,7 @@ class SourceSpec(Section):
 
 
 class FormSpec(Section):
-    """What `pack` depends on: the pictures (by label) and the form that they are stored in."""
+    """Specification of a packed form: the images (by label) and the form that they are stored in."""
 
     data: str  # the label: the data set's name, or the folder's
     short_side_px: int | None = None
@@ -34,17 +34,17 @@ class FormSpec(Section):
     order: str = "archive"
     exif_orientation: str = "ignore"
     on_bad_image: str = "stop"
-    verify: str = "decode"  # structure: what passes through is not decoded, statistics are of a sample
+    verify: str = "decode"  # structure: images that pass unchanged are not decoded, statistics are of a sample
 
 
 class PackSpec(FormSpec):
-    """What `pack` is told: the form, and whether all of the written file is compared with the pictures once more."""
+    """Specification of `pack`: the form; `compare` compares all of the written file with the images once more."""
 
     compare: bool = False
 
 
 class ImportSpec(Section):
-    """What `import_weights` depends on, beside the test images' classes: weights that were not trained here.
+    """Specification of `import_weights`, beside the test images' classes: weights that were not trained here.
 
     `source` is `<library>/<model>.<tag>`, or `file`, which `sha256` tells. `crop_px`, `mean` and `std` (0 to 255) are
     None where the library says them.
@@ -62,12 +62,12 @@ class ImportSpec(Section):
 
     @property
     def seed(self) -> int:
-        """Nothing is drawn."""
+        """0: no random numbers are drawn."""
         return 0
 
 
 class TrainSpec(Section):
-    """What `train` depends on, beside the packed bytes; `teacher` and `start` are trainings that go before."""
+    """Specification of `train`, beside the packed bytes; `teacher` and `start` are trainings that it depends on."""
 
     form: FormSpec
     architecture: str
@@ -80,12 +80,12 @@ class TrainSpec(Section):
 
     @property
     def normalization(self) -> str:
-        """What the network sees of pixels."""
+        """Normalization of the input."""
         return self.recipe.normalization
 
     @property
     def precision(self) -> str:
-        """What it was trained in, and is tested in."""
+        """Precision of the training, and of tests."""
         return self.recipe.precision
 
 

@@ -1,4 +1,4 @@
-"""What the Snakefile wires: the paths, parameters and groups that one params.yaml leads to. Never imports torch."""
+"""Wiring of the Snakefile: the paths and parameters that one params.yaml leads to. Never imports torch."""
 
 import json
 import os
@@ -23,7 +23,7 @@ _HELD: list[object] = []  # a lock is released when nothing refers to it
 
 
 class Pipeline:
-    """Names every file and every rule's parameters for a validated params.yaml."""
+    """Every file and every rule's parameters of a validated params.yaml."""
 
     def __init__(self, params: Params) -> None:
         for architecture in params.architectures:
@@ -48,19 +48,19 @@ class Pipeline:
 
     @cached_property
     def source_spec(self) -> str:
-        """What acquiring depends on, a cheap look at the user's own pictures included."""
+        """Specification of acquiring, with a fingerprint of the user's own images."""
         data_set = registry.load("datasets", self.params.dataset)
         fingerprint = data_set.fingerprint(self.params.data.model_dump())
         return specs.specification(packed_formats.source_spec(self.params, fingerprint))
 
     @property
     def archives(self) -> list[str]:
-        """The archives that acquiring leaves in the raw folder."""
+        """Archives that acquiring leaves in the raw folder."""
         return [f"{self.raw}/{name}" for name in registry.load("datasets", self.params.dataset).CARD.archives]
 
     @cached_property
     def training_priorities(self) -> dict[str, int]:
-        """By run, 1 for the shortest training: where the longest begins first, none is left to the end alone."""
+        """Priority by run, 1 for the shortest training: the longest begins first, so that it does not end alone."""
 
         def length(name: str) -> float:
             spec = self.trained[name].spec
@@ -72,30 +72,30 @@ class Pipeline:
 
     @property
     def results_spec(self) -> str:
-        """What scores and report depend on: the runs, the protocols, the swept keys and the ensembles."""
+        """Specification of scores and report: the runs, the protocols, the swept keys and the ensembles."""
         ensembles = [ensemble.model_dump() for ensemble in self.ensembles]
         spec = {"runs": list(self.runs), "protocols": list(self.params.protocols), "swept": list(self.params.sweep)}
         return json.dumps(spec | ({"ensembles": ensembles} if ensembles else {}))
 
     @cached_property
     def costs(self) -> cost_specs.Plan:
-        """What is measured of what the networks cost."""
+        """Measurements of the networks' costs."""
         return cost_specs.plan(self.runs.values(), self.params.costs, self.label)
 
     @property
     def cost_table_spec(self) -> str:
-        """What the table and the figure of costs depend on: the runs' files, and the protocols."""
-        of_runs, quantized = self.costs.of_runs, self.costs.quantized
-        return json.dumps({"runs": of_runs, "int8": quantized, "protocols": list(self.params.protocols)})
+        """Specification of the table and the figure of costs: the runs' files, and the protocols."""
+        by_run, quantized = self.costs.by_run, self.costs.quantized
+        return json.dumps({"runs": by_run, "int8": quantized, "protocols": list(self.params.protocols)})
 
     def cost_results(self) -> list[str]:
-        """The tables and the figure of costs, where any are measured."""
+        """Tables and figure of costs, where any are measured."""
         names = ("tables/costs.csv", "tables/error_against_costs.csv", "figures/error_against_costs.svg")
         return [f"results/{name}" for name in names] if self.params.costs else []
 
     @cached_property
     def inspected(self) -> list[str]:
-        """The runs that are looked into: each network's first, a sweep's first point with the first seed."""
+        """Runs that are inspected: each network's first, a sweep's first point with the first seed."""
         if self.params.inspect is None:
             return []
         first: dict[str, str] = {}
@@ -104,34 +104,34 @@ class Pipeline:
         return list(first.values())
 
     def inspections(self) -> list[str]:
-        """What was found in the runs that are looked into."""
+        """Files of the inspections."""
         return [f"results/inspect/{run}/inspect.json" for run in self.inspected]
 
     @property
     def nearest_of(self) -> int:
-        """Among how many training pictures the nearest are looked for; 0 where nothing looks into networks."""
+        """Number of training images among which the nearest are searched; 0 where no network is inspected."""
         return self.params.inspect.nearest_of if self.params.inspect else 0
 
     def training_images(self, run: str) -> list[str]:
-        """The packed training split that a run's pictures are compared with: one file, none for weights that exist."""
+        """Packed training split that a run's images are compared with: one file, none for pretrained weights."""
         return [f"{self.packed}/train.beton"] if run in self.trained else []
 
     @property
     def whole_spec(self) -> str:
-        """The whole configuration: what the record depends on."""
+        """Specification of the record: the whole configuration."""
         return self.params.model_dump_json(exclude_defaults=True)
 
     def manifests(self) -> list[str]:
-        """The manifests of every packed split that the runs need."""
+        """Manifests of every packed split that the runs need."""
         train, val, test = f"{self.packed}/train", f"{self.packed}/val", f"{self.packed_for_test}/val"
         return [f"{place}.manifest.json" for place in dict.fromkeys((train, val, test))]
 
-    def of_runs(self, pattern: str) -> list[str]:
+    def for_each_run(self, pattern: str) -> list[str]:
         """`pattern` for each run, `{run}` in it replaced by the run's name."""
         return [pattern.replace("{run}", name) for name in self.runs]
 
     def dependency_weights(self, run: str, role: str) -> list[str]:
-        """The weights that a run needs in the `role` of `teacher` or `start`: one file or none."""
+        """Weights that a run needs in the `role` of `teacher` or `start`: one file or none."""
         before = getattr(self.trained[run], role)
         return [f"results/runs/{before.name}/weights.safetensors"] if before else []
 
@@ -140,21 +140,21 @@ class Pipeline:
         return list(filter(None, [self.imported[run].file]))
 
     def mean_image(self, run: str) -> list[str]:
-        """The mean image of the training pictures, where a run subtracts it: one file or none."""
+        """Mean image of the training images, where a run subtracts it: one file or none."""
         subtracts = self.trained[run].spec.normalization == "mean_image"
         return [f"{self.packed}/train.mean_image.npy"] if subtracts else []
 
     def predictions(self) -> list[str]:
-        """The predictions of every run by every protocol."""
+        """Files of predictions of every run by every protocol."""
         return [str(prediction_file.prediction_file(run, p)) for run in self.runs for p in self.params.protocols]
 
     def damaged_predictions(self) -> list[str]:
-        """Predictions that are there but cut short or of an older format: Snakemake would believe in them."""
+        """Files of predictions that are cut short or of an older format, in which Snakemake would believe."""
         return [path for path in self.predictions() if Path(path).exists() and not prediction_file.is_whole(Path(path))]
 
 
 def read(values: Any, where: str) -> Pipeline:
-    """The pipeline of the values that a configuration file holds.
+    """Pipeline of the values of a configuration file.
 
     Raises:
         ValueError: a key is unknown or a value is not allowed.
@@ -163,13 +163,13 @@ def read(values: Any, where: str) -> Pipeline:
 
 
 def find_own_programs() -> None:
-    """Lets jobs find this environment's programs, whether or not a person activated it."""
+    """Puts this environment's programs on the jobs' path, even if nobody activated it."""
     own = str(Path(sys.executable).parent)
     os.environ["PATH"] = os.pathsep.join((own, os.environ.get("PATH", os.defpath)))
 
 
 def hold_the_lock() -> None:
-    """One pipeline at a time in a folder; the kernel lets go of the lock however this process ends.
+    """Takes the lock of the folder, in which one pipeline runs at a time; the kernel lets go of it with this process.
 
     Raises:
         BlockingIOError: another one holds it; the message names its process.
@@ -182,5 +182,5 @@ def hold_the_lock() -> None:
 
 
 def one_of(names: Iterable[str]) -> str:
-    """A wildcard's constraint: one of `names`, and nothing where there are none."""
+    """Constraint of a wildcard to one of `names`; it matches nothing where there are none."""
     return "|".join(map(re.escape, names)) or "(?!)"

@@ -88,7 +88,7 @@ def find_weights(spec: specs.ImportSpec, file: Path | None) -> SourceWeights:
     if files.file_sha256(file) != spec.sha256:
         raise ValueError(f"{file} has changed since params.yaml was read; run snakemake again")
     ours = pretrained.beside(str(file), spec.sha256)
-    return SourceWeights(file, read_weights(file), file.name, ours.get("classes"), None)
+    return SourceWeights(file, read_weights(file), file.name, ours.classes if ours else None, None)
 
 
 def library_weights(spec: specs.ImportSpec) -> tuple[str, str, str]:
