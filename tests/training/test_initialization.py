@@ -58,8 +58,3 @@ def test_a_seed_gives_the_same_weights():
         initialize(network, "he_normal", seed)
     assert torch.equal(first.conv.weight, again.conv.weight)
     assert not torch.equal(first.conv.weight, other.conv.weight)
-
-
-def test_an_unknown_one_is_refused():
-    with pytest.raises(ValueError, match="'orthogonal'; it can be paper, he_normal or glorot"):
-        initialize(Layers(), "orthogonal", seed=0)

@@ -168,11 +168,6 @@ def test_the_teacher_is_frozen_in_evaluation_and_sees_its_own_normalisation():
     assert all(p.grad is None and not p.requires_grad for p in teacher.parameters())
 
 
-def test_an_unknown_distillation_is_refused():
-    with pytest.raises(ValueError, match="'medium'; it can be soft or hard"):
-        Distillation(Teacher(Pixels(), nn.Identity()), "medium")
-
-
 def test_means_reach_the_normalization():
     class Minus(nn.Module):
         def forward(self, images: Tensor, means: Tensor | None = None) -> Tensor:

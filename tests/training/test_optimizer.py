@@ -222,14 +222,6 @@ def test_a_parameter_without_a_gradient_stays():
     assert torch.equal(network.bn.weight, before)
 
 
-@pytest.mark.parametrize(
-    ("kind", "decay", "said"), [("lars", "all", "sgd, rmsprop or adamw"), ("sgd", "biases", "weights or all")]
-)
-def test_what_does_not_exist_is_refused_with_what_does(kind: str, decay: str, said: str):
-    with pytest.raises(ValueError, match=said):
-        make_optimizer(Mixed(), kind, momentum=0.9, weight_decay=0.0, decay=decay)
-
-
 def test_clipping_scales_rows_to_a_part_of_their_weights_norm():
     layer = nn.Linear(2, 3)
     layer.weight.data = torch.tensor([[3.0, 4.0], [0.0, 0.0], [6.0, 8.0]])

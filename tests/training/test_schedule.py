@@ -136,11 +136,6 @@ def test_lengths_are_counted_in_steps(epochs: float | None, iterations: int | No
     assert in_steps(epochs, iterations, steps_an_epoch=10) == expected
 
 
-def test_an_unknown_schedule_is_refused_with_those_that_there_are():
-    with pytest.raises(ValueError, match="'sqrt'; it can be constant, step, plateau, exponential"):
-        made("sqrt", 4)
-
-
 def test_a_warm_up_that_leaves_no_step_is_refused():
     with pytest.raises(ValueError, match="warm-up of 4 steps leaves none of the 4; set warmup_epochs"):
         made("cosine", 4, warmup_steps=4)

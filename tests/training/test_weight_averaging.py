@@ -95,11 +95,6 @@ def test_a_failure_inside_gives_the_weights_back():
     assert network.weight.item() == 3
 
 
-def test_an_unknown_average_is_refused_with_those_that_there_are():
-    with pytest.raises(ValueError, match="'swa'; it can be none, exponential, polyak"):
-        WeightAverage(Single(), "swa")
-
-
 @pytest.mark.parametrize("kind", ["exponential", "polyak"])
 def test_an_average_goes_on_exactly_as_if_it_had_not_stopped(kind: str, tmp_path):
     def steps(network: nn.Module, average: WeightAverage, numbers: range) -> None:

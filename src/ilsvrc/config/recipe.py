@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from ilsvrc.config import choices
 from ilsvrc.config.recipe_synonyms import SYNONYMS
 from ilsvrc.config.schema import Fraction, Positive, Section
 
@@ -39,12 +40,12 @@ class Recipe(Section):
     cutmix: float = Field(0.0, ge=0)  # with both, each batch draws one of them
     teacher: str | None = None  # the architecture whose run of `teacher_recipe` is distilled; or pretrained weights
     teacher_recipe: str | None = None  # None: this recipe, without its teacher
-    distillation: Literal["soft", "hard"] = "soft"
+    distillation: choices.Distillation = "soft"
     temperature: float = Field(1.0, gt=0)
     distillation_weight: Annotated[float, Field(ge=0, le=1)] = 0.5
 
     # steps
-    optimizer: Literal["sgd", "rmsprop", "adamw"] = "sgd"
+    optimizer: choices.Optimizer = "sgd"
     learning_rate: float = Field(gt=0)
     momentum: Fraction = 0.9
     nesterov: bool = False
@@ -52,7 +53,7 @@ class Recipe(Section):
     square_momentum: Fraction | None = None  # of RMSProp's and AdamW's mean squares; None: 0.9 and 0.999
     epsilon: float | None = Field(None, gt=0)  # RMSProp: inside the root; None: 1.0 and 1e-8
     weight_decay: float = Field(0.0, ge=0)
-    decay: Literal["weights", "all"] = "all"  # weights: not biases, not normalisation
+    decay: choices.Decay = "all"  # weights: not biases, not normalisation
     layer_decays: ByLayer = Field({})  # layers' own weight_decay, by name or type: {conv*: 0, Linear: 0.01}
     layer_rates: ByLayer = Field({})  # layers' learning rates in units of the others'
     bias_rate: float = Field(1.0, ge=0)  # of biases but normalisation's, in units of the weights'
@@ -61,7 +62,7 @@ class Recipe(Section):
     largest_filter_rms: float | None = Field(None, gt=0)  # convolutions' filters are scaled down to it
 
     # learning rates
-    schedule: Literal["constant", "step", "plateau", "exponential", "polynomial", "linear", "cosine"] = "cosine"
+    schedule: choices.Schedule = "cosine"
     warmup_epochs: float = Field(0.0, ge=0)
     warmup_iterations: int = Field(0, ge=0)
     warmup_rate: float | None = Field(None, gt=0)  # constant; None: rises linearly
@@ -77,18 +78,18 @@ class Recipe(Section):
     most_falls: Positive | None = None  # plateau: training ends at the one after
 
     # the network
-    initialization: Literal["paper", "he_normal", "glorot"] = "paper"
+    initialization: choices.Initialization = "paper"
     start_from: str | None = None  # an architecture, whose run of `start_recipe` is a dependency; or a file of weights
     start_recipe: str | None = None  # None: this recipe
-    start_layers: Literal["all", "but_classifier", "vgg"] = "but_classifier"  # layers that are taken over
-    trained_layers: Literal["all", "classifier"] | Positive = "all"  # a number: the last stages, beside the classifier
+    start_layers: choices.StartLayers = "but_classifier"  # layers that are taken over
+    trained_layers: choices.TrainedLayers | Positive = "all"  # a number: the last stages, beside the classifier
     trunk_rate: float = Field(1.0, ge=0)  # learning rate of layers that were taken over, in units of the classifier's
     zero_last_gamma: bool = False  # residual branches begin as zero (Goyal et al. 2017)
     dropout: Fraction | None = None  # None: the paper's
     drop_path: Fraction | None = None
     batch_norm_group: Positive | Literal["batch"] | None = None  # images that share statistics; None: a process's
     batch_norm_recomputed_over: Positive | None = None  # training images whose plain mean replaces running statistics
-    averaging: Literal["none", "exponential", "polyak"] = "none"  # of the weights that are tested
+    averaging: Literal["none", choices.Averaging] = "none"  # of the weights that are tested
     averaging_decay: Fraction = 0.9999  # exponential: a step
     averaging_from_epoch: int = Field(0, ge=0)
     precision: Literal["auto", "float32", "bfloat16", "float16", "float64"] = "auto"
@@ -109,7 +110,7 @@ class Recipe(Section):
     interpolation: Literal["bilinear", "cubic", "random"] = "bilinear"  # random: one of these, area, nearest
     flip: bool = True
     lighting: float = Field(0.0, ge=0)  # deviation of each principal component's factor (Krizhevsky et al. 2012)
-    lighting_unit: Literal["deviation", "variance"] = "deviation"  # variance: eigenvalues of pixels from 0 to 1
+    lighting_unit: choices.LightingUnit = "deviation"  # variance: eigenvalues of pixels from 0 to 1
     brightness: Fraction = 0.0  # factor from 1 - x to 1 + x
     contrast: Fraction = 0.0
     saturation: Fraction = 0.0

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from ilsvrc.config import choices
 from ilsvrc.training.augmentation_rng import Draws
 from ilsvrc.training.colour_jitter import ColourJitter, Lighting
 from ilsvrc.training.rand_augment import RandAugment
@@ -37,7 +38,7 @@ class Augmentation(nn.Module):
         eigenvectors: Sequence[Sequence[float]],
         *,
         lighting: float = 0.0,
-        lighting_unit: str = "deviation",
+        lighting_unit: choices.LightingUnit = "deviation",
         brightness: float = 0.0,
         contrast: float = 0.0,
         saturation: float = 0.0,

@@ -4,11 +4,13 @@ Values are float32 from 0 to 255 and stay so: nothing is rounded.
 """
 
 from collections.abc import Callable, Sequence
+from typing import assert_never
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ilsvrc.config import choices
 from ilsvrc.training.augmentation_rng import Draw, Draws, on
 
 RED, GREEN, BLUE = 0.299, 0.587, 0.114  # parts of grey: ITU-R BT.601
@@ -118,10 +120,14 @@ class Lighting:
     """
 
     def __init__(
-        self, lighting: float, unit: str, eigenvalues: Sequence[float], eigenvectors: Sequence[Sequence[float]]
+        self,
+        lighting: float,
+        unit: choices.LightingUnit,
+        eigenvalues: Sequence[float],
+        eigenvectors: Sequence[Sequence[float]],
     ) -> None:
         variances = np.asarray(eigenvalues, np.float64)  # of pixels from 0 to 255
-        scales = np.sqrt(variances) if unit == "deviation" else variances / WHITE
+        scales = _scales(variances, unit)
         self.axes = lighting * scales[:, None] * np.asarray(eigenvectors, np.float64)  # component x channel
 
     def __call__(self, images: Tensor, draws: Draws) -> Tensor:
@@ -129,3 +135,16 @@ class Lighting:
         alphas = np.stack([draws.normal(Draw.LIGHTING + 2 * i) for i in range(3)], axis=1)
         shifts = (alphas[:, :, None] * self.axes).sum(axis=1)  # N x 3
         return images.add_(torch.from_numpy(shifts).to(images.device, torch.float32)[:, None, None])
+
+
+def _scales(variances: np.ndarray, unit: choices.LightingUnit) -> np.ndarray:
+    """Lengths of the principal components, on pixels from 0 to 255, out of variances of such pixels."""
+    scales: np.ndarray
+    match unit:
+        case "deviation":
+            scales = np.sqrt(variances)
+        case "variance":
+            scales = variances / WHITE
+        case _:
+            assert_never(unit)
+    return scales

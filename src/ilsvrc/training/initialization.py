@@ -1,50 +1,52 @@
-"""How a network starts: its paper's way, or a general one."""
+"""Initialization of a network: its paper's, or a general one."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import assert_never
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
+from ilsvrc.config import choices
 from ilsvrc.models.common.layers import Classifier, LocallyConnected2d
 
 
-def initialize(network: Classifier, kind: str, seed: int) -> None:
+def initialize(network: Classifier, kind: choices.Initialization, seed: int) -> None:
     """Sets every parameter, a function of `seed` alone.
 
     paper: what the architecture says. he_normal: N(0, 2 / fan in) (He et al. 2015, section 2.2). glorot: uniform,
     variance 2 / (fan in + fan out) (Glorot and Bengio 2010, equation 16). In the last two biases are 0, and
     normalisation starts at scale 1 and shift 0.
-
-    Raises:
-        ValueError: there is no such initialisation.
     """
     torch.manual_seed(seed)
-    if kind == "paper":
-        network.initialize_as_paper()
-        return
+    match kind:
+        case "paper":
+            network.initialize_as_paper()
+        case "he_normal":
+            _fill_all(network, partial(nn.init.kaiming_normal_, nonlinearity="relu"))
+        case "glorot":
+            _fill_all(network, nn.init.xavier_uniform_)
+        case _:
+            assert_never(kind)
+
+
+def _fill_all(network: nn.Module, fill: Callable[[Tensor], Tensor]) -> None:
     for module in network.modules():
-        _initialize(module, kind)
+        _fill(module, fill)
 
 
-def _initialize(module: nn.Module, kind: str) -> None:
+def _fill(module: nn.Module, fill: Callable[[Tensor], Tensor]) -> None:
     weight, bias = getattr(module, "weight", None), getattr(module, "bias", None)
     if isinstance(module, (nn.modules.conv._ConvNd, nn.Linear)):
-        _fill(module.weight, kind)
+        fill(module.weight)
     elif isinstance(module, LocallyConnected2d):
         for at_a_position in module.weight:
-            _fill(at_a_position, kind)
+            fill(at_a_position)
     elif isinstance(module, (_NormBase, nn.LayerNorm, nn.GroupNorm)) and weight is not None:
         nn.init.ones_(weight)
     if isinstance(bias, nn.Parameter):
         nn.init.zeros_(bias)
-
-
-def _fill(weight: Tensor, kind: str) -> None:
-    if kind == "he_normal":
-        nn.init.kaiming_normal_(weight, nonlinearity="relu")
-    elif kind == "glorot":
-        nn.init.xavier_uniform_(weight)
-    else:
-        raise ValueError(f"initialization = {kind!r}; it can be paper, he_normal or glorot (training: in params.yaml)")
 
 
 def zero_last_gammas(network: nn.Module) -> int:

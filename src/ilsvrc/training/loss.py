@@ -1,12 +1,13 @@
 """What training minimises: the losses of a network's heads, and what a teacher says."""
 
+from typing import assert_never
+
 import torch
 from torch import Tensor, nn
 
+from ilsvrc.config import choices
 from ilsvrc.models.common.layers import Classifier
 from ilsvrc.training.labels import Labels, SingleLabel
-
-DISTILLATIONS = ("soft", "hard")
 
 
 class Teacher(nn.Module):
@@ -45,25 +46,25 @@ class Distillation(nn.Module):
     def __init__(
         self,
         teacher: Teacher,
-        kind: str = "soft",
+        kind: choices.Distillation = "soft",
         temperature: float = 1.0,
         weight: float = 0.5,
         labels: Labels | None = None,
     ) -> None:
         super().__init__()
-        if kind not in DISTILLATIONS:
-            raise ValueError(
-                f"distillation = {kind!r}; it can be {' or '.join(DISTILLATIONS)} (training: in params.yaml)"
-            )
         self.teacher, self.kind, self.temperature, self.weight = teacher, kind, temperature, weight
         self.labels = labels or SingleLabel()
 
     def forward(self, logits: Tensor, images: Tensor) -> Tensor:
         """The sum over images of what the teacher's logits and the network's `[N, K]` differ by."""
         taught = self.teacher(images).to(logits.dtype)
-        if self.kind == "hard":
-            return self.labels.loss(logits, self.labels.decided(taught))
-        return self.temperature**2 * self.labels.taught(logits, taught, self.temperature)
+        match self.kind:
+            case "hard":
+                return self.labels.loss(logits, self.labels.decided(taught))
+            case "soft":
+                return self.temperature**2 * self.labels.taught(logits, taught, self.temperature)
+            case _:
+                assert_never(self.kind)
 
 
 class Objective(nn.Module):

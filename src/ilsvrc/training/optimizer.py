@@ -1,11 +1,13 @@
 """Optimizers, which parameters weight decay reaches, and clipping by each unit's weights."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, assert_never
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
+
+from ilsvrc.config import choices
 
 NORMALIZATIONS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 BIASES = ("bias", "attention_biases")  # what a module calls its own; the latter is timm's in LeViT
@@ -14,11 +16,11 @@ SMALLEST_NORM = 1e-3  # of a unit's weights, that clipping reckons with (Brock e
 
 def make_optimizer(
     network: nn.Module,
-    kind: str,
+    kind: choices.Optimizer,
     *,
     momentum: float,
     weight_decay: float,
-    decay: str,
+    decay: choices.Decay,
     nesterov: bool = False,
     rate_in_momentum: bool = False,
     square_momentum: float | None = None,
@@ -48,22 +50,22 @@ def make_optimizer(
         rates: learning rates of parameters, by `id`, in units of the others'.
         decays: weight decays of parameters, by `id`, in the place of `weight_decay`.
 
-    Raises:
-        ValueError: there is no such optimizer.
     """
     groups = parameter_groups(network, weight_decay, decay, rates, decays)
     # not on a CPU, where torch's fused kernels read gradients of another memory format than the weights' wrongly
     fused = all(p.device.type == "cuda" for group in groups for p in group["params"]) or None
-    if kind == "sgd" and rate_in_momentum:
-        return PapersSGD(groups, momentum, nesterov)
-    if kind == "sgd":
-        return torch.optim.SGD(groups, lr=0.0, momentum=momentum, nesterov=nesterov, fused=fused)
-    if kind == "rmsprop":
-        return _tensorflows_rmsprop(groups, momentum, square_momentum, epsilon)
-    if kind == "adamw":
-        betas = (momentum, 0.999 if square_momentum is None else square_momentum)
-        return torch.optim.AdamW(groups, lr=0.0, betas=betas, eps=epsilon or 1e-8, fused=fused)
-    raise ValueError(f"optimizer = {kind!r}; it can be sgd, rmsprop or adamw (training: in params.yaml)")
+    match kind:
+        case "sgd" if rate_in_momentum:
+            return PapersSGD(groups, momentum, nesterov)
+        case "sgd":
+            return torch.optim.SGD(groups, lr=0.0, momentum=momentum, nesterov=nesterov, fused=fused)
+        case "rmsprop":
+            return _tensorflows_rmsprop(groups, momentum, square_momentum, epsilon)
+        case "adamw":
+            betas = (momentum, 0.999 if square_momentum is None else square_momentum)
+            return torch.optim.AdamW(groups, lr=0.0, betas=betas, eps=epsilon or 1e-8, fused=fused)
+        case _:
+            assert_never(kind)
 
 
 def _tensorflows_rmsprop(
@@ -72,8 +74,8 @@ def _tensorflows_rmsprop(
     from timm.optim.rmsprop_tf import RMSpropTF  # here, because it takes seconds
 
     alpha = 0.9 if square_momentum is None else square_momentum
-    made: torch.optim.Optimizer = RMSpropTF(groups, lr=0.0, alpha=alpha, eps=epsilon or 1.0, momentum=momentum)
-    return made
+    optimizer: torch.optim.Optimizer = RMSpropTF(groups, lr=0.0, alpha=alpha, eps=epsilon or 1.0, momentum=momentum)
+    return optimizer
 
 
 class PapersSGD(torch.optim.Optimizer):
@@ -121,7 +123,7 @@ class PapersSGD(torch.optim.Optimizer):
 def parameter_groups(
     network: nn.Module,
     weight_decay: float,
-    decay: str,
+    decay: choices.Decay,
     rates: Mapping[int, float] | None = None,
     decays: Mapping[int, float] | None = None,
 ) -> list[dict[str, Any]]:
@@ -130,15 +132,24 @@ def parameter_groups(
     `decay` is all, or weights (not biases, not normalisation's parameters). `rates` and `decays` are by the parameters'
     `id`; those without one have 1, and `weight_decay`. What `decay` spares has none, whatever `decays` say.
     """
-    if decay not in ("weights", "all"):
-        raise ValueError(f"decay = {decay!r}; it can be weights or all (training: in params.yaml)")
-    spared = set(map(id, _biases_and_normalizations(network))) if decay == "weights" else set()
+    spared = _spared(network, decay)
     members: dict[tuple[float, float], list[nn.Parameter]] = {}
     for p in network.parameters():
         if p.requires_grad:
             own = 0.0 if id(p) in spared else (decays or {}).get(id(p), weight_decay)
             members.setdefault((own, (rates or {}).get(id(p), 1.0)), []).append(p)
     return [{"params": ps, "weight_decay": own, "rate_factor": factor} for (own, factor), ps in members.items()]
+
+
+def _spared(network: nn.Module, decay: choices.Decay) -> set[int]:
+    """Parameters without weight decay, by `id`."""
+    match decay:
+        case "weights":
+            return set(map(id, _biases_and_normalizations(network)))
+        case "all":
+            return set()
+        case _:
+            assert_never(decay)
 
 
 def _biases_and_normalizations(network: nn.Module) -> Iterator[nn.Parameter]:

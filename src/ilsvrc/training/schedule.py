@@ -1,8 +1,11 @@
 """Learning rates: a function of the step, and for `plateau` of the validation errors so far."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import assert_never
+
+from ilsvrc.config import choices
 
 
 @dataclass(frozen=True)
@@ -25,10 +28,10 @@ class Schedule:
     `warmup_from` that and s / W of the way to the rate (timm's).
 
     Raises:
-        ValueError: there is no such kind, the warm-up leaves no step, or a lower rate is above the rate.
+        ValueError: the warm-up leaves no step, or a lower rate is above the rate.
     """
 
-    kind: str
+    kind: choices.Schedule
     rate: float
     total_steps: int
     steps_an_epoch: int
@@ -45,8 +48,6 @@ class Schedule:
     errors: list[float] = field(default_factory=list)  # plateau: each epoch's validation error, grows
 
     def __post_init__(self) -> None:
-        if self.kind not in SHARES:
-            raise ValueError(f"schedule = {self.kind!r}; it can be {', '.join(SHARES)} (training: in params.yaml)")
         if 0 < self.total_steps <= self.warmup_steps:
             raise ValueError(
                 f"a warm-up of {self.warmup_steps} steps leaves none of the {self.total_steps}; set warmup_epochs or "
@@ -68,7 +69,7 @@ class Schedule:
     def learning_rate(self, step: int) -> float:
         """The rate of a step of the whole training."""
         if step >= self.warmup_steps:
-            return self._after_warmup(SHARES[self.kind](self, step))
+            return self._after_warmup(_share(self, step))
         if self.warmup_rate is not None:
             return self.warmup_rate
         if self.warmup_from is not None:
@@ -89,10 +90,6 @@ class Schedule:
     def part_done(self, step: int) -> float:
         """How much of what follows the warm-up is done before `step`, from 0 to 1."""
         return min(1.0, (step - self.warmup_steps) / (self.total_steps - self.warmup_steps))
-
-
-def _constant(schedule: Schedule, step: int) -> float:
-    return 1.0
 
 
 def _step(schedule: Schedule, step: int) -> float:
@@ -121,15 +118,27 @@ def _cosine(schedule: Schedule, step: int) -> float:
     return (1 + math.cos(math.pi * schedule.part_done(step))) / 2
 
 
-SHARES: dict[str, Callable[[Schedule, int], float]] = {
-    "constant": _constant,
-    "step": _step,
-    "plateau": _plateau,
-    "exponential": _exponential,
-    "polynomial": _polynomial,
-    "linear": _linear,
-    "cosine": _cosine,
-}
+def _share(schedule: Schedule, step: int) -> float:
+    """Share of the rate that is left at a step after the warm-up."""
+    match schedule.kind:
+        case "constant":
+            return 1.0
+        case "step":
+            return _step(schedule, step)
+        case "plateau":
+            return _plateau(schedule, step)
+        case "exponential":
+            return _exponential(schedule, step)
+        case "polynomial":
+            return _polynomial(schedule, step)
+        case "linear":
+            return _linear(schedule, step)
+        case "cosine":
+            return _cosine(schedule, step)
+        case _:
+            assert_never(schedule.kind)
+
+
 TO_THE_LOWEST = {"polynomial", "linear", "cosine"}  # those that end at the lowest rate
 
 

@@ -5,17 +5,20 @@ A new classifier on a frozen trunk, the last stages, or everything with a rate o
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, assert_never
 
 import torch
 from torch import Tensor, nn
 
+from ilsvrc.config import choices
 from ilsvrc.models.common.layers import Classifier
 
 VGG_CONVS, VGG_LINEARS = 4, 3  # Simonyan and Zisserman 2014, section 3.1: the first four, and the last three
 
 
-def take_over(network: Classifier, weights: Mapping[str, Tensor], which: str, classifier: set[str]) -> list[str]:
+def take_over(
+    network: Classifier, weights: Mapping[str, Tensor], which: choices.StartLayers, classifier: set[str]
+) -> list[str]:
     """Copies weights into `network`, and says the names of what was taken.
 
     Args:
@@ -28,9 +31,15 @@ def take_over(network: Classifier, weights: Mapping[str, Tensor], which: str, cl
         ValueError: names or shapes do not fit, or nothing does.
     """
     own = network.state_dict()
-    if which == "vgg":
-        return _take(own, _vggs_layers(own, weights), own)
-    wanted = set(own) if which == "all" else set(own) - classifier
+    match which:
+        case "vgg":
+            return _take(own, _vggs_layers(own, weights), own)
+        case "all":
+            wanted = set(own)
+        case "but_classifier":
+            wanted = set(own) - classifier
+        case _:
+            assert_never(which)
     missing = sorted(wanted - set(weights))
     if missing:
         raise ValueError(
@@ -92,7 +101,7 @@ def _biases(both: tuple[str, str]) -> tuple[str, str]:
     return mine, theirs
 
 
-def freeze(network: nn.Module, classifier: set[str], trained: str | int) -> list[nn.Module]:
+def freeze(network: nn.Module, classifier: set[str], trained: choices.TrainedLayers | int) -> list[nn.Module]:
     """Leaves only the classifier, or also the last `trained` stages, to training; returns what is frozen.
 
     A stage is a child of the network that has parameters, children of `features` and the like one by one.

@@ -1,17 +1,18 @@
-"""Weights averaged over steps, which are tested in the place of the last ones."""
+"""Weight averages over steps, which are tested in the place of the last weights."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, assert_never
 
 import torch
 from torch import Tensor, nn
 
+from ilsvrc.config import choices
 from ilsvrc.runtime.distributed import World
 
 
 class WeightAverage:
-    """The average of a network's weights and of its running statistics, a step after the other.
+    """Average of a network's weights and of its running statistics, updated after each step.
 
     exponential: a <- d a + (1 - d) w with d = min(`decay`, n / (9 + n)) after n steps, as TensorFlow's
         ExponentialMovingAverage does in Inception's released training, so that short trainings forget their first
@@ -30,16 +31,16 @@ class WeightAverage:
         decay: exponential's.
         from_step: of the whole training, counted from 0.
         world: the processes that train it.
-
-    Raises:
-        ValueError: there is no such kind.
     """
 
     def __init__(
-        self, network: nn.Module, kind: str, decay: float = 0.9999, from_step: int = 0, world: World | None = None
+        self,
+        network: nn.Module,
+        kind: choices.Averaging,
+        decay: float = 0.9999,
+        from_step: int = 0,
+        world: World | None = None,
     ) -> None:
-        if kind not in PARTS:
-            raise ValueError(f"averaging = {kind!r}; it can be none, {', '.join(PARTS)} (training: in params.yaml)")
         self.kind, self.decay, self.from_step, self.world = kind, decay, from_step, world or World()
         self.weights = {name: p.detach() for name, p in network.named_parameters() if p.requires_grad}
         self.statistics = {name: b for name, b in network.named_buffers() if b.is_floating_point()}
@@ -58,7 +59,7 @@ class WeightAverage:
             self.averages = {n: torch.zeros_like(t, dtype=self._dtype(t)) for n, t in zip(names, new, strict=True)}
         kept = list(self.averages.values())
         new = [tensor.to(average.dtype) for tensor, average in zip(new, kept, strict=True)]
-        torch._foreach_lerp_(kept, new, PARTS[self.kind](self.count, self.decay))
+        torch._foreach_lerp_(kept, new, self._part())
         self.count += 1
 
     @contextmanager
@@ -89,20 +90,18 @@ class WeightAverage:
         self.count = state["count"]
         self.averages = {name: kept.to(own[name].device, copy=True) for name, kept in state["averages"].items()}
 
+    def _part(self) -> float:
+        """Part of the average that the next step's weights replace."""
+        match self.kind:
+            case "exponential":
+                return 1 - min(self.decay, self.count / (9 + self.count))
+            case "polyak":
+                return 1 / (self.count + 1)
+            case _:
+                assert_never(self.kind)
+
     def _dtype(self, tensor: Tensor) -> torch.dtype:
         return torch.float64 if self.kind == "polyak" else tensor.dtype
-
-
-def _exponential(count: int, decay: float) -> float:
-    return 1 - min(decay, count / (9 + count))
-
-
-def _polyak(count: int, decay: float) -> float:
-    return 1 / (count + 1)
-
-
-PARTS: dict[str, Callable[[int, float], float]] = {"exponential": _exponential, "polyak": _polyak}
-"""How much of an average of `count` steps the next one replaces, by kind."""
 
 
 def _mean_over_processes(statistics: Sequence[Tensor], world: World) -> list[Tensor]:
