@@ -1,5 +1,6 @@
 """What params.yaml no longer names, on a folder with two runs."""
 
+import os
 from pathlib import Path
 
 import fake_results
@@ -51,6 +52,17 @@ def test_what_looked_into_networks_that_are_no_longer_named_is_left_over() -> No
         (run_files.INSPECTED / run / "pictures").mkdir(parents=True)
     run_prune(remove=True)
     assert ((run_files.INSPECTED / named).exists(), (run_files.INSPECTED / other).exists()) == (True, False)
+
+
+def test_unfinished_files_of_killed_processes_are_left_over() -> None:
+    of_killed, of_running = (Path(f"results/scores.csv.{process}.part") for process in (2**22 + 1, os.getpid()))
+    for path in (of_killed, of_running):
+        path.write_text("half")
+
+    assert any(line.endswith(f"  {of_killed}") for line in run_prune())
+    run_prune(remove=True)
+
+    assert (of_killed.exists(), of_running.exists()) == (False, True)
 
 
 def run_prune(remove: bool = False) -> list[str]:

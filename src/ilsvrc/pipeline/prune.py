@@ -1,4 +1,4 @@
-"""Leftovers: runs, predictions, costs, packed forms and checkpoints that params.yaml no longer names.
+"""Leftovers: runs, predictions, costs, packed forms and checkpoints that params.yaml no longer names, unfinished files.
 
 A run of the pipeline removes none of them: going back to earlier parameters finds what is there.
 """
@@ -14,6 +14,7 @@ from ilsvrc.config import packed_formats, runs
 from ilsvrc.config.params import Params, load
 from ilsvrc.evaluation import prediction_file
 from ilsvrc.pipeline import wiring
+from ilsvrc.runtime import files
 
 WORK = Path("work")
 
@@ -66,6 +67,13 @@ def as_json(found: Leftovers) -> dict[str, Any]:
 
 
 def leftovers(params: Params) -> Iterator[Path]:
+    """Folders and files that `params` does not name, and unfinished files of killed processes."""
+    unnamed = list(_unnamed(params))
+    yield from unnamed
+    yield from (path for path in _unfinished() if not any(path.is_relative_to(removed) for removed in unnamed))
+
+
+def _unnamed(params: Params) -> Iterator[Path]:
     """Folders and files of runs, protocols and packed forms that `params` does not name, by place."""
     flow = wiring.Pipeline(params)
     named = {run.name: run for run in runs.with_dependencies(flow.runs.values())}
@@ -81,6 +89,12 @@ def leftovers(params: Params) -> Iterator[Path]:
     yield from (path for path in sorted(WORK.glob("[0-9a-f]" * 8)) if path.is_dir() and path.name not in keys)
 
 
+def _unfinished() -> Iterator[Path]:
+    """Files that killed processes left unfinished."""
+    for root in (run_files.RUNS.parent, run_files.PACKED, WORK):
+        yield from filter(files.is_leftover, sorted(root.rglob("*.part")))
+
+
 def _runs(named: dict[str, runs.Run], protocols: tuple[str, ...]) -> Iterator[Path]:
     """Folders of runs that are not `named`, and predictions by other protocols of those that are."""
     for run in run_files.folders(run_files.RUNS):
@@ -91,7 +105,7 @@ def _runs(named: dict[str, runs.Run], protocols: tuple[str, ...]) -> Iterator[Pa
         if run not in named:
             yield folder
         else:
-            yield from (path for path in sorted(folder.iterdir()) if path.stem not in protocols)
+            yield from (path for path in sorted(folder.glob("*.npz")) if path.stem not in protocols)
 
 
 def remove(path: Path) -> None:
@@ -108,8 +122,8 @@ def remove(path: Path) -> None:
 
 def size(path: Path) -> int:
     """Bytes of a file, or of a folder's files."""
-    files = path.rglob("*") if path.is_dir() else [path]
-    return sum(file.stat().st_size for file in files if file.is_file())
+    inside = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in inside if file.is_file())
 
 
 def readable(num_bytes: float) -> str:
