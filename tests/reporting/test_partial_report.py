@@ -7,6 +7,7 @@ import pytest
 from commands import run_verb
 
 from ilsvrc.config import params, runs
+from ilsvrc.reporting import figures
 
 BOOK = """
 dataset: digits
@@ -19,6 +20,7 @@ protocols: [single_crop, ten_crop]
 @pytest.fixture
 def named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[runs.Run]:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(figures, "as_svg", lambda figure: "<svg></svg>")  # most of a report's time
     Path("params.yaml").write_text(BOOK)
     return runs.expand(params.load())
 

@@ -19,7 +19,7 @@ from ilsvrc.config.recipe_files import resolve_recipe
 from ilsvrc.datasets._card import Card, Sample
 from ilsvrc.evaluation import score_runs
 from ilsvrc.packing.writer import pack
-from ilsvrc.reporting import inputs, papers
+from ilsvrc.reporting import figures, inputs, papers
 from ilsvrc.stages import report, score
 
 
@@ -50,6 +50,12 @@ def make(folder: Path, spec: str, *more: str) -> dict[str, Path]:
     places = [f"--{name}={files[name]}" for name in ("report", "figures")]
     report.main(report.arguments().parse_args([*given, *places, "--packed", str(folder / "packed")]))
     return files
+
+
+@pytest.fixture
+def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests of the page's text: figures, most of a report's time, are empty."""
+    monkeypatch.setattr(figures, "as_svg", lambda figure: '<?xml version="1.0"?><svg width="1" height="1"></svg>')
 
 
 def read(path: Path) -> list[dict[str, str]]:
@@ -173,8 +179,8 @@ def test_an_ensembles_error_is_compared_with_that_of_as_many_networks(monkeypatc
     assert published(monkeypatch, "ten_crop", "alexnet + googlenet") is None
 
 
-def test_a_persons_own_pictures_have_no_card() -> None:
-    assert papers.data_card("my_pictures") is None
+def test_a_persons_own_images_have_no_card() -> None:
+    assert papers.data_card("my_images") is None
 
 
 def test_the_summary_names_the_terms_of_the_data(files: dict[str, Path]) -> None:
@@ -216,6 +222,7 @@ def test_runs_that_have_no_scores_stop_the_report_by_name(
         report.main(report.arguments().parse_args(["--spec", spec, "--packed=none", *names]))
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_a_partial_report_names_the_missing_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     done, running = fake_results.run(swept={"learning_rate": 0.1}), fake_results.run(swept={"learning_rate": 0.2})
@@ -226,6 +233,7 @@ def test_a_partial_report_names_the_missing_runs(tmp_path: Path, monkeypatch: py
     assert running.name in html
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_classes_too_few_for_top_5_leave_a_dash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     run = fake_results.run()
@@ -238,6 +246,7 @@ def test_classes_too_few_for_top_5_leave_a_dash(tmp_path: Path, monkeypatch: pyt
     assert {row["top5_error_percent"] for row in read(found["tables"] / "errors.csv")} == {""}
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_ensembles_stand_in_the_page_and_in_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(score_runs.mlflow_runs, "open_ensemble", lambda *given: None)
@@ -252,6 +261,7 @@ def test_ensembles_stand_in_the_page_and_in_the_table(tmp_path: Path, monkeypatc
     assert [row["seed"] for row in read(found["tables"] / "errors.csv")] == ["0", "0", "1", "1", "", ""]
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_a_run_that_reports_its_best_epoch_says_which(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     best = fake_results.run("alexnet", swept={"report_epoch": "best", "validation_fraction": 0.1})
@@ -265,7 +275,8 @@ def test_a_run_that_reports_its_best_epoch_says_which(tmp_path: Path, monkeypatc
     assert "report_epoch" not in make(tmp_path, fake_results.data_spec(plain))["report"].read_text(encoding="utf-8")
 
 
-def test_a_recipe_that_watched_the_test_pictures_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("no_figures")
+def test_a_recipe_that_watched_the_test_images_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     watched = fake_results.run("alexnet", swept={"schedule": "plateau", "monitor": "test"})
     plain = fake_results.run("resnet18")
@@ -290,13 +301,14 @@ def info_of(run, recipe_name: str = "quick") -> RunInfo:
     return RunInfo.model_validate(identity | fake_results.facts(run) | {"recipe_name": recipe_name})
 
 
-def test_the_hardest_pictures_stand_in_the_page_with_their_guesses(
+@pytest.mark.usefixtures("no_figures")
+def test_the_hardest_images_stand_in_the_page_with_their_guesses(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     run = fake_results.run("alexnet")
     fake_results.write_run(run, wrong={"single_crop": [5, 2], "ten_crop": []})
-    pack_pictures(tmp_path / "packed")
+    pack_images(tmp_path / "packed")
     found = make(tmp_path, fake_results.data_spec(run))
     rows = read(found["tables"] / "hardest.csv")
     assert [row["image"] for row in rows[:3]] == ["1/2.png", "2/5.png", "0/0.png"]
@@ -310,8 +322,8 @@ def test_the_hardest_pictures_stand_in_the_page_with_their_guesses(
     assert "The hardest images are not shown" in html
 
 
-def pack_pictures(folder: Path) -> None:
-    """Eight grey pictures of 300 x 200, the test split's names."""
+def pack_images(folder: Path) -> None:
+    """Eight grey images of 300 x 200, the test split's names."""
     samples = []
     for i, label in enumerate(fake_results.LABELS):
         content = io.BytesIO()
@@ -345,7 +357,8 @@ def test_times_are_of_the_runs_that_are_reported(tmp_path: Path, monkeypatch: py
     assert [job["run"] for job in found] == [None, *["digits/a/quick/seed=0-0a"] * 2, None]
 
 
-def test_what_looks_into_networks_is_shown_as_it_was_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("no_figures")
+def test_inspections_of_networks_are_shown_as_they_were_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     run = fake_results.run("alexnet")
     fake_results.write_run(run)
