@@ -152,7 +152,7 @@ def test_what_looked_into_networks_with_other_weights_goes_with_its_pictures(nam
     (folder / "inspect.json").write_text(json.dumps(found))
     assert run_verify()[0].startswith("verified: 2 of 2")
     edit(folder / "inspect.json", nearest_of=7)
-    assert run_verify()[0] == f"removed {folder}: nearest_of differs from what is asked for or here"
+    assert run_verify()[0] == f"removed {folder}: nearest_of is 7, and params.yaml asks for 2000"
     assert not folder.exists()
 
 

@@ -9,10 +9,10 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from ilsvrc.artifacts import run_files
-from ilsvrc.artifacts.json_record import RunRecord
+from ilsvrc.artifacts.json_record import JsonRecord, RunRecord
 from ilsvrc.artifacts.manifest import Manifest
 from ilsvrc.artifacts.run_info import RunInfo
 from ilsvrc.artifacts.weights_info import WeightsInfo
@@ -27,7 +27,29 @@ from ilsvrc.runtime import files
 from ilsvrc.runtime.progress import track
 from ilsvrc.tracking import dvc
 
+Kind = TypeVar("Kind", bound=JsonRecord)
 SUMMARIES = ("scores.csv", "metrics.json", "curves.csv", "report.html", "tables", "figures")
+
+
+class MeasuredFrom(JsonRecord):
+    """Specification of a network's costs."""
+
+    noun = "a file of costs"
+    spec: dict[str, Any]
+
+
+class MeasuredWith(JsonRecord):
+    """Weights of costs in int8."""
+
+    noun = "a file of costs in int8"
+    weights_sha256: str
+
+
+class InspectedWith(MeasuredWith):
+    """Weights of an inspection, and the number of training images among which it searched."""
+
+    noun = "an inspection"
+    nearest_of: int
 
 
 class Fault(NamedTuple):
@@ -111,10 +133,9 @@ def packed_faults(form: specs.FormSpec) -> Iterator[Fault]:
 
 def _packed_fault(form: specs.FormSpec, split: str, manifest: Path, beton: Path) -> str:
     """Fault of one packed split, empty where there is none."""
-    try:
-        found = Manifest.read(manifest)
-    except ValueError:
-        return f"{manifest.name} is damaged"
+    found = _read(Manifest, manifest)
+    if found is None:
+        return _damaged(manifest)
     if (found.spec, found.split) != (form, split):
         return "made from another specification"
     if beton.exists() and files.file_sha256(beton) != found.content_sha256:
@@ -165,29 +186,35 @@ def prediction_faults(run: runs.Run, protocols: tuple[str, ...]) -> Iterator[Fau
 
 def cost_faults(plan: cost_specs.Plan) -> Iterator[Fault]:
     """Costs that were measured of something else, or in int8 with other weights."""
-    for name, spec in plan.forms.items():
-        path = Path(name)
-        info, why = _read(path)
-        if path.exists() and (why or info.get("spec") != json.loads(specs.specification(spec))):
-            yield Fault(path, why or "measured of something else")
-    for run, name in plan.quantized.items():
-        path = Path(name)
-        info, why = _read(path)
-        if path.exists() and (why or info.get("weights_sha256") != _weights_sha256(run)):
-            yield Fault(path, why or "measured with other weights than the run's")
+    for path, spec in ((Path(name), spec) for name, spec in plan.forms.items()):
+        measured = _read(MeasuredFrom, path)
+        if path.exists() and (not measured or measured.spec != json.loads(specs.specification(spec))):
+            yield Fault(path, "measured of something else" if measured else _damaged(path))
+    for path, run in ((Path(name), run) for run, name in plan.quantized.items()):
+        quantized = _read(MeasuredWith, path)
+        if path.exists() and (not quantized or quantized.weights_sha256 != _weights_sha256(run)):
+            yield Fault(path, "measured with other weights than the run's" if quantized else _damaged(path))
 
 
 def inspection_faults(flow: wiring.Pipeline) -> Iterator[Fault]:
     """Inspections of networks with other weights than the run's, or among other images than params.yaml asks for."""
     for run in flow.inspected:
         folder = run_files.INSPECTED / run
-        if not folder.is_dir():
-            continue
-        info, why = _read(folder / "inspect.json")
-        expected = {"weights_sha256": _weights_sha256(run), "nearest_of": flow.nearest_of}
-        differing = [name for name, value in expected.items() if info.get(name) != value]
-        if why or differing:
-            yield Fault(folder, why or f"{differing[0]} differs from what is asked for or here")
+        why = _inspection_fault(flow, run, folder / "inspect.json") if folder.is_dir() else ""
+        if why:
+            yield Fault(folder, why)
+
+
+def _inspection_fault(flow: wiring.Pipeline, run: str, path: Path) -> str:
+    """Fault of a run's inspection, empty where there is none."""
+    inspected = _read(InspectedWith, path)
+    if inspected is None:
+        return _damaged(path)
+    if inspected.weights_sha256 != _weights_sha256(run):
+        return "inspected with other weights than the run's"
+    if inspected.nearest_of != flow.nearest_of:
+        return f"nearest_of is {inspected.nearest_of}, and params.yaml asks for {flow.nearest_of}"
+    return ""
 
 
 def summary_faults(flow: wiring.Pipeline) -> Iterator[Fault]:
@@ -213,10 +240,9 @@ def _weights_sha256(run: str) -> str | None:
 
 def _wrong_key(run: runs.Run, kind: type[RunRecord], path: Path) -> str:
     """Fault of a file that repeats the run's specification, empty where there is none."""
-    try:
-        record = kind.read(path)
-    except (ValueError, OSError):
-        return f"{path.name} is damaged or missing"
+    record = _read(kind, path)
+    if record is None:
+        return _damaged(path)
     try:
         run_files.check_key(run.name, record, path)
     except ValueError:
@@ -224,12 +250,16 @@ def _wrong_key(run: runs.Run, kind: type[RunRecord], path: Path) -> str:
     return ""
 
 
-def _read(path: Path) -> tuple[dict[str, Any], str]:
-    """Content of a small file, and its fault: empty where there is none."""
+def _read(kind: type[Kind], path: Path) -> Kind | None:
+    """Record of a small file, None where it is damaged or missing."""
     try:
-        return files.read_json(path), ""
+        return kind.read(path)
     except (ValueError, OSError):
-        return {}, f"{path.name} is damaged or missing"
+        return None
+
+
+def _damaged(path: Path) -> str:
+    return f"{path.name} is damaged or missing"
 
 
 def _other_data(run: runs.Run, split: str, sha256: str) -> bool:
