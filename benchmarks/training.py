@@ -200,7 +200,7 @@ def ours(told: Told, steps: Steps) -> None:
     spec, manifest, world = specification(told), Manifest.read(manifest_path(told)), World(device=steps.device)
     with opened(told, world) as (batches, _):
         torch.set_num_threads(told["threads"])
-        beside = inputs.Given(not_compiled=sys.exit if told.get("compile") else None)
+        beside = inputs.TrainingInputs(not_compiled=sys.exit if told.get("compile") else None)
         training = build.prepare(spec, manifest, len(batches), world, told["precision"], beside)
         if told.get("layout") == "contiguous":
             training.network.to(memory_format=torch.contiguous_format)

@@ -71,7 +71,7 @@ def train(beton: Path, batch_size: int, precision: str, steps: int) -> dict[str,
         watched = batches.open_testing("pillow", beton, views=tiny.center(32), batch_size=8, **share)
         if grouped:
             batch_norm.group_statistics(network, GROUP, batch_size, world)
-        dropout.share(network)
+        dropout.draw_for_whole_batch(network)
         mixing = Mixing(mixup=0.4, cutmix=1.0, group=GROUP)
         augmentation = Augmentation(
             [40.0] * 3, [60.0] * 3, [900.0, 90.0, 9.0], np.eye(3).tolist(), lighting=0.1, contrast=0.4, erasing=0.3

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from ilsvrc.config import registry
-from ilsvrc.training.dropout import SharedDropout, seed, share
+from ilsvrc.training.dropout import SharedDropout, draw_for_whole_batch, seed
 
 DROPPING = ["alexnet", "inception_v3", "inception_v4", "ghostnet_1x", "fractalnet20_cifar", "levit_384", "xception"]
 
@@ -52,7 +52,7 @@ def test_every_draw_of_a_network_is_for_the_whole_batch(name):
     """A process with half of the rows leaves the generator where one with all of them leaves it."""
     input_px = registry.input_px(name)
     network = registry.architecture(name)(num_classes=3, input_px=input_px)
-    share(network)
+    draw_for_whole_batch(network)
     images = torch.randn(4, 3, input_px, input_px)
     left = []
     with torch.no_grad():

@@ -26,7 +26,7 @@ from ilsvrc.models.common import reference_counts
 from ilsvrc.runtime import files
 from ilsvrc.runtime.distributed import World
 from ilsvrc.training import build, data, loop
-from ilsvrc.training.inputs import Given
+from ilsvrc.training.inputs import TrainingInputs
 from ilsvrc.training.job import Inputs, Outputs, Resources, WorkerJob
 
 RECIPES = registry.names("recipes")
@@ -120,7 +120,7 @@ def test_two_steps_of_every_recipe_have_finite_losses_and_move_the_weights(recip
     spec = specification(recipe_name)
     asked, manifest = job(digits, spec), Manifest.read(digits / "train.manifest.json")
     with data.opened(asked.inputs, asked.resources, spec, manifest, World()) as (training_batches, watched):
-        given = Given.of(asked)
+        given = TrainingInputs.of(asked)
         training = build.prepare(spec, manifest, len(training_batches), World(), "float32", given)
         before = {name: p.detach().clone() for name, p in training.network.named_parameters()}
         loop.in_training_mode(training)

@@ -64,9 +64,9 @@ def test_wrong_is_the_share_of_answers_of_each_image():
 def test_what_is_watched_is_f2_at_a_fifth():
     quarter = math.log(0.25 / 0.75)
     logits = torch.tensor([[quarter, quarter, -5.0], [-5.0, -5.0, -5.0]])
-    loss, f2 = KIND.watch(logits, TARGETS)
+    loss, f2 = KIND.validation_sums(logits, TARGETS)
     assert f2.item() == pytest.approx(5 / (8 + 2) + 1)
-    assert KIND.measured([1.5, f2.item() / 2], 3) == {
+    assert KIND.validation_metrics([1.5, f2.item() / 2], 3) == {
         "validation_loss": 1.5, "validation_top1_error_percent": None, "validation_top5_error_percent": None,
         "validation_f2_percent": 75.0,
     }  # fmt: skip

@@ -156,7 +156,7 @@ def test_parts_of_a_batch_add_up_to_its_gradient():
         training = tiny.training(rate=1.0, micro_batches=parts)
         training.network.norm.eval()
         training.network.norm.train = lambda mode=True: training.network.norm
-        dropout.share(training.network)
+        dropout.draw_for_whole_batch(training.network)
         loop.train_step(training, tiny.batch(0), step=0)
         return training.network.linear.weight.detach()
 

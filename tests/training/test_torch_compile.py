@@ -59,7 +59,7 @@ def rich(not_compiled=None, parts: int = 1, frozen: bool = False) -> state.Train
     training = tiny.training(rate=0.5, micro_batches=parts)
     network = Rich()
     batch_norm.group_statistics(network, 2, tiny.BATCH, World(), parts)
-    dropout.share(network)
+    dropout.draw_for_whole_batch(network)
     for parameter in network.conv.parameters() if frozen else ():
         parameter.requires_grad_(False)
     changes = {

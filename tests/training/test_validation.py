@@ -10,7 +10,7 @@ from ilsvrc.runtime.distributed import World
 from ilsvrc.runtime.precision import autocast
 from ilsvrc.training.labels import MultiLabel
 from ilsvrc.training.loss import Objective
-from ilsvrc.training.validation import evaluate, held_out, held_out_of_sets
+from ilsvrc.training.validation import evaluate, held_out, held_out_multilabel
 
 
 class Batch(NamedTuple):
@@ -89,12 +89,12 @@ MEMBERS = np.array([[False, False, False], [True, False, False], [True, True, Fa
 
 def test_of_sets_about_a_share_of_each_class_is_watched():
     labels = np.repeat([0, 1, 2, 3], [20, 100, 40, 10])
-    kept, watched = held_out_of_sets(labels, MEMBERS, 0.2, seed=0)
+    kept, watched = held_out_multilabel(labels, MEMBERS, 0.2, seed=0)
     assert sorted([*kept, *watched]) == list(range(170))
     # 140, 50 and 10 images of the classes, and 20 of none: a fifth of each
     assert MEMBERS[labels[watched]].sum(axis=0).tolist() == [28, 10, 2]
     assert (labels[watched] == 0).sum() == 4
-    again, other = (held_out_of_sets(labels, MEMBERS, 0.2, seed)[1].tolist() for seed in (0, 1))
+    again, other = (held_out_multilabel(labels, MEMBERS, 0.2, seed)[1].tolist() for seed in (0, 1))
     assert watched.tolist() == again != other
 
 
@@ -104,7 +104,7 @@ def test_sets_that_occur_once_may_be_watched_and_a_rare_class_is_trained_on():
     members[:, 11] = False
     members[7, 11] = True  # in one set, of one image
     labels = np.arange(len(members))
-    kept, watched = held_out_of_sets(labels, members, 0.1, seed=0)
+    kept, watched = held_out_multilabel(labels, members, 0.1, seed=0)
     assert 7 in kept
     shares = members[watched, :11].sum(axis=0) / members[:, :11].sum(axis=0)
     assert shares.min() > 0.08 and shares.max() < 0.15
@@ -112,6 +112,6 @@ def test_sets_that_occur_once_may_be_watched_and_a_rare_class_is_trained_on():
 
 def test_sets_of_which_none_would_be_watched_or_trained_on_are_an_error():
     with pytest.raises(ValueError, match="leaves no image to watch"):
-        held_out_of_sets(np.array([1, 1, 2]), MEMBERS, 0.1, seed=0)
+        held_out_multilabel(np.array([1, 1, 2]), MEMBERS, 0.1, seed=0)
     with pytest.raises(ValueError, match="leaves class 1 no image to train on"):
-        held_out_of_sets(np.array([1, 1, 3]), MEMBERS, 0.6, seed=0)
+        held_out_multilabel(np.array([1, 1, 3]), MEMBERS, 0.6, seed=0)

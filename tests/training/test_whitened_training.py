@@ -1,4 +1,4 @@
-"""Trainings whose pictures are whitened: fitted once, the same in every process, and kept with the weights."""
+"""Trainings whose images are whitened: fitted once, the same in every process, and kept with the weights."""
 
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from ilsvrc.loading.views import View
 from ilsvrc.models.common.zca_whitening import fitted
 from ilsvrc.runtime.distributed import World
 from ilsvrc.training import build, data, inputs, loop
-from ilsvrc.training.whitening import NAME, check, of, shard_moments
+from ilsvrc.training.whitening import NAME, check, fit_whitening, shard_moments
 
 FREQUENT = str(Path(small_training.__file__).with_name("frequent_checkpoints"))
 WHITE = {"normalization": "gcn_zca", "crop": "padding", "padding_px": 2}
@@ -57,7 +57,7 @@ def test_two_processes_whiten_alike_and_the_weights_hold_what_predicting_needs(t
     folder = at / run_files.RUNS / run.name
     info = WeightsInfo.read(folder / "weights.json")
     _, normalization = load_network.trained(info, folder / "weights.safetensors")
-    mean, matrix = fitted(shard_moments(16, inputs.Given(packed=packed / "train.beton"), World()))
+    mean, matrix = fitted(shard_moments(16, inputs.TrainingInputs(packed=packed / "train.beton"), World()))
     assert torch.allclose(normalization.center, mean, atol=1e-4)
     assert torch.allclose(normalization.matrix, matrix, atol=1e-4)
     shown = batches.open_testing("pillow", packed / "train.beton", views=[View(16, 16)], batch_size=96)
@@ -69,12 +69,12 @@ def test_two_processes_whiten_alike_and_the_weights_hold_what_predicting_needs(t
 def test_a_resume_has_the_same_bits_and_other_pictures_are_fitted_anew(trained, packed, manifest):
     run, at = trained
     work = at / "work" / specs.key8(run.spec)
-    beside = inputs.Given(packed=packed / "nowhere.beton", work=work)
+    beside = inputs.TrainingInputs(packed=packed / "nowhere.beton", work=work)
     kept = safetensors.torch.load_file(work / NAME)
-    whitening = of(run.spec, manifest, beside, World())
+    whitening = fit_whitening(run.spec, manifest, beside, World())
     assert torch.equal(whitening.matrix, kept["matrix"]) and torch.equal(whitening.center, kept["mean"])
     with pytest.raises(ValueError, match=r"nowhere.beton is not there"):
-        of(run.spec, manifest.model_copy(update={"content_sha256": "other"}), beside, World())
+        fit_whitening(run.spec, manifest.model_copy(update={"content_sha256": "other"}), beside, World())
 
 
 def test_what_training_shows_is_cut_out_of_whitened_pictures(packed, manifest):
@@ -83,7 +83,9 @@ def test_what_training_shows_is_cut_out_of_whitened_pictures(packed, manifest):
     assert (loaded.crop, loaded.crop_px, loaded.flip, loaded.short_side_px) == ("patch", 16, False, (16, 16))
     opened = batches.open_training("pillow", packed / "train.beton", look=loaded, batch_size=16, seed=0)
     batch = next(iter(opened.epoch(3)))
-    training = build.prepare(spec, manifest, 6, World(), "float32", inputs.Given(packed=packed / "train.beton"))
+    training = build.prepare(
+        spec, manifest, 6, World(), "float32", inputs.TrainingInputs(packed=packed / "train.beton")
+    )
     windows = training.normalization_inputs(batch, 3)
     side, keys = torch.full((16,), 16).numpy(), batch.indices.numpy()
     drawn = random_crops.training(data.crops_of(spec, manifest), 0, 3, keys, side, side).windows[:, 0]
@@ -97,14 +99,14 @@ def test_what_training_shows_is_cut_out_of_whitened_pictures(packed, manifest):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"crop_px": 64}, "whitens pictures of 48 px at most, not 64; set crop_px"),
-        ({"crop": "area_aspect"}, r"whitens whole pictures; set crop: padding, or crop: patch and short_side_px: \[16"),
-        ({"crop": "patch"}, "whitens whole pictures"),  # of 18 px, by default
+        ({"crop_px": 64}, "whitens images of 48 px at most, not 64; set crop_px"),
+        ({"crop": "area_aspect"}, r"whitens whole images; set crop: padding, or crop: patch and short_side_px: \[16"),
+        ({"crop": "patch"}, "whitens whole images"),  # of 18 px, by default
         (
             {"grows_px": (8, 16), "grows_epochs": (0, 1), "epochs": 2},
-            "whitens pictures of one size; set grows_px: null",
+            "whitens images of one size; set grows_px: null",
         ),
-        ({"crop": "patch", "short_side_px": (20, 20)}, "whitens whole pictures"),
+        ({"crop": "patch", "short_side_px": (20, 20)}, "whitens whole images"),
     ],
 )
 def test_what_shows_no_whole_small_pictures_is_refused(changes, said):

@@ -100,7 +100,7 @@ def network(
     chosen = precision.choose(requested_precision if recipe.precision == "auto" else recipe.precision, world.device)
     noise = batches.open_training("synthetic", beton, look=data.loader_crops(spec, manifest), batch_size=size, seed=0)
     torch.set_num_threads(machine.threads)
-    beside = inputs.Given(packed=beton, mean_image=beton.with_suffix(".mean_image.npy"), loader="synthetic")
+    beside = inputs.TrainingInputs(packed=beton, mean_image=beton.with_suffix(".mean_image.npy"), loader="synthetic")
     training = build.prepare(spec, manifest, len(noise), world, chosen, beside)
     training.network.train()
     # the sums that a step returns wait for the device

@@ -5,39 +5,45 @@ import math
 import torch
 from torch import Tensor
 
-ALONG, ALL = (0,), (-1, 0, 1, 2)  # pixels that an interpolation looks at, from the one before
+ALONG, ALL = (0,), (-1, 0, 1, 2)  # neighbours of an interpolation, from the pixel before
 
 
 def shear_x(images: Tensor, amounts: Tensor, fill: Tensor) -> Tensor:
-    """Row y moves left by `amounts` * y: uint8 `[N, H, W, 3]`, float `[N, 1, 1, 1]`, uint8 `[3]` outside."""
+    """Shears horizontally: row y moves left by `amounts` * y.
+
+    Args:
+        images: uint8 `[N, H, W, 3]`, as in all that follow.
+        amounts: float `[N, 1, 1, 1]`.
+        fill: uint8 `[3]`, outside of the image.
+    """
     x, y = _grid(images)
     moved = x + amounts[..., 0] * y
     return sample(images, moved, y.expand_as(moved), ALL, ALONG, fill)
 
 
 def shear_y(images: Tensor, amounts: Tensor, fill: Tensor) -> Tensor:
-    """Column x moves up by `amounts` * x."""
+    """Shears vertically: column x moves up by `amounts` * x."""
     x, y = _grid(images)
     moved = y + amounts[..., 0] * x
     return sample(images, x.expand_as(moved), moved, ALONG, ALL, fill)
 
 
 def translate_x(images: Tensor, amounts: Tensor, fill: Tensor) -> Tensor:
-    """To the left by `amounts` of the width."""
+    """Translates to the left by `amounts` of the width."""
     x, y = _grid(images)
     moved = x + amounts[..., 0] * images.shape[2] + 0 * y
     return sample(images, moved, y.expand_as(moved), ALL, ALONG, fill)
 
 
 def translate_y(images: Tensor, amounts: Tensor, fill: Tensor) -> Tensor:
-    """Up by `amounts` of the height."""
+    """Translates upwards by `amounts` of the height."""
     x, y = _grid(images)
     moved = y + amounts[..., 0] * images.shape[1] + 0 * x
     return sample(images, x.expand_as(moved), moved, ALONG, ALL, fill)
 
 
 def rotate(images: Tensor, degrees: Tensor, fill: Tensor) -> Tensor:
-    """About the centre, counter-clockwise."""
+    """Rotates about the centre, counter-clockwise."""
     x, y = _grid(images)
     middle_y, middle_x = images.shape[1] / 2, images.shape[2] / 2
     angle = degrees[..., 0] * (-math.pi / 180)
@@ -49,7 +55,7 @@ def rotate(images: Tensor, degrees: Tensor, fill: Tensor) -> Tensor:
 def sample(
     images: Tensor, x: Tensor, y: Tensor, columns: tuple[int, ...], rows: tuple[int, ...], fill: Tensor
 ) -> Tensor:
-    """The pictures' values at places between their pixels, as Pillow's `Image.transform` with BICUBIC.
+    """Samples images at places between their pixels, as Pillow's `Image.transform` with BICUBIC.
 
     Keys' cubic with a = -1, the border repeated, the value cut and rounded down; `fill` where the place is outside.
 

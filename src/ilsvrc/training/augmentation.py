@@ -1,4 +1,4 @@
-"""What a training picture goes through after its crop, on the device: drawn for each image, made for the batch."""
+"""Augmentation of training images after their crop, on the device: drawn for each image, applied to the batch."""
 
 from collections.abc import Callable, Sequence
 
@@ -58,7 +58,7 @@ class Augmentation(nn.Module):
 
     @property
     def changes_nothing(self) -> bool:
-        """The recipe asks for nothing of this."""
+        """True if the recipe asks for no augmentation."""
         return self.of_bytes is None and not self.of_floats
 
     @torch.no_grad()
@@ -69,7 +69,7 @@ class Augmentation(nn.Module):
             images: on any device.
             seed: of the training.
             epoch: counted from 0.
-            indices: int64 `[N]` on the CPU, which image each is; a second view of an image within an epoch, as
+            indices: int64 `[N]` on the CPU, the indices of the images; a second view of an image within an epoch, as
                 repeated augmentation shows it, gets its own draws by an index of its own.
         """
         size = IMAGES_AT_ONCE.get(images.device.type, MAX_AT_ONCE)

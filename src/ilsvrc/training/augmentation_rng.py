@@ -1,4 +1,4 @@
-"""What augmentation draws: numbers that are a function of (seed, epoch, image) alone, on the host and on a device."""
+"""Random numbers of augmentation: a function of (seed, epoch, image) alone, on the host and on a device."""
 
 from enum import IntEnum
 

@@ -23,7 +23,7 @@ BATCH: Literal["batch"] = "batch"
 
 
 def group_statistics(network: nn.Module, group: Group, batch_size: int, world: World, accumulate: int = 1) -> None:
-    """Lets each `group` images of a batch of `batch_size` share statistics, in every batch norm of `network`.
+    """Groups the statistics of every batch norm: each `group` images of a batch of `batch_size` share them.
 
     "batch" is all of them, over any number of processes ("SyncBN"). None is one group for each process, or for each of
     the `accumulate` parts that it passes its share in. Parameters and buffers stay the same objects, under the same
@@ -49,7 +49,7 @@ def group_statistics(network: nn.Module, group: Group, batch_size: int, world: W
 
 
 def check_groups(group: Group, batch_size: int, num_processes: int) -> None:
-    """Stops where a group would be cut: in the batch, or between processes that do not share it alone."""
+    """Refuses groups that would be cut: in the batch, or between processes that do not share it alone."""
     if group in (None, BATCH):
         return
     group = min(group, batch_size)
@@ -58,8 +58,8 @@ def check_groups(group: Group, batch_size: int, num_processes: int) -> None:
             f"batch_size = {batch_size} is not a multiple of batch_norm_group = {group}; set one of them by training: "
             "{...} in params.yaml"
         )
-    share = batch_size // num_processes
-    if batch_size % num_processes or (share % group and group % share):
+    shard = batch_size // num_processes
+    if batch_size % num_processes or (shard % group and group % shard):
         raise ValueError(
             f"batch_norm_group = {group} does not fit the {batch_size / num_processes:g} images that each of "
             f"{num_processes} processes takes of a batch; use a number of processes that divides {batch_size} into "
@@ -68,23 +68,23 @@ def check_groups(group: Group, batch_size: int, num_processes: int) -> None:
 
 
 def check_parts(accumulate: int, batch_size: int, num_processes: int, group: int | Literal["batch"] = 1) -> None:
-    """Stops where parts of a process's share of a batch would be empty, or cut a group: statistics would be others."""
-    share = batch_size // num_processes
-    if not 1 <= accumulate <= share:
+    """Refuses micro-batches that would be empty, or cut a group, which would change its statistics."""
+    shard = batch_size // num_processes
+    if not 1 <= accumulate <= shard:
         raise ValueError(
-            f"accumulate = {accumulate} parts of the {share} images that a process takes of a batch are not to be had; "
-            f"set it from 1 to {share} (profile: accumulate)"
+            f"accumulate = {accumulate} micro-batches cannot be made of the {shard} images that a process takes of a "
+            f"batch; set it from 1 to {shard} (profile: accumulate)"
         )
     if accumulate > 1 and group == BATCH:
         raise ValueError(
             f"batch_norm_group: batch wants all {batch_size} images at once, which accumulate = {accumulate} passes in "
-            "parts; set accumulate: 1 (profile), or a number of images by training: {batch_norm_group: ...} in "
+            "micro-batches; set accumulate: 1 (profile), or a number of images by training: {batch_norm_group: ...} in "
             "params.yaml"
         )
-    if accumulate > 1 and group != BATCH and group > 1 and share % (accumulate * group):
+    if accumulate > 1 and group != BATCH and group > 1 and shard % (accumulate * group):
         raise ValueError(
             f"accumulate = {accumulate} would cut groups of batch_norm_group = {group} images, which share statistics; "
-            f"a process takes {share} of a batch: set accumulate lower (profile), or batch_norm_group by training: "
+            f"a process takes {shard} of a batch: set accumulate lower (profile), or batch_norm_group by training: "
             "{...} in params.yaml"
         )
 
@@ -142,11 +142,11 @@ class GroupedBatchNorm(_BatchNorm):
         return normalized.to(x.dtype)
 
     def _check_input_dim(self, input: Tensor) -> None:
-        """Pictures and rows alike."""
+        """Accepts images and rows alike."""
 
     @torch.compiler.disable(reason="statistics go between processes")  # type: ignore[no-untyped-call,untyped-decorator]
     def _mean_over_processes(self, values: Tensor) -> Tensor:
-        """Each process's by its share of the group, so that every image counts alike."""
+        """Mean over processes, weighted by their shares of the group, so that every image counts alike."""
         summed: Tensor = _Sum.apply(values * self.share, self.together)
         return summed
 
@@ -164,7 +164,7 @@ def _per_channel(values: Tensor, x: Tensor) -> Tensor:
 
 
 class _Sum(torch.autograd.Function):
-    """The sum over processes, whose gradient is the sum of theirs."""
+    """Sum over processes, whose gradient is the sum of their gradients."""
 
     @staticmethod
     def forward(ctx: Any, values: Tensor, together: Any) -> Tensor:
@@ -191,7 +191,7 @@ def recompute(
     world: World,
     frozen: Sequence[nn.Module] = (),
 ) -> None:
-    """Running statistics become plain averages over `num_images`, of whole batches, or over all that come.
+    """Recomputes running statistics as plain averages over `num_images`, of whole batches, or over all that come.
 
     Means and unbiased variances are averaged over the groups of images with which batch norms normalise meanwhile
     (Ioffe and Szegedy 2015, algorithm 2; the models that He et al. 2015 released have averages over many training
@@ -218,7 +218,7 @@ def recompute(
 
 @contextmanager
 def _collecting(network: nn.Module, norms: Sequence[_BatchNorm]) -> Iterator[None]:
-    """Within it `norms` average what they see, from nothing, and all else is as in testing."""
+    """Context in which `norms` average what they see, from nothing, and all else is as in testing."""
     modes = {module: module.training for module in network.modules()}
     before = [(norm, norm.momentum, [own.clone() for own in norm.buffers(recurse=False)]) for norm in norms]
     network.eval()

@@ -1,4 +1,4 @@
-"""The weights of the epoch with the lowest validation error, where a recipe reports that one and not the last."""
+"""Best checkpoint: the weights of the epoch with the lowest validation error, where a recipe reports that one."""
 
 import math
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 class BestEpoch:
-    """Keeps what was tested after the best epoch up to now, on the host; of equal errors the first epoch's.
+    """Weights as they were tested after the best epoch up to now, on the host; of equal errors the first epoch's.
 
     Huang et al. 2016, section 4: the test error of the epoch with the lowest validation error is reported.
 
@@ -24,14 +24,14 @@ class BestEpoch:
 
     @torch.no_grad()
     def consider(self, epoch: int, error: float) -> None:
-        """The network, as it is tested after `epoch` (counted from 1), errs by `error` percent."""
+        """Keeps the network's weights if `error` (percent), after `epoch` (counted from 1), is the lowest."""
         if error < self.error:
             self.epoch, self.error = epoch, error
             own = self.network.state_dict()
             self.weights = {name: value.detach().to("cpu", copy=True) for name, value in own.items()}
 
     def take(self) -> None:
-        """The network gets the best epoch's weights and statistics."""
+        """Gives the network the best epoch's weights and statistics."""
         self.network.load_state_dict(self.weights)
 
     def state_dict(self) -> dict[str, Any]:
@@ -39,5 +39,5 @@ class BestEpoch:
         return {"epoch": self.epoch, "error": self.error, "weights": self.weights}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Goes on from what `state_dict` gave."""
+        """Resumes from what `state_dict` gave."""
         self.epoch, self.error, self.weights = state["epoch"], state["error"], dict(state["weights"])

@@ -1,4 +1,4 @@
-"""What a recipe says, as objects that train."""
+"""Builder of a training: the objects that a recipe describes."""
 
 import inspect
 from collections.abc import Callable
@@ -23,7 +23,7 @@ from ilsvrc.runtime import precision
 from ilsvrc.runtime.distributed import World
 from ilsvrc.training import batch_norm, data, dropout, initialization, optimizer, parameter_groups, transfer
 from ilsvrc.training.best_checkpoint import BestEpoch
-from ilsvrc.training.inputs import Given
+from ilsvrc.training.inputs import TrainingInputs
 from ilsvrc.training.labels import Labels, MultiLabel, SingleLabel
 from ilsvrc.training.loss import Distillation, Objective, Teacher
 from ilsvrc.training.max_norm import renormalize_filters
@@ -31,85 +31,85 @@ from ilsvrc.training.prefetch import ahead
 from ilsvrc.training.schedule import Schedule, in_steps
 from ilsvrc.training.state import NormalizationInputs, Training
 from ilsvrc.training.weight_averaging import WeightAverage
-from ilsvrc.training.whitening import of, windows_of
+from ilsvrc.training.whitening import crop_windows, fit_whitening
 
 STEPS = ("momentum", "weight_decay", "decay", "nesterov", "rate_in_momentum", "square_momentum", "epsilon")
 
 
 def prepare(
-    spec: specs.TrainSpec, manifest: Manifest, steps_an_epoch: int, world: World, number_format: str,
-    given: Given | None = None,
+    spec: specs.TrainSpec, manifest: Manifest, steps_an_epoch: int, world: World, chosen_precision: str,
+    inputs: TrainingInputs | None = None,
 ) -> Training:  # fmt: skip
-    """The network with its first weights, its objective, optimizer and schedule, and what goes with them."""
-    recipe, dtype, given = spec.recipe, precision.weights_dtype(number_format), given or Given()
+    """Training as it starts: the network with its first weights, objective, optimizer, schedule and optional parts."""
+    recipe, dtype, inputs = spec.recipe, precision.weights_dtype(chosen_precision), inputs or TrainingInputs()
     check_sizes(spec)
-    network, own, frozen = first_network(spec, manifest, world, dtype, given)
-    normalization, beside = normalized(spec, manifest, world, dtype, given)
+    network, settings, frozen = first_network(spec, manifest, world, dtype, inputs)
+    normalization, normalization_inputs = normalization_of(spec, manifest, world, dtype, inputs)
     labels = labels_of(manifest, world)
-    distillation = distillation_of(recipe, given.teacher, world, dtype, labels)
+    distillation = distillation_of(recipe, inputs.teacher, world, dtype, labels)
     return Training(
         network=network,
         objective=Objective(network, normalization, recipe.label_smoothing, distillation, labels),
         optimizer=optimizer.make_optimizer(
-            network, recipe.optimizer, **own._asdict(), **{name: getattr(recipe, name) for name in STEPS}
+            network, recipe.optimizer, **settings._asdict(), **{name: getattr(recipe, name) for name in STEPS}
         ),
         schedule=schedule_of(recipe, steps_an_epoch),
         batch_size=recipe.batch_size,
         seed=spec.seed,
         world=world,
-        autocast=precision.autocast(number_format, world.device),
+        autocast=precision.autocast(chosen_precision, world.device),
         clip_norm=recipe.clip_norm,
         clip_adaptive=recipe.clip_adaptive,
-        grad_scaler=precision.LossScale() if number_format == "float16" else None,
-        micro_batches=given.accumulate,
+        grad_scaler=precision.LossScale() if chosen_precision == "float16" else None,
+        micro_batches=inputs.accumulate,
         augment=data.augmentation_of(recipe, manifest),
-        normalization_inputs=beside,
+        normalization_inputs=normalization_inputs,
         mixup=data.mixing_of(recipe, len(manifest.classes), spec.seed, world),
         project_weights=partial(renormalize_filters, largest_rms=recipe.largest_filter_rms)
         if recipe.largest_filter_rms else None,
         weight_average=averages_of(network, recipe, steps_an_epoch, world),
         best_checkpoint=BestEpoch(network) if recipe.report_epoch == "best" else None,
         frozen=frozen,
-        name_of=given.name_of,
-        not_compiled=given.not_compiled,
+        name_of=inputs.name_of,
+        not_compiled=inputs.not_compiled,
     )  # fmt: skip
 
 
-def normalized(
-    spec: specs.TrainSpec, manifest: Manifest, world: World, dtype: torch.dtype, given: Given
+def normalization_of(
+    spec: specs.TrainSpec, manifest: Manifest, world: World, dtype: torch.dtype, inputs: TrainingInputs
 ) -> tuple[Normalization, NormalizationInputs | None]:
-    """What the network sees of pixels, on the device; and what that takes with each batch."""
+    """Normalisation on the device, and the inputs that it takes with each batch."""
     if spec.recipe.normalization == "gcn_zca":
-        whitening = of(spec, manifest, given, world)
-        return whitening.to(world.device, dtype), windows_of(spec, manifest)
-    normalization = data.normalization_of(spec, manifest, given.mean_image).to(world.device, dtype)
+        whitening = fit_whitening(spec, manifest, inputs, world)
+        return whitening.to(world.device, dtype), crop_windows(spec, manifest)
+    normalization = data.normalization_of(spec, manifest, inputs.mean_image).to(world.device, dtype)
     return normalization, data.mean_image_inputs(spec, manifest, normalization)
 
 
 def first_network(
-    spec: specs.TrainSpec, manifest: Manifest, world: World, dtype: torch.dtype, given: Given
-) -> tuple[Classifier, parameter_groups.Own, list[torch.nn.Module]]:
-    """The network as it starts, on its device; what parts of it have of their own, and what of it does not move."""
+    spec: specs.TrainSpec, manifest: Manifest, world: World, dtype: torch.dtype, inputs: TrainingInputs
+) -> tuple[Classifier, parameter_groups.LayerSettings, list[torch.nn.Module]]:
+    """The network as it starts, on its device; settings of single layers, and the frozen modules."""
     recipe = spec.recipe
     network = build(spec, len(manifest.classes))
     initialization.initialize(network, recipe.initialization, spec.seed)
     if recipe.zero_last_gamma:
         initialization.zero_last_gammas(network)
-    classifier = classifier_names.classifier_names(partial(build, spec)) if given.start else set()
+    classifier = classifier_names.classifier_names(partial(build, spec)) if inputs.start else set()
     taken: list[str] = []
-    if given.start:
-        taken = transfer.take_over(network, read_weights.read_weights(given.start), recipe.start_layers, classifier)
+    if inputs.start:
+        taken = transfer.take_over(network, read_weights.read_weights(inputs.start), recipe.start_layers, classifier)
     network = place(network, world, dtype)
-    own = parameter_groups.own_settings(network, recipe.bias_rate, recipe.layer_rates, recipe.layer_decays)
-    own = own.times(transfer.rates(network, taken, recipe.trunk_rate))
-    batch_norm.group_statistics(network, recipe.batch_norm_group, recipe.batch_size, world, given.accumulate)
-    dropout.share(network)
+    settings = parameter_groups.layer_settings(network, recipe.bias_rate, recipe.layer_rates, recipe.layer_decays)
+    settings = settings.times(transfer.rates(network, taken, recipe.trunk_rate))
+    batch_norm.group_statistics(network, recipe.batch_norm_group, recipe.batch_size, world, inputs.accumulate)
+    dropout.draw_for_whole_batch(network)
     frozen = transfer.freeze(network, classifier, recipe.trained_layers)
-    return network, own, frozen
+    return network, settings, frozen
 
 
 def place(network: Classifier, world: World, dtype: torch.dtype) -> Classifier:
-    """`network` on this process's device, or spread over its devices."""
+    """Moves `network` to this process's device, or spreads it over its devices."""
     network = network.to(world.device, dtype).to(memory_format=torch.channels_last)
     if world.more_devices:
         network.spread(world.device, *world.more_devices)
@@ -120,11 +120,11 @@ def build(spec: specs.TrainSpec, num_classes: int) -> Classifier:
     """The network, with the recipe's dropout and drop-path where it sets them; 0 is what a network without has."""
     builder: Callable[..., Classifier] = registry.architecture(spec.architecture)
     offered = inspect.signature(builder).parameters
-    asked = {name: getattr(spec.recipe, name) for name in ("dropout", "drop_path")}
-    for name, rate in asked.items():
+    requested = {name: getattr(spec.recipe, name) for name in ("dropout", "drop_path")}
+    for name, rate in requested.items():
         if rate and name not in offered:
             raise ValueError(f"{spec.architecture} has no {name}; take {name} out of training: in params.yaml")
-    options = {name: rate for name, rate in asked.items() if rate is not None and name in offered}
+    options = {name: rate for name, rate in requested.items() if rate is not None and name in offered}
     return builder(num_classes=num_classes, input_px=spec.crop_px, **options)
 
 
@@ -148,7 +148,7 @@ def check_sizes(spec: specs.TrainSpec) -> None:
 
 
 def labels_of(manifest: Manifest, world: World) -> Labels:
-    """What the packed labels stand for."""
+    """Kind of the packed labels: one class an image, or several."""
     if manifest.label_sets is None:
         return SingleLabel()
     return MultiLabel(manifest.label_sets, len(manifest.classes), world.device)
@@ -157,17 +157,17 @@ def labels_of(manifest: Manifest, world: World) -> Labels:
 def distillation_of(
     recipe: Recipe, teacher: Path | None, world: World, dtype: torch.dtype, labels: Labels
 ) -> Distillation | None:
-    """The teacher's part of the loss."""
+    """Distillation of a recipe; None if it has no teacher."""
     if recipe.teacher is None:
         return None
     assert teacher, "a run with a teacher is given its weights"
     network, normalization = load_network.trained(WeightsInfo.read(teacher.with_name("weights.json")), teacher)
-    taught_by = Teacher(network.to(world.device, dtype), normalization.to(world.device, dtype))
-    return Distillation(taught_by, recipe.distillation, recipe.temperature, recipe.distillation_weight, labels)
+    teacher_network = Teacher(network.to(world.device, dtype), normalization.to(world.device, dtype))
+    return Distillation(teacher_network, recipe.distillation, recipe.temperature, recipe.distillation_weight, labels)
 
 
-def recompute_statistics(recipe: Recipe, training: Training, batches_: Any) -> None:
-    """Batch norms' statistics of training images in the place of running ones, where the recipe asks for them."""
+def recompute_statistics(recipe: Recipe, training: Training, batches: Any) -> None:
+    """Recomputes the statistics of batch norms over training images, if the recipe asks for it."""
     if recipe.batch_norm_recomputed_over is None:
         return
 
@@ -176,15 +176,15 @@ def recompute_statistics(recipe: Recipe, training: Training, batches_: Any) -> N
     def forward(batch: Batch) -> None:
         batch = next(ahead(iter([batch]), training.world.device))
         images = batch.images if training.augment is None else training.augment(batch, training.seed, epoch)
-        beside = None if training.normalization_inputs is None else training.normalization_inputs(batch, epoch)
+        values = None if training.normalization_inputs is None else training.normalization_inputs(batch, epoch)
         for rows in training.micro_batch_rows(len(images)):
             with training.autocast():
-                own = None if beside is None else beside[rows]
-                training.network(training.objective.normalization(images[rows], own))
+                means = None if values is None else values[rows]
+                training.network(training.objective.normalization(images[rows], means))
 
-    with training.swapped(), closing(batches_.epoch(epoch)) as given:
+    with training.swapped(), closing(batches.epoch(epoch)) as shards:
         batch_norm.recompute(
-            training.network, forward, given, recipe.batch_norm_recomputed_over, recipe.batch_size, training.world,
+            training.network, forward, shards, recipe.batch_norm_recomputed_over, recipe.batch_size, training.world,
             training.frozen,
         )  # fmt: skip
         if training.weight_average is not None:
@@ -192,7 +192,7 @@ def recompute_statistics(recipe: Recipe, training: Training, batches_: Any) -> N
 
 
 def averages_of(network: Classifier, recipe: Recipe, steps_an_epoch: int, world: World) -> WeightAverage | None:
-    """The weights that are tested in the place of the last ones."""
+    """Weight average of a recipe; None if it has none."""
     if recipe.averaging == "none":
         return None
     from_step = recipe.averaging_from_epoch * steps_an_epoch
@@ -200,7 +200,7 @@ def averages_of(network: Classifier, recipe: Recipe, steps_an_epoch: int, world:
 
 
 def schedule_of(recipe: Recipe, steps_an_epoch: int) -> Schedule:
-    """The recipe's learning rates, in steps."""
+    """Learning rate schedule of a recipe, in steps."""
     steps = partial(in_steps, steps_an_epoch=steps_an_epoch)
     scale = recipe.batch_size / (recipe.reference_batch_size or recipe.batch_size)  # Goyal et al. 2017, section 2.1
     milestones = [steps(epoch, None) for epoch in recipe.step_epochs] + list(recipe.step_iterations)

@@ -1,4 +1,4 @@
-"""Checkpoints: all that a training needs to go on as if it had never stopped, in one file, whole or not at all.
+"""Checkpoints: the whole state of a training in one file, from which it resumes as if it had never stopped.
 
 The last two are kept: where the newer one is damaged, the older one takes its place.
 """
@@ -47,15 +47,16 @@ def save(folder: Path, training: Training, progress: Progress, **facts: Any) -> 
 
 
 def load(folder: Path, identity: Identity) -> tuple[dict[str, Any] | None, str]:
-    """The newest checkpoint in `folder` that can be used, on the CPU, or None; and what is to be said of it."""
+    """The newest checkpoint in `folder` that can be used, on the CPU, or None; and a message on it."""
     there = [folder / name for name in (NAME, BEFORE) if (folder / name).exists()]
-    said: list[str] = []
+    messages: list[str] = []
     for path in there:
         content, why = _load(path, identity)
         if content is not None:
-            return content, "; ".join([*said, f"going on from the checkpoint before it, {path}"]) if said else ""
-        said.append(why)
-    return None, "; ".join([*said, "training starts anew"]) if said else ""
+            before = f"going on from the checkpoint before it, {path}"
+            return content, "; ".join([*messages, before]) if messages else ""
+        messages.append(why)
+    return None, "; ".join([*messages, "training starts anew"]) if messages else ""
 
 
 def _load(path: Path, identity: Identity) -> tuple[dict[str, Any] | None, str]:
@@ -70,7 +71,7 @@ def _load(path: Path, identity: Identity) -> tuple[dict[str, Any] | None, str]:
 
 
 def restore(content: Mapping[str, Any], training: Training) -> Progress:
-    """Brings everything that has a state to where `content` was saved, and says how far that is."""
+    """Restores every part that has a state from a checkpoint; the progress that it was saved at."""
     for name, part in training.stateful_parts().items():
         part.load_state_dict(content[name])
     training.schedule.errors[:] = content["errors"]

@@ -1,4 +1,4 @@
-"""Colours that vary: brightness, contrast, saturation and hue, and light along the principal components.
+"""Colour jitter: brightness, contrast, saturation and hue, and light along the principal components.
 
 Values are float32 from 0 to 255 and stay so: nothing is rounded.
 """
@@ -59,22 +59,22 @@ def where(chosen: np.ndarray, operation: Operation, images: Tensor, amounts: np.
 
 
 def brighten(images: Tensor, factors: Tensor) -> Tensor:
-    """Away from black: `[N, H, W, 3]` times `[N, 1, 1, 1]`, cut to 0 to 255, as in all that follow."""
+    """Scales values away from black: `[N, H, W, 3]` times `[N, 1, 1, 1]`, cut to 0 to 255, as in all that follow."""
     return (images * factors).clamp_(0, WHITE)
 
 
 def change_contrast(images: Tensor, factors: Tensor) -> Tensor:
-    """Away from the mean grey of the picture."""
+    """Scales values away from the mean grey of the image."""
     return _away(images, grey(images).mean(dim=(1, 2), keepdim=True), factors)
 
 
 def saturate(images: Tensor, factors: Tensor) -> Tensor:
-    """Away from each pixel's grey."""
+    """Scales values away from each pixel's grey."""
     return _away(images, grey(images), factors)
 
 
 def turn_hue(images: Tensor, turns: Tensor) -> Tensor:
-    """By `turns` of the circle of hues, 1 the whole; value and chroma stay.
+    """Turns hues by `turns` of the circle, 1 the whole; value and chroma stay.
 
     In sixths of a turn, with n = 5, 3, 1 for red, green, blue and k = n + hue mod 6, a channel is
     value - chroma max(0, min(k, 4 - k, 1)).
@@ -87,7 +87,7 @@ def turn_hue(images: Tensor, turns: Tensor) -> Tensor:
 
 
 def grey(images: Tensor) -> Tensor:
-    """`[N, H, W, 3]` to `[N, H, W, 1]`."""
+    """Grey of colours `[N, H, W, 3]`: `[N, H, W, 1]`."""
     red, green, blue = images.unbind(dim=3)
     return (red * RED).add_(green, alpha=GREEN).add_(blue, alpha=BLUE).unsqueeze_(3)
 
@@ -97,7 +97,7 @@ def _away(images: Tensor, base: Tensor, factors: Tensor) -> Tensor:
 
 
 def _value_chroma_hue(images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Each `[N, H, W, 1]`; the hue in sixths of a turn, 0 where there is no chroma."""
+    """Value, chroma and hue `[N, H, W, 1]` each; the hue in sixths of a turn, 0 where there is no chroma."""
     red, green, blue = (images[..., i : i + 1] for i in range(3))
     value = images.amax(dim=3, keepdim=True)
     chroma = value - images.amin(dim=3, keepdim=True)
@@ -107,7 +107,7 @@ def _value_chroma_hue(images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 class Lighting:
-    """Adds to a picture's pixels sum_i alpha_i s_i p_i, one alpha_i ~ N(0, lighting) a component and picture.
+    """Adds to an image's pixels sum_i alpha_i s_i p_i, one alpha_i ~ N(0, lighting) a component and image.
 
     p_i are the training set's principal components. The paper says s_i = lambda_i, an eigenvalue, which on pixels from
     0 to 255 shifts by hundreds (Krizhevsky et al. 2012, section 4.1). Two readings are in use:

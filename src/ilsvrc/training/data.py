@@ -1,4 +1,4 @@
-"""What a recipe says of pictures: which are shown and watched, how they are cut, changed, mixed and normalised."""
+"""Training and validation images of a recipe: batches, crops, augmentation, mixup and normalisation."""
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -45,42 +45,42 @@ def opened(
     """
     recipe = spec.recipe
     shard: dict[str, Any] = {"rank": world.rank, "world_size": world.size, "workers": resources.threads}
-    chosen = apart = None
+    train_places = validation_places = None
     if recipe.validation_fraction:
         labels = beton.open_packed(inputs.train).labels
-        chosen, apart = held_out(labels, manifest, recipe.validation_fraction, spec.seed)
+        train_places, validation_places = held_out(labels, manifest, recipe.validation_fraction, spec.seed)
     training = batches.open_training(
         resources.loader, inputs.train, look=loader_crops(spec, manifest), batch_size=recipe.batch_size, seed=spec.seed,
-        subset=chosen, order=recipe.order, repeats=recipe.repeats,
+        subset=train_places, order=recipe.order, repeats=recipe.repeats,
         side_in=partial(recipe.crop_px_in, crop_px=spec.crop_px) if recipe.grows_px else None, **shard,
     )  # fmt: skip
-    watched = inputs.val if apart is None else inputs.train
+    validation = inputs.val if validation_places is None else inputs.train
     center = [View(short_side_px(spec), spec.crop_px)]
     micro_batch = max(1, recipe.batch_size // (world.size * max(1, resources.accumulate)))  # fits memory in training
     testing = batches.open_testing(
-        resources.loader, watched, views=center, batch_size=micro_batch, subset=apart, **shard
+        resources.loader, validation, views=center, batch_size=micro_batch, subset=validation_places, **shard
     )
     with closing(training), closing(testing):
         yield training, testing
 
 
 def held_out(labels: np.ndarray, manifest: Manifest, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Places to train on and to watch, a share of each class."""
+    """Places of the images to train on and to validate on, a part of each class."""
     if manifest.label_sets is None:
         return validation.held_out(labels, fraction, seed)
     members = multilabel_metrics.members(manifest.label_sets, len(manifest.classes))
-    return validation.held_out_of_sets(labels, members, fraction, seed)
+    return validation.held_out_multilabel(labels, members, fraction, seed)
 
 
 def crops_of(spec: specs.TrainSpec, manifest: Manifest) -> random_crops.Look:
-    """What training shows of a picture; what lies outside of it is 0 after normalisation."""
+    """Crop policy of training; padding is 0 after normalisation."""
     zero = {"unit": [128] * 3, "none": [0] * 3}.get(spec.recipe.normalization, [round(m) for m in manifest.mean])
     chosen = {name: getattr(spec.recipe, name) for name in LOOK}
     return random_crops.Look(crop_px=spec.crop_px, fill=(zero[0], zero[1], zero[2]), **chosen)
 
 
 def loader_crops(spec: specs.TrainSpec, manifest: Manifest) -> random_crops.Look:
-    """What the loader cuts out: what training shows, or the whole picture, which is whitened before it is cut."""
+    """Crop policy of the loader: that of training, or the whole image, which is whitened before it is cropped."""
     look = crops_of(spec, manifest)
     if spec.recipe.normalization != "gcn_zca":
         return look
@@ -88,21 +88,21 @@ def loader_crops(spec: specs.TrainSpec, manifest: Manifest) -> random_crops.Look
 
 
 def short_side_px(spec: specs.TrainSpec) -> int:
-    """The size that pictures have before the central crop that is watched: the usual one, or the nearest in training.
+    """Short side of validation images before the central crop: the default, or the nearest in training.
 
-    The whole of small pictures; VGG's Q = S for one S, and 256 of ResNet's 256 to 480.
+    The whole of small images; VGG's Q = S for one S, and 256 of ResNet's 256 to 480.
     """
-    recipe, usual = spec.recipe, square_px(spec.crop_px)
+    recipe, default_px = spec.recipe, square_px(spec.crop_px)
     if recipe.crop == "padding":
         return spec.crop_px
     if recipe.short_side_px is None or recipe.crop == "area_aspect":
-        return usual
+        return default_px
     low, high = recipe.short_side_px
-    return min(max(usual, low), high)
+    return min(max(default_px, low), high)
 
 
 def normalization_of(spec: specs.TrainSpec, manifest: Manifest, mean_image: Path | None) -> Normalization:
-    """What the network sees of pixels; the mean image at the size of what is cropped."""
+    """Normalisation of a recipe; its mean image has the size of the images that are cropped."""
     image = None
     if spec.recipe.normalization == "mean_image":
         if mean_image is None or not mean_image.exists():
@@ -114,7 +114,7 @@ def normalization_of(spec: specs.TrainSpec, manifest: Manifest, mean_image: Path
 def mean_image_inputs(
     spec: specs.TrainSpec, manifest: Manifest, normalization: Normalization
 ) -> NormalizationInputs | None:
-    """Windows of the mean image that lie under a batch's crops; None: its central one, for all.
+    """Windows of the mean image that lie under a batch's crops; None: the central window, for all.
 
     Where crops leave the central square or change its scale there is nothing under them (He et al. 2015 subtract one
     mean image of the crop's size from all); while crops grow, the mean image grows with them.
@@ -137,32 +137,32 @@ def mean_image_inputs(
 
 
 def augmentation_of(recipe: Recipe, manifest: Manifest) -> Augment | None:
-    """What changes the pictures of a batch on the device."""
+    """Augmentation of a batch on the device; None if the recipe asks for none."""
     statistics = (manifest.mean, manifest.std, manifest.eigenvalues, manifest.eigenvectors)
     augmentation = Augmentation(*statistics, **{name: getattr(recipe, name) for name in COLOURS})
     if augmentation.changes_nothing:
         return None
-    return lambda batch, seed, epoch: augmentation(batch.images, seed, epoch, names(batch))
+    return lambda batch, seed, epoch: augmentation(batch.images, seed, epoch, sample_keys(batch))
 
 
-def names(batch: Batch) -> Tensor:
-    """What draws know each image by: each showing of an image in an epoch by a number of its own."""
+def sample_keys(batch: Batch) -> Tensor:
+    """Keys of a batch's images for random numbers `[N]`: each showing of an image in an epoch has its own."""
     if batch.copies is None:
         return batch.indices
     return torch.from_numpy(counter_rng.joined(batch.indices.numpy(), batch.copies.numpy()))
 
 
 def mixing_of(recipe: Recipe, num_classes: int, seed: int, world: World) -> Mixup | None:
-    """Mixup or CutMix, of neighbours two and two: the same at any number of processes.
+    """Mixup or CutMix of pairs of neighbours: the same at any number of processes.
 
     Raises:
-        ValueError: a process's share of a batch would cut a pair.
+        ValueError: a process's shard of a batch would cut a pair.
     """
     if not recipe.mixup and not recipe.cutmix:
         return None
     if world.size > 1 and recipe.batch_size % (2 * world.size):
         raise ValueError(
-            f"mixup and cutmix mix two and two: batch_size = {recipe.batch_size} is not a multiple of twice the "
+            f"mixup and cutmix mix pairs: batch_size = {recipe.batch_size} is not a multiple of twice the "
             f"{world.size} processes; set it by training: {{batch_size: ...}} in params.yaml, or processes (profile)"
         )
     mixing = Mixing(recipe.mixup, recipe.cutmix, 2 if recipe.batch_size % 2 == 0 else None)

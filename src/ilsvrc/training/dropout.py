@@ -1,4 +1,4 @@
-"""What a step draws, the same at any number of processes: each draws for the whole batch and takes its own rows.
+"""Dropout and drop-path masks, the same at any number of processes: each draws for the whole batch.
 
 The seeds are functions of (seed, step), so that a training that was stopped draws on as if nothing had happened.
 """
@@ -14,21 +14,21 @@ from ilsvrc.runtime.batch_rng import seed_batch_rng
 
 
 class _Place:
-    """The rows of the global batch that are passed at the moment."""
+    """Rows of the global batch that are passed at the moment."""
 
     rows = slice(0, 0)
     batch_size = 0
 
 
 def seed(seed: int, step: int, rows: slice, batch_size: int) -> None:
-    """Before a step, or a part of one, on `rows` of a batch of `batch_size` over all processes."""
+    """Seeds a step, or a micro-batch, on `rows` of a batch of `batch_size` over all processes."""
     _Place.rows, _Place.batch_size = rows, batch_size
     torch.manual_seed(_hash(seed, step))
     seed_batch_rng(_hash(seed, step, "batch"))
 
 
-def share(network: nn.Module) -> None:
-    """Lets every dropout and drop-path of `network` draw for the whole batch."""
+def draw_for_whole_batch(network: nn.Module) -> None:
+    """Lets every dropout and drop-path of `network` draw its mask for the whole batch, and use its own rows."""
     numbers, drop_path = count(), of_timm("timm.layers.drop", "DropPath")
     for parent in list(network.modules()):
         for name, child in list(parent.named_children()):
@@ -55,8 +55,8 @@ class SharedDropout(nn.Module):
             return x
         if self.p == 1:
             return torch.zeros_like(x)
-        made = _mask if torch.compiler.is_compiling() else mask
-        return x * (made(x.detach(), 1 - self.p, self.whole_images, self.number) / (1 - self.p))
+        draw = _mask if torch.compiler.is_compiling() else mask
+        return x * (draw(x.detach(), 1 - self.p, self.whole_images, self.number) / (1 - self.p))
 
     def extra_repr(self) -> str:
         """The rate, for `print`."""
@@ -64,12 +64,12 @@ class SharedDropout(nn.Module):
 
 
 def mask(x: Tensor, keep: float, whole_images: bool, number: int) -> Tensor:
-    """Ones and zeros for the rows of the batch that are here, out of those of the whole batch."""
+    """Mask of ones and zeros for the rows of the batch that are here, out of the mask of the whole batch."""
     rows, batch_size = _Place.rows, _Place.batch_size
-    mine = rows.stop - rows.start
-    if not mine or len(x) % mine:  # outside a training's steps
-        rows, batch_size, mine = slice(0, len(x)), len(x), len(x)
-    each = len(x) // mine
+    num_rows = rows.stop - rows.start
+    if not num_rows or len(x) % num_rows:  # outside a training's steps
+        rows, batch_size, num_rows = slice(0, len(x)), len(x), len(x)
+    each = len(x) // num_rows
     shape = [1] * (x.dim() - 1) if whole_images else list(x.shape[1:])
     whole = torch.empty((batch_size * each, *shape), dtype=x.dtype, device=x.device).bernoulli_(keep)
     part = whole[rows.start * each : rows.stop * each]

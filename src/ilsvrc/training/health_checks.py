@@ -59,7 +59,7 @@ class Checks:
         self.indices.append(batch.indices)
 
     def make(self, listener: Listener, at_the_end: bool) -> None:
-        """Where a check is due: requires finite losses, saves, stops.
+        """Checks the losses, saves and stops, if a check is due.
 
         Raises:
             ValueError: a loss is NaN or infinite; names step, learning rate and images.

@@ -1,4 +1,4 @@
-"""What each epoch measured, a row an epoch."""
+"""History of a training: the measurements of each epoch, a row an epoch."""
 
 import csv
 import io
@@ -21,7 +21,7 @@ class Watched(NamedTuple):
 
 
 def watched(row: Row) -> Watched:
-    """Top-1 error; where pictures have several classes 100 less F2."""
+    """Watched error of a row: the top-1 error; of multi-label data 100 less F2."""
     if row.get("validation_f2_percent") is not None:
         return Watched(100 - row["validation_f2_percent"], "error (100 - F2)")
     return Watched(row["validation_top1_error_percent"], "top-1 error")
@@ -32,9 +32,9 @@ def as_csv(rows: Iterable[Row]) -> str:
 
     `learning_rate` is that of the epoch's last step. `train_loss` is the mean of what is minimised (smoothing and
     auxiliary heads included), `train_error_percent` the main head's, both on augmented images while the weights
-    change: the share of images whose best class is another than the label, and where pictures have several classes the
+    change: the share of images whose best class is another than the label, and where images have several classes the
     share of all answers, likelier than not or else, that are wrong (Hamming error). `validation_f2_percent` is the mean
-    over images of F2 at a threshold of 0.2, empty where a picture has one class; the other two are empty where it may
+    over images of F2 at a threshold of 0.2, empty where an image has one class; the other two are empty where it may
     have several. `seconds` and `images_per_second` are of training alone, without validation.
     """
     text = io.StringIO()
@@ -45,7 +45,7 @@ def as_csv(rows: Iterable[Row]) -> str:
 
 
 def as_line(row: Row, epochs: int) -> str:
-    """One line for the log."""
+    """A row as one line of the log."""
     parts = [
         f"epoch {row['epoch']:{len(str(epochs))}}/{epochs}",
         f"learning rate {row['learning_rate']:.3g}",

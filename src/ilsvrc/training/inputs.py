@@ -1,4 +1,4 @@
-"""What a training is given beside its specification and the packed images."""
+"""Inputs of a training beside its specification and its batches."""
 
 import csv
 from collections.abc import Callable
@@ -10,24 +10,24 @@ from ilsvrc.training.job import WorkerJob
 
 
 @dataclass(frozen=True)
-class Given:
-    """What a training is given beside its specification and the packed images."""
+class TrainingInputs:
+    """Inputs of a training beside its specification and its batches."""
 
     start: Path | None = None  # weights to start from
     teacher: Path | None = None
     packed: Path | None = None  # the training images
     mean_image: Path | None = None
     images: Path | None = None  # the list of training images, for their names
-    work: Path | None = None  # where what is made once is kept
+    work: Path | None = None  # keeps what is computed once, such as the whitening
     loader: str = "pillow"
     threads: int = 1
-    accumulate: int = 1  # parts that a process's share of a batch is passed in
-    not_compiled: Callable[[str], None] | None = None  # see `loop.Training`
+    accumulate: int = 1  # micro-batches of a process's shard of a batch
+    not_compiled: Callable[[str], None] | None = None  # see `state.Training`
     names: list[str] = field(default_factory=list, compare=False)
 
     @classmethod
-    def of(cls, job: WorkerJob, not_compiled: Callable[[str], None] | None = None) -> "Given":
-        """From a job; the mean image and the names lie beside the packed images."""
+    def of(cls, job: WorkerJob, not_compiled: Callable[[str], None] | None = None) -> "TrainingInputs":
+        """Inputs of a job; the mean image and the names lie beside the packed images."""
         start, start_from = job.inputs.start, job.spec.recipe.start_from
         if start is None and start_from and is_file(start_from):
             start = Path(start_from)
@@ -45,7 +45,7 @@ class Given:
         )
 
     def name_of(self, index: int) -> str:
-        """An image's name, where the list of images is there."""
+        """Name of an image, or its number if there is no list of images."""
         if not self.names and self.images and self.images.exists():
             with self.images.open(newline="", errors="surrogateescape") as file:
                 self.names.extend(row["name"] for row in csv.DictReader(file))

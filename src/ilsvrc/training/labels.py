@@ -1,4 +1,4 @@
-"""What packed labels stand for, classes or sets of classes: the loss, what is wrong, and what is watched."""
+"""Kinds of labels, single-label and multi-label: their losses, errors and validation metrics."""
 
 import math
 from collections.abc import Sequence
@@ -10,47 +10,47 @@ from torch import Tensor
 
 from ilsvrc.evaluation import multilabel_metrics
 
-Measured = dict[str, float | None]
+Metrics = dict[str, float | None]
 
 
 class Labels(Protocol):
-    """One of the two kinds. `logits` are `[N, K]` in float32 at least; what it gives are sums over images."""
+    """Kind of labels. `logits` are `[N, K]` in float32 at least; what it gives are sums over images."""
 
-    even: str  # `even_loss` in words, of {} classes
-    num_watched: int  # sums that `watch` gives
+    even_loss_formula: str  # of `even_loss`, of {} classes
+    num_validation_sums: int  # sums that `watch` gives
 
     def targets(self, labels: Tensor) -> Tensor:
-        """What the labels int64 `[N]` of a batch stand for, as the losses take it."""
+        """Targets of a batch's labels int64 `[N]`, as the losses take them."""
 
     def loss(self, logits: Tensor, targets: Tensor, smoothing: float = 0.0) -> Tensor:
-        """What training minimises."""
+        """Loss that training minimises."""
 
-    def taught(self, logits: Tensor, taught: Tensor, temperature: float) -> Tensor:
-        """The divergence from what a teacher's logits say, softened."""
+    def divergence(self, logits: Tensor, taught: Tensor, temperature: float) -> Tensor:
+        """Divergence from a teacher's logits, softened by a temperature."""
 
-    def decided(self, taught: Tensor) -> Tensor:
-        """The targets that a teacher's logits decide for."""
+    def hard_targets(self, taught: Tensor) -> Tensor:
+        """Hard targets of a teacher's logits."""
 
     def wrong(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """What `train_error_percent` is the mean of."""
+        """Errors, whose mean is `train_error_percent`."""
 
     def even_loss(self, num_classes: int) -> float:
-        """An image's loss where no class is preferred."""
+        """Loss of an image where no class is preferred."""
 
-    def usual_room(self, num_classes: int) -> float:
-        """The unit in which first losses usually differ from `even_loss`, see `stages/_first_steps.py`."""
+    def first_loss_scale(self, num_classes: int) -> float:
+        """Unit in which first losses usually differ from `even_loss`, see `preflight/checks.py`."""
 
-    def watch(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """What `measured` wants of a batch: sums `[num_watched]`."""
+    def validation_sums(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Sums of a batch for `validation_metrics`, `[num_validation_sums]`."""
 
-    def measured(self, means: Sequence[float], num_classes: int) -> Measured:
-        """A row of history out of the means of `watch` over all images."""
+    def validation_metrics(self, means: Sequence[float], num_classes: int) -> Metrics:
+        """Columns of a row of history, out of the means of `validation_sums` over all images."""
 
 
 class SingleLabel:
-    """A label is a class: softmax and cross entropy; wrong is an image whose best class is another (top-1)."""
+    """Single-label: a label is a class; softmax and cross entropy, and top-1 errors."""
 
-    even, num_watched = "ln {}", 3
+    even_loss_formula, num_validation_sums = "ln {}", 3
 
     def targets(self, labels: Tensor) -> Tensor:
         """The labels themselves."""
@@ -70,12 +70,12 @@ class SingleLabel:
         wanted = targets.to(logits.dtype) if targets.is_floating_point() else targets
         return F.cross_entropy(logits, wanted, reduction="sum", label_smoothing=smoothing)
 
-    def taught(self, logits: Tensor, taught: Tensor, temperature: float) -> Tensor:
+    def divergence(self, logits: Tensor, taught: Tensor, temperature: float) -> Tensor:
         """The Kullback-Leibler divergence of softmax(z / T) from the teacher's softmax(r / T)."""
-        mine, others = ((z / temperature).log_softmax(dim=1) for z in (logits, taught))
-        return F.kl_div(mine, others, reduction="sum", log_target=True)
+        own, others = ((z / temperature).log_softmax(dim=1) for z in (logits, taught))
+        return F.kl_div(own, others, reduction="sum", log_target=True)
 
-    def decided(self, taught: Tensor) -> Tensor:
+    def hard_targets(self, taught: Tensor) -> Tensor:
         """The teacher's best class, int64 `[N]`."""
         return taught.argmax(dim=1)
 
@@ -87,17 +87,17 @@ class SingleLabel:
         """The logarithm of K."""
         return math.log(num_classes)
 
-    def usual_room(self, num_classes: int) -> float:
+    def first_loss_scale(self, num_classes: int) -> float:
         """1: logits of deviation s add s^2 / 2."""
         return 1.0
 
-    def watch(self, logits: Tensor, targets: Tensor) -> Tensor:
+    def validation_sums(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Cross entropy, and images whose label is not the best class, and not among the five best."""
         best = logits.topk(min(5, logits.shape[1]), dim=1).indices == targets[:, None]
         wrong = [len(targets) - best[:, :k].sum() for k in (1, 5)]
         return torch.stack([F.cross_entropy(logits, targets, reduction="sum"), *wrong])
 
-    def measured(self, means: Sequence[float], num_classes: int) -> Measured:
+    def validation_metrics(self, means: Sequence[float], num_classes: int) -> Metrics:
         """Top-5 is None where there are no more than five classes."""
         loss, wrong1, wrong5 = means
         return {
@@ -109,7 +109,7 @@ class SingleLabel:
 
 
 class MultiLabel:
-    """A label is the number of a set of classes: a sigmoid and a binary cross entropy for each class.
+    """Multi-label: a label is the number of a set of classes; a sigmoid and a binary cross entropy for each class.
 
     Args:
         label_sets: each set's classes, by its number.
@@ -117,7 +117,7 @@ class MultiLabel:
         device: where batches are.
     """
 
-    even, num_watched = "{} ln 2", 2
+    even_loss_formula, num_validation_sums = "{} ln 2", 2
 
     def __init__(
         self, label_sets: Sequence[Sequence[int]], num_classes: int, device: torch.device | str = "cpu"
@@ -144,35 +144,36 @@ class MultiLabel:
         wanted = (1 - smoothing) * targets.to(logits.dtype) + smoothing / 2
         return F.binary_cross_entropy_with_logits(logits, wanted, reduction="sum")
 
-    def taught(self, logits: Tensor, taught: Tensor, temperature: float) -> Tensor:
+    def divergence(self, logits: Tensor, taught: Tensor, temperature: float) -> Tensor:
         """The Kullback-Leibler divergences of sigmoid(z / T) from the teacher's sigmoid(r / T), of each class."""
-        mine, others = logits / temperature, taught / temperature
-        cross, own = (F.binary_cross_entropy_with_logits(z, others.sigmoid(), reduction="sum") for z in (mine, others))
+        student, teacher = logits / temperature, taught / temperature
+        targets = teacher.sigmoid()
+        cross, own = (F.binary_cross_entropy_with_logits(z, targets, reduction="sum") for z in (student, teacher))
         return cross - own
 
-    def decided(self, taught: Tensor) -> Tensor:
+    def hard_targets(self, taught: Tensor) -> Tensor:
         """The classes that the teacher holds for likelier than not."""
         return (taught > 0).to(taught.dtype)
 
     def wrong(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Of each image, the share of its K answers, likelier than not or else, that are wrong (Hamming error)."""
+        """Hamming errors: the share of an image's K answers, likelier than not or else, that are wrong."""
         return ((logits > 0) != (targets > 0.5)).float().mean(dim=1).sum()
 
     def even_loss(self, num_classes: int) -> float:
         """K times the logarithm of 2."""
         return num_classes * math.log(2)
 
-    def usual_room(self, num_classes: int) -> float:
+    def first_loss_scale(self, num_classes: int) -> float:
         """K / 4: logits of deviation s add s^2 / 8 for each class; no less than 1, as few classes even out little."""
         return max(1.0, num_classes / 4)
 
-    def watch(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """The loss, and F2 at `multilabel.THRESHOLD`."""
-        said, true = logits.sigmoid() > multilabel_metrics.THRESHOLD, targets > 0.5
-        f2 = multilabel_metrics.f_beta((said & true).sum(dim=1), said.sum(dim=1), true.sum(dim=1)).sum()
+    def validation_sums(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """The loss, and F2 at `multilabel_metrics.THRESHOLD`."""
+        predicted, true = logits.sigmoid() > multilabel_metrics.THRESHOLD, targets > 0.5
+        f2 = multilabel_metrics.f_beta((predicted & true).sum(dim=1), predicted.sum(dim=1), true.sum(dim=1)).sum()
         return torch.stack([self.loss(logits, targets), f2])
 
-    def measured(self, means: Sequence[float], num_classes: int) -> Measured:
+    def validation_metrics(self, means: Sequence[float], num_classes: int) -> Metrics:
         """F2; top-1 and top-5 errors are None."""
         loss, f2 = means
         return {

@@ -1,4 +1,4 @@
-"""What training minimises: the losses of a network's heads, and what a teacher says."""
+"""Loss of a training: of the network's heads, and of a teacher's distillation."""
 
 from typing import assert_never
 
@@ -11,7 +11,7 @@ from ilsvrc.training.labels import Labels, SingleLabel
 
 
 class Teacher(nn.Module):
-    """A frozen network, always in evaluation mode, that sees the pictures under its own normalisation."""
+    """Teacher: a frozen network, always in evaluation mode, that sees images under its own normalisation."""
 
     def __init__(self, network: Classifier, normalization: nn.Module) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class Teacher(nn.Module):
 
 
 class Distillation(nn.Module):
-    """What of the loss is the teacher's part, and how it is measured.
+    """Distillation: the teacher's part of the loss.
 
     - "soft": T^2 times the Kullback-Leibler divergence of softmax(z / T) from the teacher's softmax(r / T) (Hinton et
       al. 2015). Its gradient is the cross entropy's, which He et al. 2018, section 5.2, writes in its place; it is 0
@@ -56,13 +56,13 @@ class Distillation(nn.Module):
         self.labels = labels or SingleLabel()
 
     def forward(self, logits: Tensor, images: Tensor) -> Tensor:
-        """The sum over images of what the teacher's logits and the network's `[N, K]` differ by."""
+        """Sum over images of the divergence of the network's logits `[N, K]` from the teacher's."""
         taught = self.teacher(images).to(logits.dtype)
         match self.kind:
             case "hard":
-                return self.labels.loss(logits, self.labels.decided(taught))
+                return self.labels.loss(logits, self.labels.hard_targets(taught))
             case "soft":
-                return self.temperature**2 * self.labels.taught(logits, taught, self.temperature)
+                return self.temperature**2 * self.labels.divergence(logits, taught, self.temperature)
             case _:
                 assert_never(self.kind)
 
@@ -98,7 +98,7 @@ class Objective(nn.Module):
         Args:
             images: `[N, H, W, 3]`, uint8 or floats from 0 to 255.
             targets: as `labels` gives them, or mixed.
-            means: what the normalisation takes with each picture: of "mean_image" what it subtracts, where it is not
+            means: what the normalisation takes with each image: of "mean_image" what it subtracts, where it is not
                 the central window.
         """
         seen = self.normalization(images) if means is None else self.normalization(images, means)
@@ -116,7 +116,7 @@ class Objective(nn.Module):
 
 
 def distilled_heads(network: Classifier, seen: Tensor) -> tuple[list[tuple[float, Tensor]], Tensor, Tensor]:
-    """Who learns what: the labels' heads with their weights, the teacher's logits and the class scores `[N, K]`."""
+    """Heads that learn the labels, with their weights; the head that learns the teacher; the class scores `[N, K]`."""
     if callable(getattr(type(network), "heads", None)):
         of_labels, of_teacher = (widened(logits) for logits in network.heads(seen))  # type: ignore[operator]
         return [(1.0, of_labels)], of_teacher, (of_labels + of_teacher) / 2
@@ -125,5 +125,5 @@ def distilled_heads(network: Classifier, seen: Tensor) -> tuple[list[tuple[float
 
 
 def widened(logits: Tensor) -> Tensor:
-    """`logits` in float32 at least: sums of exponentials stay out of the lower precisions."""
+    """Logits in float32 at least: sums of exponentials stay out of the lower precisions."""
     return logits.to(torch.promote_types(logits.dtype, torch.float32))

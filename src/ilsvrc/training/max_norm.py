@@ -1,4 +1,4 @@
-"""What weights are held to after each step."""
+"""Max-norm constraint of filters, applied after each step."""
 
 import torch
 from torch import nn

@@ -1,4 +1,4 @@
-"""Mixed pictures and labels: mixup (Zhang et al. 2017) and CutMix (Yun et al. 2019)."""
+"""Mixed images and labels: mixup (Zhang et al. 2017) and CutMix (Yun et al. 2019)."""
 
 import numpy as np
 import torch
@@ -9,7 +9,7 @@ MIXES = 0x6D697865  # apart from what else is drawn from (seed, epoch, step)
 
 
 class Mixing:
-    """Mixes each picture with another of its batch, and their labels alike.
+    """Mixes each image with another of its batch, and their labels alike.
 
     One lambda ~ Beta(alpha, alpha) a batch, a function of (seed, epoch, step), so that all processes have the same;
     with both alphas above 0 a batch is mixed by one of the two, drawn evenly (timm's `Mixup`, mode "batch").
@@ -31,7 +31,7 @@ class Mixing:
     def __call__(
         self, images: Tensor, labels: Tensor, num_classes: int, seed: int, epoch: int, step: int
     ) -> tuple[Tensor, Tensor]:
-        """Float32 pictures `[N, H, W, 3]` and what each is of every class, float32 `[N, num_classes]`, not smoothed.
+        """Float32 images `[N, H, W, 3]` and what each is of every class, float32 `[N, num_classes]`, not smoothed.
 
         The objective smooths them; as smoothing is linear, that is smoothing before mixing.
 
@@ -70,7 +70,7 @@ class Mixing:
 
 
 def box(draws: np.random.Generator, own: float, height: int, width: int) -> tuple[slice, slice]:
-    """Rows and columns of a part 1 - `own` of the picture, about a place anywhere, cut at the borders."""
+    """Rows and columns of a part 1 - `own` of the image, about a place anywhere, cut at the borders."""
     side = (1 - own) ** 0.5
     return _stretch(draws, int(height * side), height), _stretch(draws, int(width * side), width)
 

@@ -28,7 +28,7 @@ def make_optimizer(
     rates: Mapping[int, float] | None = None,
     decays: Mapping[int, float] | None = None,
 ) -> torch.optim.Optimizer:
-    """The optimizer of a recipe; `lr` of its groups, their `rate_factor` times the rate, is set before each step.
+    """Optimizer of a recipe; `lr` of its groups, their `rate_factor` times the rate, is set before each step.
 
     sgd: torch's form, v <- momentum v + g + weight_decay w and w <- w - rate v, without dampening, where the papers
         keep the rate inside v (`rate_in_momentum`, see `PapersSGD`): the same until the rate changes, and about
@@ -127,7 +127,7 @@ def parameter_groups(
     rates: Mapping[int, float] | None = None,
     decays: Mapping[int, float] | None = None,
 ) -> list[dict[str, Any]]:
-    """Groups for an optimizer: of a decay and a `rate_factor` each, the parameters that want gradients.
+    """Parameter groups for an optimizer, of one decay and one `rate_factor` each: the parameters that want gradients.
 
     `decay` is all, or weights (not biases, not normalisation's parameters). `rates` and `decays` are by the parameters'
     `id`; those without one have 1, and `weight_decay`. What `decay` spares has none, whatever `decays` say.
@@ -187,6 +187,6 @@ def _unit_norms(tensor: Tensor) -> Tensor:
 
 
 def _with_gradients(parameters: Iterable[nn.Parameter]) -> tuple[list[Tensor], list[Tensor]]:
-    """Those that have gradients, and these."""
+    """Parameters that have gradients, and their gradients."""
     found = [(p, p.grad) for p in parameters if p.grad is not None]
     return [weight for weight, _ in found], [gradient for _, gradient in found]

@@ -1,4 +1,4 @@
-"""Learning rates and weight decay that differ from layer to layer, as released files give them."""
+"""Learning rates and weight decays of single layers, as released files give them."""
 
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
@@ -11,25 +11,25 @@ from ilsvrc.training.optimizer import BIASES, NORMALIZATIONS
 MAX_LISTED = 12  # layers that a message names
 
 
-class Own(NamedTuple):
-    """What parameters have of their own, by their `id`."""
+class LayerSettings(NamedTuple):
+    """Learning rates and weight decays of single parameters, by their `id`."""
 
     rates: dict[int, float]  # learning rates in units of the recipe's
     decays: dict[int, float]  # weight decays in the place of the recipe's
 
-    def times(self, factors: Mapping[int, float]) -> "Own":
-        """With learning rates that are multiplied by `factors`, by `id`."""
+    def times(self, factors: Mapping[int, float]) -> "LayerSettings":
+        """Settings whose learning rates are multiplied by `factors`, by `id`."""
         rates = self.rates | {number: factor * self.rates.get(number, 1.0) for number, factor in factors.items()}
         return self._replace(rates=rates)
 
 
-def own_settings(
+def layer_settings(
     network: nn.Module,
     bias_rate: float = 1.0,
     layer_rates: Mapping[str, float] | None = None,
     layer_decays: Mapping[str, float] | None = None,
-) -> Own:
-    """What a recipe says of single layers.
+) -> LayerSettings:
+    """Settings of single layers in a recipe.
 
     Args:
         network: as its builder makes it, before its batch norms are grouped.
@@ -40,12 +40,13 @@ def own_settings(
     Raises:
         ValueError: a pattern names no layer, or two name one.
     """
-    own = Own(chosen(network, layer_rates or {}, "layer_rates"), chosen(network, layer_decays or {}, "layer_decays"))
-    return own if bias_rate == 1.0 else own.times({id(p): bias_rate for p in biases(network)})
+    rates = chosen(network, layer_rates or {}, "layer_rates")
+    settings = LayerSettings(rates, chosen(network, layer_decays or {}, "layer_decays"))
+    return settings if bias_rate == 1.0 else settings.times({id(p): bias_rate for p in biases(network)})
 
 
 def biases(network: nn.Module) -> Iterator[nn.Parameter]:
-    """Those of layers that are no normalisation."""
+    """Biases of all layers but normalisations."""
     for module in network.modules():
         if not isinstance(module, NORMALIZATIONS):
             own = dict(module.named_parameters(recurse=False))
@@ -53,13 +54,13 @@ def biases(network: nn.Module) -> Iterator[nn.Parameter]:
 
 
 def chosen(network: nn.Module, patterns: Mapping[str, float], key: str) -> dict[int, float]:
-    """The values of the parameters of the layers that patterns name, by `id`.
+    """Values of the parameters of the layers that patterns name, by `id`.
 
     A pattern (`local*`) is of a layer's own name, of a part of the network that holds it (`features` for `features.3`),
     or of its type or one that it is derived from (`Linear`). No order of patterns says which of two counts.
 
     Raises:
-        ValueError: as `own_settings`.
+        ValueError: as `layer_settings`.
     """
     values: dict[int, float] = {}
     unused = dict(patterns)
@@ -78,7 +79,7 @@ def chosen(network: nn.Module, patterns: Mapping[str, float], key: str) -> dict[
 
 
 def layers(network: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """Modules that have parameters themselves, by name."""
+    """Layers by name: modules that have parameters of their own."""
     for name, module in network.named_modules():
         if any(True for _ in module.parameters(recurse=False)):
             yield name, module

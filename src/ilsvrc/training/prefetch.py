@@ -1,4 +1,4 @@
-"""Batches on the device before they are needed."""
+"""Prefetch of batches to the device."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,7 +7,7 @@ import torch
 
 
 def ahead(batches: Iterator[Any], device: torch.device) -> Iterator[Any]:
-    """Hands on batches with images and labels on `device`; a GPU copies the next one while it computes on this one.
+    """Prefetches batches to `device`; a GPU copies the next one while it computes on this one.
 
     The copy runs in a stream of its own, from pinned memory.
     """
@@ -15,18 +15,18 @@ def ahead(batches: Iterator[Any], device: torch.device) -> Iterator[Any]:
         yield from (_moved(batch, device) for batch in batches)
         return
     stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-    waiting = None
+    ready = None
     for batch in batches:
         with torch.cuda.stream(stream):
             coming = _moved(batch, device)
-        if waiting is not None:
-            yield waiting
+        if ready is not None:
+            yield ready
         torch.cuda.current_stream(device).wait_stream(stream)
         for tensor in (coming.images, coming.labels):
             tensor.record_stream(torch.cuda.current_stream(device))
-        waiting = coming
-    if waiting is not None:
-        yield waiting
+        ready = coming
+    if ready is not None:
+        yield ready
 
 
 def _moved(batch: Any, device: torch.device) -> Any:

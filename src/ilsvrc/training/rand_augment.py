@@ -1,6 +1,6 @@
 """RandAugment: Cubuk et al. 2019, in timm's form "rand-m9-mstd0.5-inc1", which DeiT and LeViT train with.
 
-Two of fifteen operations are drawn for each picture, with repetition, and each is made with probability 1/2. Their
+Two of fifteen operations are drawn for each image, with repetition, and each is made with probability 1/2. Their
 magnitude is drawn from N(magnitude, 0.5), cut to 0 to 10. Where timm has two variants, the one that grows with the
 magnitude is in: posterize, solarize, colour, contrast, brightness and sharpness. Between operations values are whole
 numbers, as in Pillow, whose arithmetic this is; geometry is bicubic, and outside is the training set's mean.
@@ -24,7 +24,7 @@ Amount = Callable[[np.ndarray, np.ndarray], np.ndarray]  # of magnitudes from 0 
 
 
 class RandAugment:
-    """Two drawn operations of about one `magnitude`, 0 to 10."""
+    """RandAugment: two drawn operations of about one `magnitude`, 0 to 10."""
 
     def __init__(self, magnitude: float, mean: Sequence[float]) -> None:
         self.magnitude = magnitude
@@ -45,7 +45,7 @@ class RandAugment:
 
 
 def operations_of(fill: Tensor) -> dict[str, tuple[Amount, Operation]]:
-    """By name, how much (timm's scales) and what; `fill` is uint8 `[3]`."""
+    """Operations by name, each with the amount of a magnitude (timm's scales); `fill` is uint8 `[3]`."""
     return {
         "auto_contrast": (_signed(0), auto_contrast),
         "equalize": (_signed(0), equalize),
@@ -70,7 +70,7 @@ def _signed(largest: float) -> Amount:
 
 
 def _bits(level: np.ndarray, sign: np.ndarray) -> np.ndarray:
-    """That stay; one at least, as Pillow refuses timm's 0 of the largest magnitude."""
+    """Bits that posterize keeps; one at least, as Pillow refuses timm's 0 of the largest magnitude."""
     bits: np.ndarray = np.maximum(1, 4 - np.floor(level * 4))
     return bits
 
@@ -102,7 +102,7 @@ def equalize(images: Tensor, _: Tensor) -> Tensor:
 
 
 def invert(images: Tensor, _: Tensor) -> Tensor:
-    """Black becomes white."""
+    """Inverts values: black becomes white."""
     return 255 - images
 
 
@@ -122,23 +122,23 @@ def solarize_add(images: Tensor, added: Tensor) -> Tensor:
 
 
 def colour(images: Tensor, factors: Tensor) -> Tensor:
-    """Away from each pixel's grey."""
+    """Scales values away from each pixel's grey."""
     return _away(images, _grey(images), factors)
 
 
 def contrast(images: Tensor, factors: Tensor) -> Tensor:
-    """Away from the mean grey of the picture, a whole number."""
+    """Scales values away from the mean grey of the image, a whole number."""
     mean = _grey(images).double().mean(dim=(1, 2), keepdim=True)
     return _away(images, (mean + 0.5).floor().float(), factors)
 
 
 def brightness(images: Tensor, factors: Tensor) -> Tensor:
-    """Away from black."""
+    """Scales values away from black."""
     return (images * factors).clamp_(0, 255).to(torch.uint8)
 
 
 def sharpness(images: Tensor, factors: Tensor) -> Tensor:
-    """Away from the picture smoothed by 3 x 3 weights, 5 in the middle and 1 elsewhere; the border is not smoothed."""
+    """Scales values away from the image smoothed by 3 x 3 weights, 5 in the middle; the border is not smoothed."""
     smooth = images.float()
     lines = smooth[:, :-2] + smooth[:, 1:-1] + smooth[:, 2:]
     sums = lines[:, :, :-2] + lines[:, :, 1:-1] + lines[:, :, 2:] + 4 * smooth[:, 1:-1, 1:-1]

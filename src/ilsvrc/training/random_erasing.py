@@ -13,9 +13,9 @@ AREA, ASPECT, ATTEMPTS = (0.02, 1 / 3), (0.3, 1 / 0.3), 10
 
 
 class Erasing:
-    """Fills a rectangle with noise in a picture out of 1 / `probability`.
+    """Fills a rectangle with noise in an image out of 1 / `probability`.
 
-    Area 2 to 33 % of the picture's, uniform; height by width 0.3 to 3.3, log-uniform. The noise is normal, for each
+    Area 2 to 33 % of the image's, uniform; height by width 0.3 to 3.3, log-uniform. The noise is normal, for each
     pixel and channel, with the training set's mean and deviation: N(0, 1) after "mean_std".
     """
 
@@ -38,7 +38,7 @@ class Erasing:
 
 
 def rectangles(draws: Draws, probability: float, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Places in the batch of the pictures that are erased, int64 `[M]`, and int64 `[M, 4]`: left, top, width, height.
+    """Places in the batch of the images that are erased, int64 `[M]`, and int64 `[M, 4]`: left, top, width, height.
 
     The first of ten draws that fits strictly inside is taken; where none does, nothing is erased.
     """
@@ -56,7 +56,7 @@ def rectangles(draws: Draws, probability: float, height: int, width: int) -> tup
 
 
 def _pixels(places: np.ndarray, boxes: np.ndarray, total: int, device: torch.device) -> tuple[Tensor, ...]:
-    """For each of the rectangles' `total` pixels: picture, left, top and width of its box, and its number in it."""
+    """For each of the rectangles' `total` pixels: image, left, top and width of its box, and its number in it."""
     counts = boxes[:, 2] * boxes[:, 3]
     table = np.column_stack((places, boxes[:, :3], np.cumsum(counts) - counts, counts))
     facts = torch.from_numpy(table).to(device)

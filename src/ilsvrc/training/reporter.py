@@ -38,7 +38,7 @@ class Reporter:
         self.rows: list[Row] = []
 
     def start(self, so_far: Progress, steps_an_epoch: int) -> None:
-        """Takes up what a checkpoint held; MLflow's run begins."""
+        """Resumes the progress of a checkpoint; MLflow's run begins."""
         self.rows = list(so_far.history)
         steps = len(so_far.history) * steps_an_epoch + so_far.step
         self.bar.resume(steps * self.training.batch_size)
@@ -53,11 +53,11 @@ class Reporter:
         self.bar.update(num_images)
 
     def should_stop(self) -> bool:
-        """A signal asked this process to end."""
+        """True if a signal asked this process to end."""
         return self.stop.received
 
     def save(self, so_far: Progress) -> None:
-        """Keeps a checkpoint, and beside it what the launcher must know of it; on a full disk training goes on."""
+        """Saves a checkpoint, and its resources for the launcher; on a full disk training goes on."""
         if not self.training.world.is_main:
             return
         try:
@@ -71,7 +71,7 @@ class Reporter:
         launch.keep_resources(self.job.work, Resources.of(asdict(self.machine)))
 
     def epoch_ended(self, row: Row) -> None:
-        """Tells of an epoch that the checkpoint holds."""
+        """Logs an epoch that the checkpoint holds."""
         if not self.training.world.is_main:
             return
         self.rows.append(row)
@@ -112,6 +112,6 @@ def tracker_of(job: WorkerJob, manifest: Manifest) -> mlflow_runs.Tracker:
 
 
 def title(run: str, spec: specs.TrainSpec) -> str:
-    """What a person calls a run: `alexnet quick epochs=3 seed=0`."""
+    """Title of a run for a person: `alexnet quick epochs=3 seed=0`."""
     _, architecture, recipe, _ = run.split("/")
     return " ".join((architecture, *recipe.split(","), f"seed={spec.seed}"))

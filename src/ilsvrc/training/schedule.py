@@ -1,4 +1,4 @@
-"""Learning rates: a function of the step, and for `plateau` of the validation errors so far."""
+"""Learning rate schedules: a function of the step, and for `plateau` of the validation errors so far."""
 
 import math
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from ilsvrc.config import choices
 
 @dataclass(frozen=True)
 class Schedule:
-    """The rate of each step; steps and epochs count from 0. Each kind says what share of `rate` is left.
+    """Learning rate of each step; steps and epochs count from 0. Each kind says the share of `rate` that is left.
 
     Of `polynomial`, `linear` and `cosine` the share is of what lies between `rate` and `lowest_rate`, where they end
     (timm's cosine); the others do not fall below it.
@@ -63,11 +63,11 @@ class Schedule:
 
     @property
     def epochs(self) -> int:
-        """Epochs, of which the last may be a part of one."""
+        """Number of epochs, of which the last may be a part of one."""
         return -(-self.total_steps // self.steps_an_epoch)
 
     def learning_rate(self, step: int) -> float:
-        """The rate of a step of the whole training."""
+        """Learning rate of a step of the whole training."""
         if step >= self.warmup_steps:
             return self._after_warmup(_share(self, step))
         if self.warmup_rate is not None:
@@ -82,13 +82,13 @@ class Schedule:
         return max(self.rate * share, self.lowest_rate)
 
     def is_over(self) -> bool:
-        """The rate of a plateau has no fall left, and would fall."""
+        """True if the rate of `plateau` would fall once more than `most_falls` allows."""
         if self.kind != "plateau" or self.most_falls is None:
             return False
         return plateaus(self.errors, self.patience) > self.most_falls
 
     def part_done(self, step: int) -> float:
-        """How much of what follows the warm-up is done before `step`, from 0 to 1."""
+        """Part of the steps after the warm-up that is done before `step`, from 0 to 1."""
         return min(1.0, (step - self.warmup_steps) / (self.total_steps - self.warmup_steps))
 
 
@@ -143,7 +143,7 @@ TO_THE_LOWEST = {"polynomial", "linear", "cosine"}  # those that end at the lowe
 
 
 def plateaus(errors: Sequence[float], patience: int) -> int:
-    """How often `patience` errors in a row were not below the lowest before them; each time counting starts anew."""
+    """Number of plateaus: `patience` errors in a row that are not below the lowest; then counting restarts."""
     best, waited, found = math.inf, 0, 0
     for error in errors:
         best, waited = (error, 0) if error < best else (best, waited + 1)
@@ -153,5 +153,5 @@ def plateaus(errors: Sequence[float], patience: int) -> int:
 
 
 def in_steps(epochs: float | None, iterations: int | None, steps_an_epoch: int) -> int:
-    """A length that was given in epochs or in iterations, the nearest whole number of steps; 0 where neither was."""
+    """Number of steps, the nearest to a length in epochs or in iterations; 0 if neither is given."""
     return iterations or round((epochs or 0) * steps_an_epoch)

@@ -17,7 +17,7 @@ class StopSignal:
         self.received = True
 
     def give_way(self) -> None:
-        """Where this process fails, SIGTERM is torchrun's, which ends all after one that died: it ends this one too."""
+        """Lets SIGTERM end this process, which has failed: torchrun sends it to all after one that died."""
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         if self.received:
             sys.exit(1)

@@ -1,4 +1,4 @@
-"""`torch.compile`: an objective as one program, where that pays and where it can be."""
+"""Compilation of an objective by `torch.compile` into one program, where that pays and where it is possible."""
 
 import time
 from collections.abc import Callable
@@ -12,12 +12,12 @@ from ilsvrc.runtime.ddp import as_if_nothing_happened
 CHOICES = ("auto", "on", "off")
 IN_YAML = {"True": "on", "False": "off"}  # what a profile's `compile: on` becomes
 MIN_STEPS = 10_000  # see `choose`
-MAX_PROGRAMS = 64  # one for each size of pictures and of parts of a batch
+MAX_PROGRAMS = 64  # one for each size of images and of micro-batches
 COMPILER = {"backend": "inductor", "options": {"fallback_random": True}}  # draws are torch's, as without it
 
 
 def choose(asked: str, device: torch.device, steps: int) -> str:
-    """`asked`, or for `auto` a rule on the device and on how many steps the training has: "on" or "off".
+    """Compilation, "on" or "off": `asked`, or for `auto` a rule on the device and on the number of steps.
 
     Compiling takes minutes, which a GPU's shorter steps pay back in a long training: from how many steps on is a
     judgement, not a measurement. On a CPU compiled steps took longer than plain ones.
@@ -34,11 +34,11 @@ def choose(asked: str, device: torch.device, steps: int) -> str:
 
 
 class Compiled(nn.Module):
-    """`objective`, compiled at the first pass of each shape of its inputs: in whole, or not at all.
+    """Objective that is compiled at the first pass of each shape of its inputs: in whole, or not at all.
 
-    Before such a pass goes one that counts for nothing, forward and backward. Where that fails (no compiler, statistics
-    that go between processes, layers that differ from step to step) `tell` hears why, and all goes on without. The
-    objective's modules, and so the weights' names, stay what they are.
+    A trial pass, forward and backward, comes before it and counts for nothing. Where that fails (no compiler,
+    statistics that go between processes, layers that differ from step to step), `tell` is told why, and training goes
+    on without compilation. The objective's modules, and so the weights' names, stay what they are.
     """
 
     def __init__(self, objective: nn.Module, tell: Callable[[str], None]) -> None:
@@ -46,16 +46,16 @@ class Compiled(nn.Module):
         self.objective, self.tell = objective, tell
         self.tried: set[Any] = set()
         self.seconds = 0.0  # that compiling took
-        self.stays_as_it_is = False
+        self.is_given_up = False
         # the wrapper that distributes would cut the program where its buckets end, which LRN's backward cannot bear
         torch._dynamo.config.optimize_ddp = False
         torch._dynamo.config.recompile_limit = MAX_PROGRAMS
         objective.compile(fullgraph=True, dynamic=False, **COMPILER)
 
     def forward(self, *inputs: Any) -> Any:
-        """What the objective gives."""
+        """The objective's outputs."""
         what = tuple((tensor.shape, tensor.dtype) for tensor in inputs)
-        if what not in self.tried and not self.stays_as_it_is and torch.is_grad_enabled():
+        if what not in self.tried and not self.is_given_up and torch.is_grad_enabled():
             self.tried.add(what)
             self._try(inputs)
         return self.objective(*inputs)
@@ -67,7 +67,7 @@ class Compiled(nn.Module):
             with as_if_nothing_happened(self.objective):
                 torch.autograd.grad(self.objective(*inputs)[0], trained, allow_unused=True)
         except Exception as error:  # of a compiler's many kinds; what is wrong without it too comes again
-            self.stays_as_it_is = True
+            self.is_given_up = True
             self.objective._compiled_call_impl = None
             self.tell(" ".join(str(error).split())[:200] or type(error).__name__)
         self.seconds += time.perf_counter() - began

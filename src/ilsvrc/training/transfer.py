@@ -1,4 +1,4 @@
-"""Weights that a training starts from, and which of its layers move: the three cases of transfer learning.
+"""Transfer learning: the weights that a training starts from, and the layers that it trains.
 
 A new classifier on a frozen trunk, the last stages, or everything with a rate of its own (Karpathy et al., CS231n,
 "Transfer learning"); and VGG's deeper networks, which start with some of configuration A's layers.
@@ -19,7 +19,7 @@ VGG_CONVS, VGG_LINEARS = 4, 3  # Simonyan and Zisserman 2014, section 3.1: the f
 def take_over(
     network: Classifier, weights: Mapping[str, Tensor], which: choices.StartLayers, classifier: set[str]
 ) -> list[str]:
-    """Copies weights into `network`, and says the names of what was taken.
+    """Copies weights into `network`; names of those that were taken over.
 
     Args:
         network: on the CPU or a device, initialised.
@@ -54,7 +54,7 @@ def _take(own: Mapping[str, Tensor], given: Mapping[str, Tensor], into: Mapping[
         if own[name].shape != value.shape:
             raise ValueError(
                 f"start_from: {name} is {list(value.shape)} in the file and {list(own[name].shape)} here; another "
-                "number of classes wants start_layers: but_classifier, other pictures the same crop_px"
+                "number of classes wants start_layers: but_classifier, other images the same crop_px"
             )
     with torch.no_grad():
         for name, value in given.items():
@@ -63,7 +63,7 @@ def _take(own: Mapping[str, Tensor], given: Mapping[str, Tensor], into: Mapping[
 
 
 def _vggs_layers(own: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """What a deeper VGG takes of `weights`, by its own names.
+    """Weights that a deeper VGG takes over, by its own names.
 
     Raises:
         ValueError: one of the two is no VGG.
@@ -78,7 +78,7 @@ def _vggs_layers(own: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> di
             "start_layers: vgg takes VGG's first and last layers, and one of the two networks is no VGG; set "
             "start_layers: but_classifier by training: {...} in params.yaml"
         )
-    return {mine: weights[theirs] for mine, theirs in pairs.items()}
+    return {name: weights[in_file] for name, in_file in pairs.items()}
 
 
 def _by_number(name: str) -> list[tuple[int, str]]:
@@ -87,18 +87,18 @@ def _by_number(name: str) -> list[tuple[int, str]]:
 
 
 def _vgg_pairs(own: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> list[tuple[str, str]]:
-    """Names here and there of the same layers: a convolution goes to the next one of its shape, at its own depth."""
+    """Names of the same layers, here and in the file: a convolution goes to the next one of its shape."""
     pairs, places = [], iter([name for name, value in own.items() if value.dim() == 4])
-    for theirs in [name for name, value in weights.items() if value.dim() == 4][:VGG_CONVS]:
-        pairs.append((next((name for name in places if own[name].shape == weights[theirs].shape), theirs), theirs))
+    for in_file in [name for name, value in weights.items() if value.dim() == 4][:VGG_CONVS]:
+        pairs.append((next((name for name in places if own[name].shape == weights[in_file].shape), in_file), in_file))
     linears = ([name for name, value in state.items() if value.dim() == 2][-VGG_LINEARS:] for state in (own, weights))
     pairs += zip(*linears, strict=True)
     return [pair for both in pairs for pair in (both, _biases(both))]
 
 
 def _biases(both: tuple[str, str]) -> tuple[str, str]:
-    mine, theirs = (name.removesuffix("weight") + "bias" for name in both)
-    return mine, theirs
+    name, in_file = (name.removesuffix("weight") + "bias" for name in both)
+    return name, in_file
 
 
 def freeze(network: nn.Module, classifier: set[str], trained: choices.TrainedLayers | int) -> list[nn.Module]:
@@ -136,7 +136,7 @@ def _is_of(stage: str, classifier: set[str]) -> bool:
 
 
 def rates(network: nn.Module, taken: list[str], trunk_rate: float) -> dict[int, float]:
-    """Learning-rate factors of what was taken over, by `id` of the parameter; empty where all have the same."""
+    """Learning rate factors of weights that were taken over, by `id` of the parameter; empty if all are 1."""
     if trunk_rate == 1.0:
         return {}
     names: dict[str, Any] = dict(network.named_parameters())

@@ -1,4 +1,4 @@
-"""Errors on images that training does not see, each once."""
+"""Validation: errors on images that training does not see, each once."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -19,20 +19,20 @@ def evaluate(objective: Objective, batches: Iterable[Any], world: World, autocas
     """
     objective.eval()
     kind, num_classes = objective.labels, 0
-    sums = torch.zeros(kind.num_watched + 1, dtype=torch.float64, device=world.device)
+    sums = torch.zeros(kind.num_validation_sums + 1, dtype=torch.float64, device=world.device)
     for batch in batches:
         images, labels = batch.images[:, 0].to(world.device), batch.labels.to(world.device)
         with autocast():
             logits = widened(objective.network(objective.normalization(images)))
         num_classes = logits.shape[1]
-        sums[:-1] += kind.watch(logits, kind.targets(labels))
+        sums[:-1] += kind.validation_sums(logits, kind.targets(labels))
         sums[-1] += len(labels)
-    *watched, num_images = world.sum(sums).tolist()
-    return kind.measured([each / num_images for each in watched], num_classes)
+    *totals, num_images = world.sum(sums).tolist()
+    return kind.validation_metrics([each / num_images for each in totals], num_classes)
 
 
 def held_out(labels: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Splits a training set by class: places to train on, and `fraction` of each class, one at least, to watch.
+    """Splits a training set by class: places to train on, and `fraction` of each class, one at least, to validate on.
 
     Args:
         labels: int64 `[N]`.
@@ -59,10 +59,10 @@ def held_out(labels: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarray
     return np.flatnonzero(~watched), np.flatnonzero(watched)
 
 
-def held_out_of_sets(
+def held_out_multilabel(
     labels: np.ndarray, members: np.ndarray, fraction: float, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """As `held_out`, where labels number sets of classes: about `fraction` of each class's images is watched.
+    """Splits a multi-label training set: about `fraction` of each class's images is held out, for validation.
 
     Class by class, the one with the fewest images that are not settled yet first (after Sechidis et al. 2011, section
     3.2): as many of these are watched as its share lacks, the others are trained on. A class of few images may have

@@ -64,7 +64,7 @@ class WeightAverage:
 
     @contextmanager
     def swapped(self) -> Iterator[None]:
-        """Within it the network has the averages; what it had comes back after, bit by bit."""
+        """Context in which the network has the averages; its own values come back afterwards, bit by bit."""
         own = [(self.weights | self.statistics)[name] for name in self.averages]
         before = [tensor.clone() for tensor in own]
         _copy(own, list(self.averages.values()))
@@ -81,11 +81,11 @@ class WeightAverage:
                 self.averages[name].copy_(own)
 
     def state_dict(self) -> dict[str, Any]:
-        """How many steps count, and the averages by name."""
+        """Number of averaged steps, and the averages by name."""
         return {"count": self.count, "averages": self.averages}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Goes on from what `state_dict` gave."""
+        """Resumes from what `state_dict` gave."""
         own = self.weights | self.statistics
         self.count = state["count"]
         self.averages = {name: kept.to(own[name].device, copy=True) for name, kept in state["averages"].items()}
@@ -105,7 +105,7 @@ class WeightAverage:
 
 
 def _mean_over_processes(statistics: Sequence[Tensor], world: World) -> list[Tensor]:
-    """Every process's statistics averaged, in one message."""
+    """Means of statistics over all processes, in one message."""
     if world.size == 1 or not statistics:
         return list(statistics)
     whole = world.sum(torch.cat([tensor.flatten().to(world.device) for tensor in statistics])) / world.size

@@ -1,4 +1,4 @@
-"""Whitening of a training's pictures: fitted once to the packed training split, and kept beside the checkpoint."""
+"""Whitening of a training's images: fitted once to the packed training split, and kept beside the checkpoint."""
 
 from contextlib import closing
 from pathlib import Path
@@ -18,28 +18,28 @@ from ilsvrc.models.common.zca_whitening import MOST_PX, Moments, Whitening, fitt
 from ilsvrc.runtime import files, messages
 from ilsvrc.runtime.distributed import World
 from ilsvrc.training import data
-from ilsvrc.training.inputs import Given
+from ilsvrc.training.inputs import TrainingInputs
 from ilsvrc.training.state import NormalizationInputs
 
 NAME = "whitening.safetensors"
 IMAGES_AT_ONCE = 1000
 
 
-def of(spec: specs.TrainSpec, manifest: Manifest, given: Given, world: World) -> Whitening:
-    """What `normalization: gcn_zca` sees of pixels, the same in every process.
+def fit_whitening(spec: specs.TrainSpec, manifest: Manifest, inputs: TrainingInputs, world: World) -> Whitening:
+    """Whitening of `normalization: gcn_zca`, the same in every process.
 
-    Fitted to all training pictures, held out or not as the other statistics are. Where an earlier attempt left its own,
+    Fitted to all training images, held out or not as the other statistics are. Where an earlier attempt left its own,
     the main process has it, so that a resume has the same bits.
 
     Raises:
-        ValueError: the recipe does not show whole small pictures.
+        ValueError: the recipe does not show whole small images.
     """
     check(spec)
-    path: Path | None = given.work and given.work / NAME
+    path: Path | None = inputs.work and inputs.work / NAME
     made_of = {"manifest_sha256": manifest.content_sha256, "crop_px": str(spec.crop_px)}
     own = _read(path, made_of) if path is not None and world.is_main else None
     if not world.everyones(own is not None)[0]:
-        sums = over_all(shard_moments(spec.crop_px, given, world), world)
+        sums = sum_over_processes(shard_moments(spec.crop_px, inputs, world), world)
         if world.is_main:
             own = fitted(sums)
             _write(path, own, made_of)
@@ -50,7 +50,7 @@ def of(spec: specs.TrainSpec, manifest: Manifest, given: Given, world: World) ->
 
 
 def check(spec: specs.TrainSpec) -> None:
-    """Whole pictures, small enough for a matrix of all their values.
+    """Whole images, small enough for a matrix of all their values.
 
     Raises:
         ValueError: they are not.
@@ -58,43 +58,43 @@ def check(spec: specs.TrainSpec) -> None:
     where = "by training: {...} in params.yaml, or another normalization"
     if spec.crop_px > MOST_PX:
         raise ValueError(
-            f"normalization: gcn_zca whitens pictures of {MOST_PX} px at most, not {spec.crop_px}; set crop_px {where}"
+            f"normalization: gcn_zca whitens images of {MOST_PX} px at most, not {spec.crop_px}; set crop_px {where}"
         )
     if spec.recipe.grows_px is not None:
-        raise ValueError(f"normalization: gcn_zca whitens pictures of one size; set grows_px: null {where}")
+        raise ValueError(f"normalization: gcn_zca whitens images of one size; set grows_px: null {where}")
     if spec.recipe.crop not in ("patch", "center", "padding") or data.short_side_px(spec) != spec.crop_px:
         raise ValueError(
-            f"normalization: gcn_zca whitens whole pictures; set crop: padding, or crop: patch and short_side_px: "
+            f"normalization: gcn_zca whitens whole images; set crop: padding, or crop: patch and short_side_px: "
             f"[{spec.crop_px}, {spec.crop_px}] {where}"
         )
 
 
-def shard_moments(side_px: int, given: Given, world: World) -> Moments:
+def shard_moments(side_px: int, inputs: TrainingInputs, world: World) -> Moments:
     """Moments of the central squares at `side_px` of this process's shard of the images."""
-    assert given.packed, "whitening is fitted to packed images"
-    messages.log(f"whitening: fitting to the images of {given.packed}")
+    assert inputs.packed, "whitening is fitted to packed images"
+    messages.log(f"whitening: fitting to the images of {inputs.packed}")
     opened = batches.open_testing(
-        given.loader, given.packed, views=[View(side_px, side_px)], batch_size=IMAGES_AT_ONCE,
-        rank=world.rank, world_size=world.size, workers=given.threads,
+        inputs.loader, inputs.packed, views=[View(side_px, side_px)], batch_size=IMAGES_AT_ONCE,
+        rank=world.rank, world_size=world.size, workers=inputs.threads,
     )  # fmt: skip
     with closing(opened):
         return moments((batch.images[:, 0] for batch in opened), side_px)
 
 
-def over_all(sums: Moments, world: World) -> Moments:
-    """Those of every process added up."""
+def sum_over_processes(sums: Moments, world: World) -> Moments:
+    """Sums of the moments over all processes."""
     return Moments(*(world.sum(part.to(world.device)).cpu() for part in sums))
 
 
-def windows_of(spec: specs.TrainSpec, manifest: Manifest) -> NormalizationInputs:
-    """Where the recipe's crops lie in whitened pictures: of a batch and an epoch int64 `[N, 5]`, None for noise."""
+def crop_windows(spec: specs.TrainSpec, manifest: Manifest) -> NormalizationInputs:
+    """Windows of the recipe's crops in whitened images: of a batch and an epoch int64 `[N, 5]`, None for noise."""
     look = data.crops_of(spec, manifest)
 
     def windows(batch: Batch, epoch: int) -> Tensor | None:
         if batch.windows is None:
             return None
         sides = np.full(len(batch.labels), look.crop_px)
-        regions = random_crops.training(look, spec.seed, epoch, data.names(batch).numpy(), sides, sides)
+        regions = random_crops.training(look, spec.seed, epoch, data.sample_keys(batch).numpy(), sides, sides)
         return torch.from_numpy(regions.windows[:, 0])
 
     return windows

@@ -19,7 +19,7 @@ from ilsvrc.runtime.distributed import World
 from ilsvrc.training import build, checkpoint, data, loop, outputs, torch_compile
 from ilsvrc.training.checkpoint import Identity
 from ilsvrc.training.health_checks import StoppedError
-from ilsvrc.training.inputs import Given
+from ilsvrc.training.inputs import TrainingInputs
 from ilsvrc.training.job import WorkerJob
 from ilsvrc.training.machine import Machine
 from ilsvrc.training.reporter import Reporter, title
@@ -57,8 +57,8 @@ def train_run(job: WorkerJob, world: World, stop: StopSignal) -> None:
         torch.set_num_threads(job.resources.threads)  # ffcv's import sets it to one
         machine = machine_of(job, world, precision, kept)
         machine.compile = compiles(job, len(batches), world, kept)
-        given = Given.of(job, not_compiled(job.run, world, machine))
-        training = build.prepare(spec, manifest, len(batches), world, precision, given)
+        inputs = TrainingInputs.of(job, not_compiled(job.run, world, machine))
+        training = build.prepare(spec, manifest, len(batches), world, precision, inputs)
         so_far = checkpoint.restore(kept, training) if kept else Progress()
         require_one_start(job.work, so_far, world)
         total = training.schedule.total_steps * spec.recipe.batch_size

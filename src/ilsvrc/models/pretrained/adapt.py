@@ -1,4 +1,4 @@
-"""Weights that were not trained here, fitted to a network and to the classes of the data.
+"""Adaptation of pretrained weights to a network and to the classes of the data.
 
 A network of a thousand outputs tells the ten classes of Imagenette apart once the other outputs are taken away: what
 is left are the rows of its classifier that belong to the data's classes, in their order.
@@ -13,14 +13,14 @@ from torch import Tensor
 from ilsvrc.models.common.layers import Classifier
 from ilsvrc.models.pretrained import libraries
 
-SHOWN = 5  # names in an error
+MAX_NAMES = 5  # names in an error
 AUXILIARY = ("aux", "Aux")  # how libraries' names of heads begin that only training sees
 
 Build = Callable[[int], Classifier]
 
 
 class Places(NamedTuple):
-    """Which of the weights' outputs are the data's classes, in their order, and how that is known."""
+    """Outputs of the weights that are the data's classes, in their order, and how that is known."""
 
     outputs: list[int]
     how: str
@@ -44,11 +44,11 @@ def places(classes: Sequence[str], num_outputs: int, named: Sequence[str] | None
     if named:
         strange = [name for name in classes if name not in set(named)]
         raise ValueError(
-            f"the data's classes are not the weights': {', '.join(strange[:SHOWN])} (of {len(strange)} that the "
-            f"weights do not know; they know {', '.join(named[:SHOWN])} ...)"
+            f"the data's classes are not the weights': {', '.join(strange[:MAX_NAMES])} (of {len(strange)} that the "
+            f"weights do not know; they know {', '.join(named[:MAX_NAMES])} ...)"
         )
     if len(classes) != num_outputs:
-        shown = ", ".join(classes[:SHOWN])
+        shown = ", ".join(classes[:MAX_NAMES])
         raise ValueError(
             f"the weights tell {num_outputs} classes apart and the data has {len(classes)} ({shown} ...), which are "
             "not ImageNet's synsets, such as n01440764; take weights for these classes"
@@ -69,7 +69,7 @@ def classifier_dims(build: Build) -> dict[str, int]:
 
 
 def num_outputs(weights: Mapping[str, Tensor], classifier: Mapping[str, int]) -> int:
-    """How many classes the weights tell apart.
+    """Number of classes that the weights tell apart.
 
     Raises:
         ValueError: they have no such classifier.
@@ -85,7 +85,7 @@ def num_outputs(weights: Mapping[str, Tensor], classifier: Mapping[str, int]) ->
 def fitted(
     weights: Mapping[str, Tensor], build: Build, classifier: Mapping[str, int], outputs: Sequence[int]
 ) -> dict[str, Tensor]:
-    """All that the network has, by its names, in float32; heads that only training sees are zero where there are none.
+    """Weights for the network, by its names, in float32; auxiliary heads that the file lacks are zero.
 
     Raises:
         ValueError: names or shapes are not the network's; says which.
@@ -93,25 +93,27 @@ def fitted(
     with torch.device("meta"):
         network = build(len(outputs))
     rows = torch.tensor(outputs)
-    own, given = network.state_dict(), dict(weights)
+    own, state = network.state_dict(), dict(weights)
     for name, dim in classifier.items():
-        if name in given and given[name].dim() > dim:
-            given[name] = given[name].index_select(dim, rows)
+        if name in state and state[name].dim() > dim:
+            state[name] = state[name].index_select(dim, rows)
     optional = _auxiliary_names(network) | {name for name in own if name.endswith("num_batches_tracked")}
-    missing = [name for name in own if name not in given and name not in optional]
-    strange = [name for name in given if name not in own and not name.startswith(AUXILIARY)]
+    missing = [name for name in own if name not in state and name not in optional]
+    strange = [name for name in state if name not in own and not name.startswith(AUXILIARY)]
     if missing or strange:
-        said = {"misses": missing, "has besides": strange}
-        told = "; ".join(f"{what} {len(names)}: {', '.join(names[:SHOWN])}" for what, names in said.items() if names)
-        raise ValueError(f"the weights are not of this architecture: of its {len(own)} the file {told}")
+        differences = {"misses": missing, "has besides": strange}
+        listed = "; ".join(
+            f"{what} {len(names)}: {', '.join(names[:MAX_NAMES])}" for what, names in differences.items() if names
+        )
+        raise ValueError(f"the weights are not of this architecture: of its {len(own)} the file {listed}")
     for name, value in own.items():
-        if name in given and given[name].shape != value.shape:
+        if name in state and state[name].shape != value.shape:
             raise ValueError(
-                f"{name} is {list(given[name].shape)} in the file and {list(value.shape)} in the network; other sizes "
-                "of pictures (crop_px), or another network?"
+                f"{name} is {list(state[name].shape)} in the file and {list(value.shape)} in the network; other sizes "
+                "of images (crop_px), or another network?"
             )
     return {
-        name: _plain(given[name]) if name in given else torch.zeros(v.shape, dtype=v.dtype) for name, v in own.items()
+        name: _plain(state[name]) if name in state else torch.zeros(v.shape, dtype=v.dtype) for name, v in own.items()
     }
 
 

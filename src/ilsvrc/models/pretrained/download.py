@@ -1,4 +1,4 @@
-"""A library's file of weights: where it lies already, else fetched to data/downloads/weights."""
+"""Download of a library's weights, unless they are on this machine already."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ FOLDER = "weights"  # of data/downloads
 
 
 def file_of(weights: Published) -> Path:
-    """The file: of data/downloads/weights, of the library's own cache, else of a mirror or its address.
+    """Path of the file: of data/downloads/weights, of the library's own cache, else of a mirror or its address.
 
     Raises:
         OSError: none of them has it; the message says where to put it.

@@ -34,8 +34,8 @@ class Published:
     hub: tuple[str, str] | None = None  # repository and file, where they are on the Hugging Face hub
 
 
-class Foreign(Classifier):
-    """A library's network; its weights go by the library's names."""
+class LibraryNetwork(Classifier):
+    """Network of a library; its weights go by the library's names."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -46,27 +46,27 @@ class Foreign(Classifier):
         logits: Tensor = self.network(images)
         return logits
 
-    def state_dict(self, *given: Any, **named: Any) -> Any:
-        """The library's."""
-        return self.network.state_dict(*given, **named)
+    def state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        """State by the library's names."""
+        return self.network.state_dict(*args, **kwargs)
 
-    def load_state_dict(self, *given: Any, **named: Any) -> Any:
-        """The library's."""
-        return self.network.load_state_dict(*given, **named)
+    def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        """State by the library's names."""
+        return self.network.load_state_dict(*args, **kwargs)
 
 
-def build(library: str, model: str, num_classes: int = 1000, input_px: int = 224) -> Foreign:
+def build(library: str, model: str, num_classes: int = 1000, input_px: int = 224) -> LibraryNetwork:
     """The network without weights, less what only training sees."""
     if library == "timm":
-        return Foreign(_timms(model, num_classes, input_px))
+        return LibraryNetwork(_timms(model, num_classes, input_px))
     from torchvision import models
 
     network = models.get_model(model, weights=None, num_classes=num_classes, **_options(model, input_px))
-    return Foreign(_without_auxiliary_heads(network))
+    return LibraryNetwork(_without_auxiliary_heads(network))
 
 
 def input_px(library: str, model: str) -> int:
-    """The side of the pictures that a library's network is for."""
+    """Side of the images that a library's network is for."""
     if library == "timm":
         import timm
 
@@ -79,7 +79,7 @@ def input_px(library: str, model: str) -> int:
 
 
 def published(library: str, model: str, tag: str) -> Published:
-    """What a library says of its weights.
+    """A library's description of its weights.
 
     Raises:
         ValueError: it has none such, or none that can be fetched.
@@ -119,14 +119,14 @@ def _timms(model: str, num_classes: int, input_px: int) -> nn.Module:
 
 
 def _options(model: str, input_px: int) -> dict[str, Any]:
-    """What torchvision's builder is told so that it draws no weights in vain, and builds for pictures of `input_px`."""
+    """Options of torchvision's builder: no weights are drawn in vain, and the input has `input_px`."""
     if model.startswith("vit_"):
         return {"image_size": input_px}
     return {"init_weights": False, "aux_logits": True} if model in FROM_MINUS_ONE else {}
 
 
 def _without_auxiliary_heads(network: nn.Module) -> nn.Module:
-    """What torchvision does with them where weights are loaded."""
+    """Removes auxiliary heads, as torchvision does where weights are loaded."""
     if getattr(network, "aux_logits", False):
         network.aux_logits = False  # type: ignore[assignment]
         for name in ("aux1", "aux2", "AuxLogits"):
@@ -194,7 +194,7 @@ def _of_timm(model: str, tag: str) -> Published:
 def _read_torchvisions(model: str, tag: str, path: Path) -> nn.Module:
     from torchvision import models
 
-    def from_file(*given: Any, **named: Any) -> Any:
+    def from_file(*args: Any, **kwargs: Any) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True)
 
     with patch("torchvision.models._api.load_state_dict_from_url", from_file):

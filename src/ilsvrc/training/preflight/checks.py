@@ -85,17 +85,17 @@ def moved(before: Tensor, after: Tensor) -> float:
 def first_loss(probe: Probe, first: FirstStep) -> Finding:
     """Finding on the first loss: the main head's plain cross entropy, which is near ln K where no class is preferred.
 
-    Near K ln 2 where an image has several classes, and its range is that of K sigmoids (`labels.usual_room`).
+    Near K ln 2 where an image has several classes, and its range is that of K sigmoids (`labels.first_loss_scale`).
 
     Logits of deviation s add about s^2 / 2: 1 where `he_normal` makes the classifier (s^2 = 2, of inputs whose mean
     square is 1), 2 or a little more behind a last stage of two residual blocks, whose sum doubles that. Eight images
     leave a deviation of s / 3. Up to 3 above and 1 below are therefore usual; pixels on their scale add tens.
     """
-    loss, even, room = probe.loss(first.logits), probe.even_loss, probe.labels.usual_room(probe.num_classes)
+    loss, even, room = probe.loss(first.logits), probe.even_loss, probe.labels.first_loss_scale(probe.num_classes)
     deviation = float(first.logits.std(dim=1).mean())
     pixels = float(probe.training.objective.normalization(probe.batch.images).std())
-    even_in_words = probe.labels.even.format(probe.num_classes)
-    numbers = f"{loss:.3g}, {even_in_words} is {even:.3g}; logits deviate by {deviation:.2g}, pixels by {pixels:.2g}"
+    formula = probe.labels.even_loss_formula.format(probe.num_classes)
+    numbers = f"{loss:.3g}, {formula} is {even:.3g}; logits deviate by {deviation:.2g}, pixels by {pixels:.2g}"
     if -BELOW * room <= loss - even <= ABOVE * room:
         return Finding("first loss", True, numbers)
     if loss < even:

@@ -15,7 +15,7 @@ from ilsvrc.loading.views import View
 from ilsvrc.packing.beton import open_packed
 from ilsvrc.runtime.distributed import World
 from ilsvrc.training import batch_norm, build, data
-from ilsvrc.training.inputs import Given
+from ilsvrc.training.inputs import TrainingInputs
 from ilsvrc.training.prefetch import ahead
 from ilsvrc.training.preflight.probe import Probe
 from ilsvrc.training.schedule import Schedule
@@ -62,8 +62,9 @@ def probe(
     group = spec.recipe.batch_norm_group
     shared = group if isinstance(group, int) and len(batch.labels) % group == 0 else None
     small = changed(alone(spec, len(batch.labels)), **WITHOUT_DRAWS, batch_norm_group=shared)
-    given = Given(packed=packed, mean_image=packed.with_suffix(".mean_image.npy"), loader=loader, threads=threads)
-    training = build.prepare(small, manifest, 1, world, "float32", given)
+    mean_image = packed.with_suffix(".mean_image.npy")
+    inputs = TrainingInputs(packed=packed, mean_image=mean_image, loader=loader, threads=threads)
+    training = build.prepare(small, manifest, 1, world, "float32", inputs)
     training.augment = training.mixup = training.weight_average = None
     training.network.train()
     return Probe(spec, training, batch, planned, len(manifest.classes))
