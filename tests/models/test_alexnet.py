@@ -193,9 +193,9 @@ def test_plain_pooling_has_no_overlap_and_outputs_of_equal_size():
 
 def test_plain_pooling_takes_smaller_pictures():
     assert weightless(alexnet_plain_pooling, 3, 39)(torch.empty(2, 3, 39, 39, device="meta")).shape == (2, 3)
-    with pytest.raises(ValueError, match="takes pictures of 39 px or more, not 38"):
+    with pytest.raises(ValueError, match="takes images of 39 px or more, not 38"):
         weightless(alexnet_plain_pooling, 3, 38)
-    with pytest.raises(ValueError, match="takes pictures of 67 px or more, not 66"):
+    with pytest.raises(ValueError, match="takes images of 67 px or more, not 66"):
         weightless(alexnet, 3, 66)
 
 

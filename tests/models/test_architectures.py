@@ -74,7 +74,7 @@ def counts(name):
 @cache
 def smallest_px(name):
     """The least side that the network takes, as its refusal of a smaller one says."""
-    with pytest.raises(ValueError, match=r"takes pictures of (\d+) px or more, not 3.*crop_px") as error:
+    with pytest.raises(ValueError, match=r"takes images of (\d+) px or more, not 3.*crop_px") as error:
         weightless(name, input_px=3)
     return int(re.search(r"of (\d+) px or more", str(error.value)).group(1))
 
@@ -158,7 +158,7 @@ def test_other_sizes_than_the_one_built_for_work_or_are_refused_with_both_sizes(
     try:
         assert weightless(name).eval()(meta_images(height, width)).shape == (2, defaults(name)["num_classes"])
     except ValueError as error:
-        assert re.search(rf"built for pictures of {side} x {side} px.*crop_px", str(error))
+        assert re.search(rf"built for images of {side} x {side} px.*crop_px", str(error))
 
 
 @pytest.mark.parametrize("name", EACH)

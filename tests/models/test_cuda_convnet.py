@@ -97,7 +97,7 @@ def test_every_layer_but_the_last_is_followed_by_its_activation(build, low, high
 
 def test_other_sizes_are_refused_since_local_weights_belong_to_positions():
     network = weightless(cuda_convnet_cifar)
-    with pytest.raises(ValueError, match=r"built for pictures of 24 x 24 px.* 6 x 6 pixels and not 8 x 8.*crop_px"):
+    with pytest.raises(ValueError, match=r"built for images of 24 x 24 px.* 6 x 6 pixels and not 8 x 8.*crop_px"):
         network(torch.empty(1, 3, 32, 32, device="meta"))
     assert weightless(cuda_convnet_cifar, 10, 32)(torch.empty(1, 3, 32, 32, device="meta")).shape == (1, 10)
 
@@ -108,7 +108,7 @@ def test_the_locally_connected_layers_fit_any_side(side):
 
 
 def test_4_px_are_the_fewest():
-    with pytest.raises(ValueError, match="takes pictures of 4 px or more, not 3"):
+    with pytest.raises(ValueError, match="takes images of 4 px or more, not 3"):
         weightless(cuda_convnet_cifar, 10, 3)
 
 

@@ -98,7 +98,7 @@ def test_checkpointing_and_dropout_stay_off():
 def test_29_px_are_the_fewest_that_leave_a_pixel():
     with torch.device("meta"):
         assert densenet121(input_px=29)(torch.empty(2, 3, 29, 29)).shape == (2, 1000)
-    with pytest.raises(ValueError, match="DenseNet takes pictures of 29 px or more, not 28"):
+    with pytest.raises(ValueError, match="DenseNet takes images of 29 px or more, not 28"):
         densenet121(input_px=28)
 
 

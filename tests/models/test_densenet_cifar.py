@@ -151,7 +151,7 @@ def test_depths_that_leave_a_rest_are_no_networks():
 
 def test_4_px_are_the_fewest_that_leave_a_pixel():
     assert weightless("densenet40_12_cifar", input_px=4)(torch.empty(2, 3, 4, 4, device="meta")).shape == (2, 10)
-    with pytest.raises(ValueError, match="DenseNet for CIFAR takes pictures of 4 px or more, not 3"):
+    with pytest.raises(ValueError, match="DenseNet for CIFAR takes images of 4 px or more, not 3"):
         weightless("densenet40_12_cifar", input_px=3)
 
 

@@ -103,7 +103,7 @@ def test_79_px_are_the_fewest_that_the_auxiliary_heads_pool():
     with torch.device("meta"):
         network = googlenet(input_px=79)
         assert [logits.shape for _, logits in network.outputs(torch.empty(2, 3, 79, 79))] == [(2, 1000)] * 3
-    with pytest.raises(ValueError, match="GoogLeNet takes pictures of 79 px or more, not 78"):
+    with pytest.raises(ValueError, match="GoogLeNet takes images of 79 px or more, not 78"):
         googlenet(input_px=78)
 
 

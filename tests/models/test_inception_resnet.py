@@ -145,7 +145,7 @@ def test_dropout_keeps_eight_tenths_before_the_classifier(build):
 def test_75_px_are_the_fewest(build):
     with torch.device("meta"):
         assert build(input_px=75).eval()(torch.empty(1, 3, 75, 75)).shape == (1, 1000)
-    with pytest.raises(ValueError, match=r"Inception-ResNet-v\d takes pictures of 75 px or more, not 74"):
+    with pytest.raises(ValueError, match=r"Inception-ResNet-v\d takes images of 75 px or more, not 74"):
         build(input_px=74)
 
 

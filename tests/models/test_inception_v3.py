@@ -128,7 +128,7 @@ def test_the_pictures_are_taken_as_they_are(ours):
 
 def test_75_px_are_the_fewest(initialized):
     assert initialized.eval()(torch.zeros(1, 3, 75, 75)).shape == (1, 1000)
-    with pytest.raises(ValueError, match="Inception-v3 takes pictures of 75 px or more, not 74"):
+    with pytest.raises(ValueError, match="Inception-v3 takes images of 75 px or more, not 74"):
         inception_v3(input_px=74)
 
 

@@ -63,7 +63,7 @@ def test_dropout_keeps_eight_tenths_before_the_classifier(at_299):
 def test_75_px_are_the_fewest():
     with torch.device("meta"):
         assert inception_v4(input_px=75).eval()(torch.empty(1, 3, 75, 75)).shape == (1, 1000)
-    with pytest.raises(ValueError, match="Inception-v4 takes pictures of 75 px or more, not 74"):
+    with pytest.raises(ValueError, match="Inception-v4 takes images of 75 px or more, not 74"):
         inception_v4(input_px=74)
 
 

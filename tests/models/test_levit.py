@@ -182,7 +182,7 @@ def test_a_side_that_the_strides_do_not_divide_is_rounded_up(input_px):
 def test_another_size_than_the_one_built_for_is_refused():
     with torch.device("meta"):
         network = levit_128s(input_px=96).eval()
-        with pytest.raises(ValueError, match=r"built for pictures of 96 x 96 px.*6 x 6 pixels and not 7 x 6.*crop_px"):
+        with pytest.raises(ValueError, match=r"built for images of 96 x 96 px.*6 x 6 pixels and not 7 x 6.*crop_px"):
             network(torch.empty(2, 3, 112, 96))
 
 

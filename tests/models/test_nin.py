@@ -78,7 +78,7 @@ def test_dropout_of_one_half_follows_the_two_poolings():
 def test_4_px_are_the_fewest_that_leave_a_pixel():
     with torch.device("meta"):
         assert nin_cifar(input_px=4)(torch.empty(2, 3, 4, 4)).shape == (2, 10)
-    with pytest.raises(ValueError, match="NIN takes pictures of 4 px or more, not 3"):
+    with pytest.raises(ValueError, match="NIN takes images of 4 px or more, not 3"):
         nin_cifar(input_px=3)
 
 

@@ -67,5 +67,5 @@ def test_initialisation_is_he_normal_by_fan_out():
 
 
 def test_a_picture_of_4_px_is_the_least():
-    with pytest.raises(ValueError, match="ResNet for CIFAR takes pictures of 4 px or more, not 3"):
+    with pytest.raises(ValueError, match="ResNet for CIFAR takes images of 4 px or more, not 3"):
         build("resnet20_cifar", input_px=3)

@@ -151,7 +151,7 @@ def test_dropout_acts_in_training_only():
 
 
 def test_pictures_under_32_px_are_refused():
-    with pytest.raises(ValueError, match="SENet takes pictures of 32 px or more, not 31"):
+    with pytest.raises(ValueError, match="SENet takes images of 32 px or more, not 31"):
         on_meta("se_resnet50", input_px=31)
 
 

@@ -105,7 +105,7 @@ def test_the_stems_pooling_rounds_up_without_padding():
 
 
 def test_pictures_under_32_px_are_refused():
-    with pytest.raises(ValueError, match="SKNet takes pictures of 32 px or more, not 31"):
+    with pytest.raises(ValueError, match="SKNet takes images of 32 px or more, not 31"):
         sknet.sknet50(input_px=31)
 
 

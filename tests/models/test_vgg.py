@@ -100,7 +100,7 @@ def test_the_classifier_is_linear_relu_dropout_twice_and_linear():
 
 def test_pictures_of_another_size_are_refused_with_both_sizes():
     network = vgg_a(num_classes=2, input_px=32)
-    with pytest.raises(ValueError, match=r"built for pictures of 32 x 32 px, .* not 2 x 1;"):
+    with pytest.raises(ValueError, match=r"built for images of 32 x 32 px, .* not 2 x 1;"):
         network(torch.randn(1, 3, 64, 32))
 
 

@@ -97,7 +97,7 @@ def test_dropout_of_one_half_follows_the_two_hidden_linear_layers(small):
 def test_47_px_are_the_fewest_that_leave_a_pixel():
     with torch.device("meta"):
         assert zfnet(input_px=47)(torch.empty(2, 3, 47, 47)).shape == (2, 1000)
-    with pytest.raises(ValueError, match="ZFNet takes pictures of 47 px or more, not 46"):
+    with pytest.raises(ValueError, match="ZFNet takes images of 47 px or more, not 46"):
         zfnet(input_px=46)
 
 

@@ -67,25 +67,25 @@ class AlexNetTwoGPU(Classifier):
     @staticmethod
     def from_alexnet(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The state dict of an `alexnet` as this network's: each tower has one half of the outputs of each layer."""
-        mine = {}
+        in_towers = {}
         for name, value in weights.items():
             if name.startswith("fc8."):
-                mine[name] = value
+                in_towers[name] = value
             else:
-                mine |= {f"towers.{i}.{name}": half for i, half in enumerate(value.chunk(2))}
-        return mine
+                in_towers |= {f"towers.{i}.{name}": half for i, half in enumerate(value.chunk(2))}
+        return in_towers
 
     @staticmethod
     def to_alexnet(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The way back: this network's state dict as an `alexnet`'s, on the first tower's device."""
-        theirs = {}
+        whole = {}
         for name, value in weights.items():
             if name.startswith("fc8."):
-                theirs[name] = value
+                whole[name] = value
             elif name.startswith("towers.0."):
                 halves = [value, weights[name.replace("towers.0.", "towers.1.")]]
-                theirs[name.removeprefix("towers.0.")] = _joined(halves, value.device, dim=0)
-        return theirs
+                whole[name.removeprefix("towers.0.")] = _joined(halves, value.device, dim=0)
+        return whole
 
 
 class Tower(nn.Module):
@@ -108,11 +108,11 @@ class Tower(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the tower stands."""
+        """The device of the tower's parameters."""
         return self.conv1.weight.device
 
     def conv1_to_2(self, images: Tensor) -> Tensor:
-        """Pictures to what the third convolutions of both towers see, `[N, 128, 13, 13]` for the paper's input."""
+        """Images to what the third convolutions of both towers see, `[N, 128, 13, 13]` for the paper's input."""
         x = F.relu(self.conv1(images), inplace=True)  # N x 48 x 55 x 55
         x = self.pool(self.norm(x))  # N x 48 x 27 x 27
         x = F.relu(self.conv2(x), inplace=True)  # N x 128 x 27 x 27

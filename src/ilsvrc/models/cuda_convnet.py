@@ -16,7 +16,7 @@ def cuda_convnet_cifar(num_classes: int = 10, input_px: int = 24) -> "CudaConvNe
     Differs from the paper: nothing that it or its files state. The paper describes no layer and refers to the
     authors' files (footnote 3), which are followed here, in their last version: an earlier one of this file normalises
     across five maps, the first time before pooling, and has 32 kernels in both locally connected layers. They train on
-    random 24 x 24 crops of the 32 x 32 pictures and test on ten. Before the linear layer stand four others, which the
+    random 24 x 24 crops of the 32 x 32 images and test on ten. Before the linear layer stand four others, which the
     paper counts.
     """
     return CudaConvNet(num_classes, input_px, local=(64, 32), normalized=True)

@@ -106,7 +106,7 @@ class GhostStage(nn.Module):
     """A whole block; some of its channels through thin blocks, the rest by a cheap operation; a whole block.
 
     `cheap` is a 1x1 convolution with BN; what it puts out is mixed with what `merge` makes of the features before:
-    averages over the picture of the first block's and every thin block's, 1x1, BN, ReLU, 1x1, BN; ReLU.
+    averages over the image of the first block's and every thin block's, 1x1, BN, ReLU, 1x1, BN; ReLU.
     """
 
     def __init__(self, channels: int, width: int, depth: int, group_channels: int) -> None:
@@ -140,7 +140,7 @@ class GhostStage(nn.Module):
 
 
 def _stage(channels: int, width: int, depth: int, group_channels: int) -> nn.Module:
-    """`depth` blocks that halve the picture, with ghosts where there are blocks between the first and the last."""
+    """`depth` blocks that halve the image, with ghosts where there are blocks between the first and the last."""
     if depth > 2:
         return GhostStage(channels, width, depth, group_channels)
     first = Block(channels, width, 2, group_channels)

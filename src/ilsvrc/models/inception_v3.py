@@ -31,7 +31,7 @@ def inception_v3(num_classes: int = 1000, input_px: int = 299, dropout: float = 
     - Batch norm has scales, as torchvision's, of which the paper says nothing; the released definition has none, and so
       17,216 parameters fewer, since a ReLU follows each.
     - Average pooling counts the zeros beyond the border, as torchvision does and TensorFlow does not.
-    - What the auxiliary head gets of pictures below 299 px, less than 17 x 17 pixels, it first surrounds with zeros.
+    - What the auxiliary head gets of images below 299 px, less than 17 x 17 pixels, it first surrounds with zeros.
 
     The head's fully connected layer, which the paper batch-normalises too, is its 5x5 convolution. Unstated, and taken
     from TensorFlow's slim: the weight 0.4 of the auxiliary loss, dropout 0.2, the initialisation.

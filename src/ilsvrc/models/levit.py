@@ -71,7 +71,7 @@ class LeViT(Classifier, timm_levit.LevitDistilled):
 
     The stages work on a vector for each pixel. Attention adds a bias to each product of a query and a key, which
     depends on the head and on the distance between their pixels in each direction; `drop_path` is the rate at
-    which each residual of a picture is left out.
+    which each residual of an image is left out.
     """
 
     def __init__(

@@ -54,7 +54,7 @@ class NIN(Classifier):
 
 
 class MlpConv(nn.Sequential):
-    """Convolution, ReLU, 1x1, ReLU, 1x1, ReLU: a perceptron that slides over the picture (section 3.1)."""
+    """Convolution, ReLU, 1x1, ReLU, 1x1, ReLU: a perceptron that slides over the image (section 3.1)."""
 
     def __init__(self, channels: int, width1: int, width2: int, width3: int, kernel: int) -> None:
         super().__init__(

@@ -68,7 +68,7 @@ def preact_resnet200(num_classes: int = 1000, input_px: int = 224) -> "PreActRes
 
 
 class PreActResNet(Classifier):
-    """Stem; stages of units, each halving the picture but the first; BN, ReLU; global average pooling, linear."""
+    """Stem; stages of units, each halving the image but the first; BN, ReLU; global average pooling, linear."""
 
     def __init__(self, stem: nn.Sequential, stages: nn.Sequential, channels: int, num_classes: int) -> None:
         super().__init__()

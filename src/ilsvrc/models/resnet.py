@@ -242,7 +242,7 @@ class ProjectionShortcut(nn.Sequential):
 
 
 class Shortcuts(NamedTuple):
-    """What makes the shortcut of a block that keeps its input's shape, and of one that changes it."""
+    """Builders of the shortcut of a block that keeps its input's shape, and of one that changes it."""
 
     keeping: Make
     changing: Make

@@ -20,7 +20,7 @@ def stochastic_depth_resnet110_cifar(
 
     Differs from the paper: nothing that it states. The authors' released convolutions have biases, 4,048 in all, that
     the batch norm behind them takes out again; here, as in He et al. 2015, they have none. A shortcut to a smaller
-    picture averages 2 x 2 pixels, as in their code since they corrected it in February 2017 (pull request 4); until
+    image averages 2 x 2 pixels, as in their code since they corrected it in February 2017 (pull request 4); until
     then, and so when its README gave the results, it took every second pixel, He's option A.
     """
     return _cifar((110 - 2) // 6, drop_path, num_classes, input_px)
@@ -74,7 +74,7 @@ def stochastic_depth_resnet152(
 
 
 class StochasticDepthResNet(Classifier):
-    """Stem; stages of blocks that training drops, each halving the picture but the first; global average pooling,
+    """Stem; stages of blocks that training drops, each halving the image but the first; global average pooling,
     linear.
     """
 
@@ -139,7 +139,7 @@ class DroppedBlock(nn.Module):
 
 
 class PooledShortcut(nn.Module):
-    """2x2 average pooling where the picture halves, channels of zeros behind."""
+    """2x2 average pooling where the image halves, channels of zeros behind."""
 
     def __init__(self, channels: int, width: int, stride: int) -> None:
         super().__init__()

@@ -13,7 +13,7 @@ def zfnet(num_classes: int = 1000, input_px: int = 224, dropout: float = 0.5) ->
 
     Differs from the paper: nothing that it states; the filters whose root mean square exceeds 0.1 are set back
     to it by training (section 3.1), not by the network. Unstated: the paddings, here those that give the sizes
-    of Figure 3 (1 pixel around the picture, none in conv2, poolings that round up), and the contrast
+    of Figure 3 (1 pixel around the image, none in conv2, poolings that round up), and the contrast
     normalisation across feature maps, here AlexNet's LRN, whose authors' network the paper starts from.
     """
     return ZFNet((384, 384, 256), num_classes, input_px, dropout)

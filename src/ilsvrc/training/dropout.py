@@ -9,7 +9,7 @@ from itertools import count
 import torch
 from torch import Tensor, nn
 
-from ilsvrc.models.common.layers import of_timm
+from ilsvrc.models.common.layers import timm_class
 from ilsvrc.runtime.batch_rng import seed_batch_rng
 
 
@@ -29,7 +29,7 @@ def seed(seed: int, step: int, rows: slice, batch_size: int) -> None:
 
 def draw_for_whole_batch(network: nn.Module) -> None:
     """Lets every dropout and drop-path of `network` draw its mask for the whole batch, and use its own rows."""
-    numbers, drop_path = count(), of_timm("timm.layers.drop", "DropPath")
+    numbers, drop_path = count(), timm_class("timm.layers.drop", "DropPath")
     for parent in list(network.modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, (nn.Dropout, *drop_path)):

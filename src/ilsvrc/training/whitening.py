@@ -14,7 +14,7 @@ from ilsvrc.config import specs
 from ilsvrc.loading import batches, random_crops
 from ilsvrc.loading.contract import Batch
 from ilsvrc.loading.views import View
-from ilsvrc.models.common.zca_whitening import MOST_PX, Moments, Whitening, fitted, moments
+from ilsvrc.models.common.zca_whitening import MAX_PX, Moments, Whitening, fitted, moments
 from ilsvrc.runtime import files, messages
 from ilsvrc.runtime.distributed import World
 from ilsvrc.training import data
@@ -56,9 +56,9 @@ def check(spec: specs.TrainSpec) -> None:
         ValueError: they are not.
     """
     where = "by training: {...} in params.yaml, or another normalization"
-    if spec.crop_px > MOST_PX:
+    if spec.crop_px > MAX_PX:
         raise ValueError(
-            f"normalization: gcn_zca whitens images of {MOST_PX} px at most, not {spec.crop_px}; set crop_px {where}"
+            f"normalization: gcn_zca whitens images of {MAX_PX} px at most, not {spec.crop_px}; set crop_px {where}"
         )
     if spec.recipe.grows_px is not None:
         raise ValueError(f"normalization: gcn_zca whitens images of one size; set grows_px: null {where}")

@@ -171,7 +171,7 @@ def test_a_network_that_leaves_its_map_in_its_own_way_is_told_what_to_use():
 
 
 def test_another_crop_than_the_linear_layers_is_refused():
-    with pytest.raises(ValueError, match="built for pictures of 17 x 17 px"):
+    with pytest.raises(ValueError, match="built for images of 17 x 17 px"):
         fully_convolutional(Unpadded(ends()["linear layers"]), 21)
 
 

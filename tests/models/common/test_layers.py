@@ -146,14 +146,14 @@ def test_a_classifier_trains_on_its_logits_alone_unless_it_says_otherwise():
 
 
 def test_a_size_too_small_names_the_smallest_and_the_key_to_change():
-    with pytest.raises(ValueError, match=r"GoogLeNet takes pictures of 79 px or more, not 64: .*crop_px: 79 or more"):
+    with pytest.raises(ValueError, match=r"GoogLeNet takes images of 79 px or more, not 64: .*crop_px: 79 or more"):
         check_input_px("GoogLeNet", 64, smallest=79)
 
 
 def test_a_network_of_one_size_says_so_when_pictures_have_another():
     flatten = FixedFlatten(6, input_px=227)
     assert flatten(torch.zeros(2, 5, 6, 6)).shape == (2, 180)
-    with pytest.raises(ValueError, match=r"built for pictures of 227 x 227 px.* 6 x 6 pixels and not 6 x 8.*crop_px"):
+    with pytest.raises(ValueError, match=r"built for images of 227 x 227 px.* 6 x 6 pixels and not 6 x 8.*crop_px"):
         flatten(torch.zeros(2, 5, 6, 8))
 
 

@@ -60,7 +60,7 @@ def test_the_mean_images_window_under_each_picture_is_subtracted():
 
 def test_a_mean_image_smaller_than_the_pictures_is_refused():
     normalize = Normalization(MEAN, STD, "mean_image", image_of_places(3))
-    with pytest.raises(ValueError, match="3 x 3 px, fewer than pictures of 2 x 4 px"):
+    with pytest.raises(ValueError, match="3 x 3 px, fewer than images of 2 x 4 px"):
         normalize(torch.zeros(1, 2, 4, 3))
 
 

@@ -116,7 +116,7 @@ def test_a_rate_that_is_too_high_is_named(digits, monkeypatch, capsys):
         ({"batch_size": 1000}, "batch_size = 1000 must lie between"),
         ({"batch_size": 16, "batch_norm_group": 5}, "not a multiple of batch_norm_group = 5"),
         ({"dropout": 0.3}, "resnet18 has no dropout"),
-        ({"crop_px": 8, "short_side_px": [8, 8]}, "takes pictures of 32 px or more"),
+        ({"crop_px": 8, "short_side_px": [8, 8]}, "takes images of 32 px or more"),
         ({"warmup_epochs": 0, "warmup_iterations": 10000}, "a warm-up of 10000 steps leaves none"),
     ],
 )

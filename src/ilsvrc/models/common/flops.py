@@ -1,4 +1,4 @@
-"""What a network costs, layer by layer, for one picture at test time: no weights are needed, meta tensors do.
+"""Parameters, multiply-adds and activations of a network's layers for one image at test time; meta tensors suffice.
 
 A multiply-add is one multiplication and one addition of a convolution, a linear layer or a product of two
 activations (attention); biases, normalisation, pooling and activation functions are left out, as the papers do.
@@ -19,7 +19,7 @@ from ilsvrc.models.common.layers import Classifier, LocallyConnected2d
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer at work on one picture.
+    """A layer at work on one image.
 
     `activations` counts the values that a convolution or a linear layer puts out (Radosavovic et al. 2020); it is
     0 for the layers that only transform them, and for attention.
@@ -44,24 +44,24 @@ class Complexity:
 
 
 def layers(model: Classifier, input_px: int) -> list[Layer]:
-    """The layers of `model` that work at test time on a picture of `input_px`, in the order in which they do.
+    """The layers of `model` that work at test time on an image of `input_px`, in the order in which they do.
 
     `model` stays as it was; it may stand on the meta device.
     """
-    with _watched(model) as found:
+    with _watched(model) as worked:
         model(torch.empty(1, 3, input_px, input_px, device=_device(model)))
-    return found
+    return worked
 
 
 def count(model: Classifier, input_px: int) -> Complexity:
-    """Totals of `model` for a picture of `input_px`."""
-    found = layers(model, input_px)
+    """Totals of `model` for an image of `input_px`."""
+    worked = layers(model, input_px)
     everything = _parameters(model)
     return Complexity(
         parameters=everything - sum(map(_parameters, model.auxiliary_heads())),
         parameters_with_auxiliary_heads=everything,
-        multiply_adds=sum(layer.multiply_adds for layer in found),
-        activations=sum(layer.activations for layer in found),
+        multiply_adds=sum(layer.multiply_adds for layer in worked),
+        activations=sum(layer.activations for layer in worked),
     )
 
 
@@ -74,7 +74,7 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.found: list[Layer] = []
+        self.layers: list[Layer] = []
         self.at_work: list[int] = []  # products of the modules that are at work, the innermost last
 
     def started(self) -> None:
@@ -83,7 +83,7 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def ended(self, name: str, module: nn.Module, output: Tensor) -> None:
         rule, products = _rule(module), self.at_work.pop()
         if rule or products or _is_layer(module):
-            self.found.append(_measure(name, module, output, rule, products))
+            self.layers.append(_measure(name, module, output, rule, products))
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         output = function(*args, **(kwargs or {}))
@@ -103,7 +103,7 @@ def _watched(model: nn.Module) -> Iterator[list[Layer]]:
     try:
         with torch.no_grad(), watch:
             model.eval()
-            yield watch.found
+            yield watch.layers
     finally:
         model.train(was_training)
         for hook in hooks:

@@ -1,4 +1,4 @@
-"""Networks as they slide over pictures larger than a crop: a map of scores, one for each place where a crop could lie.
+"""Networks as they slide over images larger than a crop: a map of scores, one for each place where a crop could lie.
 
 Sermanet et al. 2013 (OverFeat), section 3.5, and Simonyan and Zisserman 2014, section 3.2. What a network does to its
 last feature map, all of it, becomes what it does to each part as large as a crop's map:
@@ -7,12 +7,12 @@ last feature map, all of it, becomes what it does to each part as large as a cro
   the crop's map, the others 1 x 1.
 - Global average pooling (all other families) becomes average pooling of the crop's map by steps of one pixel.
 
-A score differs from that of the crop cut out alone in what the convolutions see beyond the crop's border: the picture
+A score differs from that of the crop cut out alone in what the convolutions see beyond the crop's border: the image
 itself and not zeros. Squeeze-and-excitation, selective kernels and G-Ghost's aggregation (SENet, SKNet, GhostNet,
-G-Ghost RegNet) average over the whole picture at hand, so that all places share one gate.
+G-Ghost RegNet) average over the whole image at hand, so that all places share one gate.
 
 The papers average the scores over the map. Where a network ends in global average pooling and a linear layer, this is
-not the network itself on the larger picture, whose one average weighs every pixel alike: the mean of the map weighs
+not the network itself on the larger image, whose one average weighs every pixel alike: the mean of the map weighs
 the borders less, which fewer crops contain. He et al. 2015 test "the fully-convolutional form as in" those two papers,
 and are read as such here; their later "320 crop" is the network itself.
 
@@ -28,19 +28,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ilsvrc.models.common.layers import Classifier, FixedFlatten, FixedSize, GlobalAveragePool, of_timm
+from ilsvrc.models.common.layers import Classifier, FixedFlatten, FixedSize, GlobalAveragePool, timm_class
 
 FLATTENINGS = (FixedFlatten, nn.Flatten)
 
 
 def _is_global_pooling(module: nn.Module) -> bool:
     """Averages a whole map: ours, and that of timm's networks."""
-    timms = of_timm("timm.layers.adaptive_avgmax_pool", "SelectAdaptivePool2d")
+    timms = timm_class("timm.layers.adaptive_avgmax_pool", "SelectAdaptivePool2d")
     return isinstance(module, (GlobalAveragePool, *timms))
 
 
 def fully_convolutional(network: Classifier, crop_px: int) -> "FullyConvolutional":
-    """`network`, in evaluation, as one that maps pictures `[N, 3, H, W]` to score maps (logits) `[N, K, h, w]`.
+    """`network`, in evaluation, as one that maps images `[N, 3, H, W]` to score maps (logits) `[N, K, h, w]`.
 
     It has the network's own weights, not copies: move or cast the network first. Of a crop it gives h = w = 1 and the
     network's logits; the network itself stays as it is.
@@ -67,7 +67,7 @@ def fully_convolutional(network: Classifier, crop_px: int) -> "FullyConvolutiona
 
 
 class FullyConvolutional(nn.Module):
-    """Pictures `[N, 3, H, W]` to score maps `[N, K, h, w]`: `fully_convolutional` makes it."""
+    """Images `[N, 3, H, W]` to score maps `[N, K, h, w]`: `fully_convolutional` makes it."""
 
     def __init__(self, network: nn.Module, crop_px: int) -> None:
         super().__init__()
@@ -81,7 +81,7 @@ class FullyConvolutional(nn.Module):
         """
         if min(images.shape[2:]) < self.crop_px:
             raise ValueError(
-                f"a network for crops of {self.crop_px} px slides over pictures of {self.crop_px} px or more, not "
+                f"a network for crops of {self.crop_px} px slides over images of {self.crop_px} px or more, not "
                 f"{images.shape[2]} x {images.shape[3]}; choose a protocol with a greater short side, or a lower "
                 "crop_px: in params.yaml"
             )

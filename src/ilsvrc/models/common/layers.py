@@ -1,4 +1,4 @@
-"""What architectures share: the base class, and the papers' layers that no library has."""
+"""Base class of the architectures, and the papers' layers that no library has."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -12,7 +12,7 @@ from torch.autograd.function import once_differentiable
 Build = TypeVar("Build", bound=Callable[..., Any])
 
 
-def of_timm(module: str, name: str) -> tuple[type, ...]:
+def timm_class(module: str, name: str) -> tuple[type, ...]:
     """A class of timm's for `isinstance`; empty where nothing has imported it, so that no layer is one.
 
     Importing timm takes seconds, and most networks have nothing of it.
@@ -42,15 +42,15 @@ class Classifier(nn.Module):
     """
 
     def outputs(self, images: Tensor) -> list[tuple[float, Tensor]]:
-        """What training sees: (weight of its loss, logits `[N, K]`) for each head, the main one first."""
+        """Logits of all heads in training: (weight of its loss, logits `[N, K]`) for each, the main one first."""
         return [(1.0, self(images))]
 
     def auxiliary_heads(self) -> list[nn.Module]:
-        """The heads that only training sees."""
+        """Heads that work in training only."""
         return []
 
     def spread(self, *devices: torch.device) -> None:
-        """Puts parts of the network on several devices; pictures come in and logits go out on the first.
+        """Puts parts of the network on several devices; images come in and logits go out on the first.
 
         Raises:
             ValueError: the network stands on one device only.
@@ -183,13 +183,13 @@ class FixedSize(nn.Module):
         """`[N, C, side, side]`, unchanged.
 
         Raises:
-            ValueError: the pictures were of another size than the network was built for.
+            ValueError: the images were of another size than the network was built for.
         """
         if x.shape[2:] != (self.side, self.side):
             raise ValueError(
-                f"the network was built for pictures of {self.input_px} x {self.input_px} px, whose last feature map "
+                f"the network was built for images of {self.input_px} x {self.input_px} px, whose last feature map "
                 f"has {self.side} x {self.side} pixels and not {x.shape[2]} x {x.shape[3]}; build it with input_px= "
-                "the side of these pictures (crop_px: in params.yaml)"
+                "the side of these images (crop_px: in params.yaml)"
             )
         return x
 
@@ -215,13 +215,13 @@ def left_out(module: nn.Module) -> Tensor:
 
 
 def check_input_px(title: str, input_px: int, smallest: int) -> None:
-    """Refuses pictures of which the network's strides would leave nothing.
+    """Refuses images of which the network's strides would leave nothing.
 
     Raises:
         ValueError: `input_px` is below `smallest`.
     """
     if input_px < smallest:
         raise ValueError(
-            f"{title} takes pictures of {smallest} px or more, not {input_px}: its strides leave no full pixel of a "
+            f"{title} takes images of {smallest} px or more, not {input_px}: its strides leave no full pixel of a "
             f"smaller one; set crop_px: {smallest} or more in params.yaml (training:)"
         )

@@ -1,4 +1,4 @@
-"""Pictures of pixels from 0 to 255 to what a network sees, on the device: training and prediction share it."""
+"""Images of pixels from 0 to 255 to what a network sees, on the device: training and prediction share it."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -46,12 +46,12 @@ class Normalization(nn.Module):
     def forward(self, images: Tensor, means: Tensor | None = None) -> Tensor:
         """`[N, H, W, 3]`, uint8 or floats from 0 to 255, to floats `[N, 3, H, W]`, channels last.
 
-        `means`, for "mean_image", is what is subtracted: the window of the mean image that lies under each picture
+        `means`, for "mean_image", is what is subtracted: the window of the mean image that lies under each image
         `[N, H, W, 3]` (Caffe), or one for all `[H, W, 3]`; None is the mean image's central window
-        (cuda-convnet2, wherever the picture's own window lies).
+        (cuda-convnet2, wherever the image's own window lies).
 
         Raises:
-            ValueError: the mean image is smaller than the pictures.
+            ValueError: the mean image is smaller than the images.
         """
         pixels = images.permute(0, 3, 1, 2).to(self.offset.dtype)
         if self.mean_image is None:
@@ -60,11 +60,11 @@ class Normalization(nn.Module):
         return pixels - under.to(pixels).movedim(-1, -3)
 
     def kept(self) -> dict[str, Tensor]:
-        """What of it a trained network keeps beside its weights."""
+        """Persistent buffers of a trained network beside its weights: the mean image, where there is one."""
         return {} if self.mean_image is None else {"mean_image": self.mean_image}
 
     def of_any_size(self) -> "Normalization":
-        """The same for pictures that no window of the mean image lies under: its mean by channel in its place."""
+        """The same for images that no window of the mean image lies under: its mean by channel in its place."""
         if self.mean_image is None:
             return self
         mean = self.mean_image.mean(dim=(0, 1)).tolist()
@@ -80,7 +80,7 @@ def central(mean_image: Tensor, height: int, width: int) -> Tensor:
     side = len(mean_image)
     if max(height, width) > side:
         raise ValueError(
-            f"the mean image has {side} x {side} px, fewer than pictures of {height} x {width} px; set a lower crop_px "
+            f"the mean image has {side} x {side} px, fewer than images of {height} x {width} px; set a lower crop_px "
             "or normalization: mean by training: {...} in params.yaml"
         )
     top, left = (side - height) // 2, (side - width) // 2
@@ -88,7 +88,7 @@ def central(mean_image: Tensor, height: int, width: int) -> Tensor:
 
 
 def _line(kind: str, mean: Sequence[float], std: Sequence[float]) -> tuple[Sequence[float], Sequence[float]]:
-    """What is subtracted from a channel, and what the difference is multiplied by."""
+    """Offset that is subtracted from a channel, and the scale of the difference."""
     if kind == "mean_std":
         return mean, [1 / s for s in std]
     if kind == "unit":

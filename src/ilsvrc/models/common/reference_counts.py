@@ -21,7 +21,7 @@ def architectures() -> dict[str, dict[str, str]]:
 
 
 def agrees(counted: int, published: str, within: float = 0.0) -> bool:
-    """Whether `counted` rounds to a figure as it was printed, such as `1.8G`, or differs by the fraction `within`."""
+    """True if `counted` rounds to a figure as it was printed, such as `1.8G`, or differs by the fraction `within`."""
     digits, unit = Decimal(published[:-1]), UNITS[published[-1]]
     half_a_unit = Decimal((0, (5,), int(digits.as_tuple().exponent) - 1)).scaleb(unit)
     figure = digits.scaleb(unit)

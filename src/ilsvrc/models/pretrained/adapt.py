@@ -74,12 +74,12 @@ def num_outputs(weights: Mapping[str, Tensor], classifier: Mapping[str, int]) ->
     Raises:
         ValueError: they have no such classifier.
     """
-    found = {
+    sizes = {
         weights[name].shape[dim] for name, dim in classifier.items() if name in weights and weights[name].dim() > dim
     }
-    if len(found) != 1:
+    if len(sizes) != 1:
         raise ValueError(f"the weights have no classifier {', '.join(classifier)}: are they of this architecture?")
-    return int(found.pop())
+    return int(sizes.pop())
 
 
 def fitted(

@@ -27,12 +27,12 @@ def as_csv() -> str:
 
 def _torchvision() -> list[tuple[str, str, str]]:
     """torchvision's classifiers, by name."""
-    found = []
+    networks = []
     for model in sorted(models.list_models(module=models)):
         members = models.get_model_weights(model).__members__
         tags = [tag if tag == weights.name else f"{tag}={weights.name}" for tag, weights in members.items()]
-        found.append(("torchvision", model, " ".join(tags)))
-    return found
+        networks.append(("torchvision", model, " ".join(tags)))
+    return networks
 
 
 def _timm() -> list[tuple[str, str, str]]:

@@ -58,7 +58,7 @@ class LibraryNetwork(Classifier):
 def build(library: str, model: str, num_classes: int = 1000, input_px: int = 224) -> LibraryNetwork:
     """The network without weights, less what only training sees."""
     if library == "timm":
-        return LibraryNetwork(_timms(model, num_classes, input_px))
+        return LibraryNetwork(_timm_network(model, num_classes, input_px))
     from torchvision import models
 
     network = models.get_model(model, weights=None, num_classes=num_classes, **_options(model, input_px))
@@ -84,7 +84,7 @@ def published(library: str, model: str, tag: str) -> Published:
     Raises:
         ValueError: it has none such, or none that can be fetched.
     """
-    return (_of_timm if library == "timm" else _of_torchvision)(model, tag)
+    return (_timm_weights if library == "timm" else _torchvision_weights)(model, tag)
 
 
 def read(library: str, model: str, tag: str, path: Path) -> dict[str, Tensor]:
@@ -94,7 +94,7 @@ def read(library: str, model: str, tag: str, path: Path) -> dict[str, Tensor]:
         ValueError: the file does not hold them.
     """
     try:
-        network = (_read_timms if library == "timm" else _read_torchvisions)(model, tag, path)
+        network = (_read_timm if library == "timm" else _read_torchvision)(model, tag, path)
     except Exception as error:  # of many kinds
         raise ValueError(f"{path} does not hold {library}'s {model}.{tag} ({type(error).__name__}: {error})") from error
     return dict(network.state_dict())
@@ -108,7 +108,7 @@ def synsets(num_classes: int) -> list[str] | None:
     return None if subset is None else list(ImageNetInfo(subset).label_names())  # type: ignore[no-untyped-call]
 
 
-def _timms(model: str, num_classes: int, input_px: int) -> nn.Module:
+def _timm_network(model: str, num_classes: int, input_px: int) -> nn.Module:
     import timm
 
     config = timm.models.get_pretrained_cfg(model)
@@ -135,7 +135,7 @@ def _without_auxiliary_heads(network: nn.Module) -> nn.Module:
     return network
 
 
-def _of_torchvision(model: str, tag: str) -> Published:
+def _torchvision_weights(model: str, tag: str) -> Published:
     from torchvision import models
 
     weights = models.get_model_weights(model)[tag]
@@ -158,11 +158,11 @@ def _of_torchvision(model: str, tag: str) -> Published:
 
 def _hash_start(name: str) -> str:
     """`0676ba61` of `resnet50-0676ba61.pth`."""
-    found = re.search(r"-([0-9a-f]{8,})\.\w+$", name)
-    return found[1] if found else ""
+    match = re.search(r"-([0-9a-f]{8,})\.\w+$", name)
+    return match[1] if match else ""
 
 
-def _of_timm(model: str, tag: str) -> Published:
+def _timm_weights(model: str, tag: str) -> Published:
     import timm
     from huggingface_hub import constants
 
@@ -191,7 +191,7 @@ def _of_timm(model: str, tag: str) -> Published:
     )  # fmt: skip
 
 
-def _read_torchvisions(model: str, tag: str, path: Path) -> nn.Module:
+def _read_torchvision(model: str, tag: str, path: Path) -> nn.Module:
     from torchvision import models
 
     def from_file(*args: Any, **kwargs: Any) -> Any:
@@ -202,7 +202,7 @@ def _read_torchvisions(model: str, tag: str, path: Path) -> nn.Module:
     return network
 
 
-def _read_timms(model: str, tag: str, path: Path) -> nn.Module:
+def _read_timm(model: str, tag: str, path: Path) -> nn.Module:
     import timm
 
     from_file = {"file": str(path), "custom_load": path.suffix == ".npz"}
