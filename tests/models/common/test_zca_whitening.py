@@ -100,7 +100,5 @@ def test_each_picture_has_its_own_window_after_it_was_whitened_whole():
 
 
 def test_pictures_of_another_size_are_refused():
-    with pytest.raises(
-        ValueError, match=r"for images of 3 x 3 px, as in training; these have 4 x 4: .* such as whole"
-    ):
+    with pytest.raises(ValueError, match=r"for images of 3 x 3 px, as in training; these have 4 x 4: .* such as whole"):
         Whitening(*fit(noise(20, 3)))(noise(1, 4))
