@@ -14,7 +14,7 @@ BOOK = {
 }
 
 
-def find(ensemble: object, **book: object) -> ensembles.Averaged:
+def find(ensemble: object, **book: object) -> ensembles.ResolvedEnsemble:
     (found,) = wiring.read({**BOOK, **book, "ensembles": {"mine": ensemble}}, where="params.yaml").ensembles
     return found
 

@@ -83,7 +83,7 @@ def test_a_key_cannot_be_fixed_and_swept():
 def test_data_sets_of_the_users_need_a_path_and_others_take_none():
     assert "dataset: folder needs data.path: a folder, a tar or zip archive, or a CSV" in message(dataset="folder")
     assert "dataset: imagenet needs data.path: a folder with ILSVRC2012_img_train.tar" in message(dataset="imagenet")
-    assert "dataset: digits takes no data.path; pictures of your own are dataset: folder" in message(
+    assert "dataset: digits takes no data.path; images of your own are dataset: folder" in message(
         data={"path": "pictures"}
     )
 

@@ -17,7 +17,7 @@ from ilsvrc.config.specs import TrainSpec
 LISTED = 20  # names in an error
 
 
-class Averaged(Section):
+class ResolvedEnsemble(Section):
     """An ensemble: its member runs, and the sets of protocols that are averaged, each set a row of the scores.
 
     `networks` says what they are: `5 alexnet`, `3 inception_resnet_v2 + inception_v4`.
@@ -30,7 +30,7 @@ class Averaged(Section):
     average: Average
 
 
-def find(params: Params, runs: Mapping[str, Run]) -> list[Averaged]:
+def find(params: Params, runs: Mapping[str, Run]) -> list[ResolvedEnsemble]:
     """The ensembles of params.yaml, of `runs` by their names.
 
     Raises:
@@ -57,7 +57,7 @@ def _short_name(run: Run, swept: Sequence[str]) -> str:
     return ",".join([run.spec.architecture, *(f"{k}={readable(values[k])}" for k in swept), f"seed={run.spec.seed}"])
 
 
-def _find(name: str, ensemble: Ensemble, params: Params, runs: Mapping[str, Run]) -> Averaged:
+def _find(name: str, ensemble: Ensemble, params: Params, runs: Mapping[str, Run]) -> ResolvedEnsemble:
     where = f"ensembles.{name}"
     known = short_names(runs, list(params.sweep))
     chosen = [short for asked in ensemble.members.items() for short in _matches(where, *asked, known)]
@@ -71,7 +71,7 @@ def _find(name: str, ensemble: Ensemble, params: Params, runs: Mapping[str, Run]
             f"with together: true. The runs are {_listed(known)}"
         )
     members = [known[short] for short in chosen]
-    return Averaged(
+    return ResolvedEnsemble(
         name=name,
         networks=composition(runs[member].spec.architecture for member in members),
         members=tuple(members),

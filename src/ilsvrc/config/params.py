@@ -13,6 +13,7 @@ from ilsvrc.config.recipe_files import check_name, resolve_recipe
 from ilsvrc.config.schema import Positive, Section, did_you_mean, parse, read_yaml
 
 Value = TypeVar("Value")
+Encoding = Literal["jpeg", "raw"]
 ShortSide = Positive | Literal["original"] | None  # None: the data set's card's
 COSTS = ("float32", "bfloat16", "int8")
 USUAL_COSTS = COSTS[:2]
@@ -24,7 +25,7 @@ class TestForm(Section):
     __test__ = False  # no test class of pytest
 
     short_side_px: ShortSide = None
-    encoding: Literal["jpeg", "raw"] | None = None
+    encoding: Encoding | None = None
     jpeg_quality: int | None = Field(None, ge=1, le=100)
 
 
@@ -41,7 +42,7 @@ class Data(Section):
     train_split: str | None = None
     test_split: str | None = None
     short_side_px: ShortSide = None
-    encoding: Literal["jpeg", "raw"] | None = None
+    encoding: Encoding | None = None
     jpeg_quality: int = Field(95, ge=1, le=100)
     order: Literal["archive", "shuffled"] = "archive"  # of the images in the packed file
     test_form: TestForm | None = None

@@ -6,13 +6,12 @@ there.
 
 import hashlib
 import json
-from typing import Any
 
 from pydantic import BaseModel
 
 from ilsvrc.config.params import Data
 from ilsvrc.config.recipe import Recipe
-from ilsvrc.config.schema import Section, parse
+from ilsvrc.config.schema import Model, Section, parse
 
 
 class SourceSpec(Section):
@@ -99,6 +98,6 @@ def key8(spec: BaseModel) -> str:
     return hashlib.sha256(specification(spec).encode()).hexdigest()[:8]
 
 
-def parse_specification(model: type[Section], text: str) -> Any:
-    """The specification that `text` (canonical JSON) holds, validated again."""
+def parse_specification(model: type[Model], text: str) -> Model:
+    """Specification in `text` (canonical JSON), validated again."""
     return parse(model, json.loads(text), where=f"--spec ({model.__name__})")

@@ -3,12 +3,12 @@
 from pathlib import Path
 
 from ilsvrc.config import ensembles, runs
-from ilsvrc.config.ensembles import Averaged
+from ilsvrc.config.ensembles import ResolvedEnsemble
 from ilsvrc.config.params import load
 from ilsvrc.evaluation import scores
 
 
-def find_ensemble(name: str, params: Path) -> Averaged | None:
+def find_ensemble(name: str, params: Path) -> ResolvedEnsemble | None:
     """The ensemble `<name>` or `ensemble/<name>` of the configuration file; None where there is none of that name."""
     if not params.exists():
         return None

@@ -18,7 +18,7 @@ from ilsvrc.artifacts import run_files
 from ilsvrc.artifacts.find_run import find_run
 from ilsvrc.artifacts.weights_info import WeightsInfo
 from ilsvrc.config import registry, specs
-from ilsvrc.config.ensembles import Averaged
+from ilsvrc.config.ensembles import ResolvedEnsemble
 from ilsvrc.config.params import Average
 from ilsvrc.evaluation import compatibility, ensembles, load_network, multilabel_metrics, scores, task
 from ilsvrc.evaluation.choose_ensemble import find_ensemble
@@ -120,7 +120,7 @@ def chosen_networks(job: ClassifyJob) -> Networks:
         ValueError: no run, or more than one, is called so; or there is no such protocol.
     """
     protocols = [registry.check("protocols", each) for each in job.protocol.split("+")] if job.protocol else None
-    ensemble: Averaged | None = find_ensemble(job.name, job.params)
+    ensemble: ResolvedEnsemble | None = find_ensemble(job.name, job.params)
     if ensemble is None:
         return Networks(run := find_run(job.name, job.params), [run], protocols or [PROTOCOL])
     name = f"{scores.ENSEMBLE}{ensemble.name}"

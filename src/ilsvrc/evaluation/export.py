@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from ilsvrc.artifacts.find_run import find_run
 from ilsvrc.config import packed_formats, params, registry
-from ilsvrc.config.ensembles import Averaged
+from ilsvrc.config.ensembles import ResolvedEnsemble
 from ilsvrc.config.params import Params
 from ilsvrc.evaluation import ensembles, multilabel_scores, prediction_file, predictions, scores
 from ilsvrc.evaluation.choose_ensemble import find_ensemble
@@ -108,7 +108,7 @@ def find(job: ExportJob, configuration: Params) -> Found:
     return Found(run, run.split("/")[0], predictions.read_for_scores(path))
 
 
-def ensemble_prediction(ensemble: Averaged, protocol: str) -> Prediction:
+def ensemble_prediction(ensemble: ResolvedEnsemble, protocol: str) -> Prediction:
     """The prediction of an ensemble by one of its sets of protocols, `vgg_dense+flip`."""
     known = {"+".join(protocols): protocols for protocols in ensemble.protocols}
     if protocol not in known:

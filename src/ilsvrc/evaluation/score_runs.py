@@ -12,7 +12,7 @@ from ilsvrc.artifacts import run_files
 from ilsvrc.artifacts.run_info import RunInfo
 from ilsvrc.artifacts.weights_info import WeightsInfo
 from ilsvrc.config import registry, specs
-from ilsvrc.config.ensembles import Averaged
+from ilsvrc.config.ensembles import ResolvedEnsemble
 from ilsvrc.config.schema import Section
 from ilsvrc.evaluation import (
     breakdown,
@@ -34,7 +34,7 @@ class ResultsSpec(Section):
     runs: tuple[str, ...]
     protocols: tuple[str, ...]
     swept: tuple[str, ...]
-    ensembles: tuple[Averaged, ...] = ()
+    ensembles: tuple[ResolvedEnsemble, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def score_runs(
 
 
 def score_ensembles(
-    chosen: Sequence[Averaged], of_runs: Sequence[scores.Row], tables: breakdown.Breakdown
+    chosen: Sequence[ResolvedEnsemble], of_runs: Sequence[scores.Row], tables: breakdown.Breakdown
 ) -> list[scores.Row]:
     """A row of each ensemble and set of protocols, from the kept predictions of its members."""
     by_run = {row["run"]: row for row in of_runs}
@@ -133,7 +133,7 @@ def score_ensembles(
     return rows
 
 
-def combined(ensemble: Averaged, protocols: Sequence[str]) -> predictions.Prediction:
+def combined(ensemble: ResolvedEnsemble, protocols: Sequence[str]) -> predictions.Prediction:
     """The prediction of an ensemble by protocols that are averaged; errors name the ensemble."""
     paths = [prediction_file.prediction_file(run, protocol) for run in ensemble.members for protocol in protocols]
     try:
@@ -156,7 +156,9 @@ def choose_runs(runs: Sequence[str], protocols: Sequence[str], partial: bool) ->
     return complete, list(missing)
 
 
-def choose_ensembles(asked: Sequence[Averaged], complete: Sequence[str]) -> tuple[list[Averaged], list[str]]:
+def choose_ensembles(
+    asked: Sequence[ResolvedEnsemble], complete: Sequence[str]
+) -> tuple[list[ResolvedEnsemble], list[str]]:
     """The ensembles whose members are complete, and the names of the others with the members that are not."""
     chosen, left_out = [], []
     for ensemble in asked:

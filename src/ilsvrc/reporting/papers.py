@@ -5,7 +5,7 @@ from typing import Any
 
 from ilsvrc.artifacts.run_info import RunInfo
 from ilsvrc.config import registry
-from ilsvrc.config.ensembles import Averaged
+from ilsvrc.config.ensembles import ResolvedEnsemble
 from ilsvrc.config.recipe_files import PAPER, recipe_of_paper, resolve_recipe
 from ilsvrc.config.specs import TrainSpec
 from ilsvrc.datasets._card import Card
@@ -41,7 +41,7 @@ def training_differs(info: RunInfo) -> str:
     return f"recipe {name}, not the paper's{length}"
 
 
-def trainings_differ(infos: Mapping[str, RunInfo], ensembles: Sequence[Averaged]) -> dict[str, str]:
+def trainings_differ(infos: Mapping[str, RunInfo], ensembles: Sequence[ResolvedEnsemble]) -> dict[str, str]:
     """`training_differs` by run, and by ensemble the differences of its members."""
     differences = {run: training_differs(info) for run, info in infos.items()}
     for ensemble in ensembles:
