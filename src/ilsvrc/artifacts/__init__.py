@@ -1,1 +1,1 @@
-"""Files that stages leave each other: manifests, weights, runs, and where they lie."""
+"""Artifacts: the typed files that stages write and others read, and their paths."""

@@ -1,4 +1,4 @@
-"""Which run a person means."""
+"""Search for a run by a part of its name."""
 
 from pathlib import Path
 
@@ -7,10 +7,10 @@ from ilsvrc.config import params, runs
 
 
 def find_run(given: str, book: Path = Path("params.yaml")) -> str:
-    """The run whose folder or name is `given`, or that alone has `given` in its name.
+    """Name of the run whose folder or name is `given`, or of the only run that has `given` in its name.
 
-    A whole part of the name (`resnet18`) goes before a piece of one (`resnet18_b`), and what params.yaml names now
-    before what it named once.
+    A whole part of the name (`resnet18`) precedes a piece of one (`resnet18_b`), and the runs that params.yaml names
+    now precede those that it named before.
 
     Raises:
         ValueError: none or several; the message lists them.
@@ -29,5 +29,5 @@ def find_run(given: str, book: Path = Path("params.yaml")) -> str:
 
 
 def named_now(book: Path) -> set[str]:
-    """The runs that params.yaml names, none where there is no such file."""
+    """Names of the runs in params.yaml; none if there is no such file."""
     return {run.name for run in runs.expand(params.load(book))} if book.exists() else set()

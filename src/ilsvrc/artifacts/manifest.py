@@ -1,4 +1,4 @@
-"""The manifest of a packed split: its images' format, classes, counts and pixel statistics. Never imports torch."""
+"""Manifest of a packed split: its images' format, classes, counts and pixel statistics. Never imports torch."""
 
 import hashlib
 import json
@@ -60,5 +60,5 @@ class Manifest(JsonRecord):
 
 
 def beside(beton: Path) -> Path:
-    """The manifest's path, from that of the packed split."""
+    """Path of the manifest of the packed split at `beton`."""
     return beton.with_suffix(SUFFIX)

@@ -1,4 +1,4 @@
-"""run.json: how a run's weights came about, on which machine and with which versions. Never imports torch."""
+"""run.json: provenance of a run's weights, with machine, versions and commit. Never imports torch."""
 
 from typing import ClassVar
 

@@ -1,4 +1,4 @@
-"""weights.json: what a run's weights are of, and what prediction depends on beside them. Never imports torch."""
+"""weights.json: identity, input and classes of a run's weights, on which prediction depends. Never imports torch."""
 
 from typing import ClassVar
 

@@ -1,4 +1,4 @@
-"""A network in several processes, whose gradients are rounded alike at every step, the first after a start too."""
+"""Distributed data parallel training with equal rounding of gradients at every step, also the first after a resume."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,18 +12,18 @@ from ilsvrc.runtime.batch_rng import other_batch_rng
 
 
 class Replicas(DistributedDataParallel):
-    """Averages gradients over processes as they are computed, in buckets that do not change while it trains.
+    """DistributedDataParallel whose gradient buckets do not change during training.
 
-    torch lays its buckets anew before the second pass, in the order in which the first one's gradients came, and where
-    a gradient stands in its bucket says in which order three or more processes' are added up. A training that was
-    taken up again would round its first step differently. So a pass that counts for nothing goes before the first; it
-    draws alike whenever that is, since what a network draws may change the order.
+    torch rebuilds its buckets before the second pass, in the order of the first pass's gradients, and a gradient's
+    place in its bucket decides the order in which three or more processes' gradients are added. A resumed training
+    would round its first step differently. So a pass without effect precedes the first one. Its random numbers are
+    always the same, since a network's random numbers may change the order.
     """
 
     settled = False
 
     def forward(self, *inputs: Any) -> Any:
-        """What the wrapped module gives, a tuple whose first part is its loss."""
+        """Output of the wrapped module: a tuple that begins with the loss."""
         if not self.settled and torch.is_grad_enabled():
             self.settled = True
             self._settle(inputs)
@@ -40,7 +40,7 @@ class Replicas(DistributedDataParallel):
 
 @contextmanager
 def as_if_nothing_happened(module: nn.Module) -> Iterator[None]:
-    """Buffers, and what is drawn after, are as they were before."""
+    """Restores buffers and the states of random generators at the end."""
     buffers = [(buffer, buffer.clone()) for buffer in module.buffers()]
     devices = {buffer.device for buffer, _ in buffers} | {p.device for p in module.parameters()}
     cuda = [device for device in devices if device.type == "cuda"]

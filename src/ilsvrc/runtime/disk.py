@@ -1,4 +1,4 @@
-"""Writing many bytes: how far it is, who else writes there, and one clear sentence where the disk is full."""
+"""Disk space, exclusive access to a folder, and progress bars in bytes."""
 
 import errno
 import shutil
@@ -26,7 +26,7 @@ def byte_bar(title: str, total: int | None) -> "AbstractContextManager[Bar]":
 
 @contextmanager
 def enough_disk(path: Path) -> Iterator[None]:
-    """Says in one sentence that the disk of `path` is full."""
+    """Turns the error of a full disk into one sentence that names `path`."""
     try:
         yield
     except OSError as error:
@@ -49,7 +49,7 @@ def check_space(path: Path, needed: int) -> None:
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Waits until no other process of this machine is `alone` in the folder."""
+    """Exclusive access to a folder: waits until no other process of this machine has it."""
     lock = None
     with suppress(OSError):  # a file system that has no locks
         lock = locks.wait_for_lock(

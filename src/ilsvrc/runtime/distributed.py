@@ -1,4 +1,4 @@
-"""Processes that train one network together: who this one is, and what they add up."""
+"""The process group of a training: rank, devices and reductions of this process."""
 
 import os
 import re
@@ -21,7 +21,7 @@ WAITED = re.compile(r"tim(ed|e) ?out", re.IGNORECASE)  # what gloo, NCCL and the
 
 @dataclass(frozen=True)
 class World:
-    """This process among those of a training."""
+    """Rank and devices of this process in the process group of a training."""
 
     rank: int = 0
     size: int = 1
@@ -30,51 +30,51 @@ class World:
 
     @property
     def is_main(self) -> bool:
-        """The one process that writes and speaks."""
+        """True of the process that writes files and messages."""
         return self.rank == 0
 
     def rows(self, batch_size: int) -> range:
-        """This process's images of a batch of `batch_size` over all processes."""
+        """This process's shard of a batch of `batch_size` images."""
         return range(self.rank * batch_size // self.size, (self.rank + 1) * batch_size // self.size)
 
     def sum(self, values: Tensor) -> Tensor:
-        """`values` added up over all processes."""
+        """Sum of `values` over all processes, in place."""
         if self.size > 1:
             dist.all_reduce(values)
         return values
 
     def agreement(self, stop: bool, due: bool, wait: int) -> tuple[bool, bool, int]:
-        """`stop` where any process wants it; what the main process says of `due` and `wait`, in every process."""
+        """`stop` of any process, and `due` and `wait` of the main process, in every process."""
         if self.size == 1:
             return stop, due, wait
         own = [due, wait] if self.is_main else [0, 0]
         stop, due, wait = self.sum(torch.tensor([stop, *own], dtype=torch.float64, device=self.device)).tolist()
         return bool(stop), bool(due), int(wait)
 
-    def first(self, mine: int, none: int, what: Tensor) -> tuple[int, list[int]]:
-        """The lowest of every process's `mine`, and the `what` (numbers `[N]`) of the process that has it.
+    def first(self, position: int, none: int, values: Tensor) -> tuple[int, list[int]]:
+        """Minimum of the processes' `position`s, and the `values` `[N]` of the process that has it.
 
-        `mine` is `none` where a process has none; where no process has one, so is the lowest.
+        `none`, with no values, if each process's position is `none`.
         """
         if self.size == 1:
-            return mine, what.tolist()
-        lowest = torch.tensor(mine, device=self.device)
+            return position, values.tolist()
+        lowest = torch.tensor(position, device=self.device)
         dist.all_reduce(lowest, dist.ReduceOp.MIN)
         if lowest == none:
             return none, []
         found: list[Any] = [None] * self.size
-        dist.all_gather_object(found, (mine, what.tolist()))
-        return int(lowest), next(theirs for own, theirs in found if own == lowest)
+        dist.all_gather_object(found, (position, values.tolist()))
+        return int(lowest), next(remote for place, remote in found if place == lowest)
 
     def everyones(self, value: Any) -> list[Any]:
-        """`value` (plain) of each process."""
+        """`value` (plain) of each process, by rank."""
         found = [value] * self.size
         if self.size > 1:
             dist.all_gather_object(found, value)
         return found
 
     def hangs(self, error: BaseException) -> str:
-        """What to tell of `error` where another process did not answer in time; empty of any other."""
+        """Message on an `error` that means that another process did not answer in time; empty for other errors."""
         if self.size == 1 or not isinstance(error, RuntimeError) or not WAITED.search(str(error)):
             return ""
         return (
@@ -84,9 +84,9 @@ class World:
         )
 
     def wrap(self, objective: nn.Module) -> nn.Module:
-        """`objective`, with gradients averaged over the processes as they are computed.
+        """`objective` with gradients averaged over the processes.
 
-        Buffers stay apart while training (`average_buffers` brings them together).
+        Each process keeps its own buffers during training; `average_buffers` averages them.
         """
         if self.size == 1:
             return objective
@@ -95,17 +95,17 @@ class World:
 
     @torch.no_grad()
     def everyones_buffers(self, network: nn.Module) -> list[Tensor]:
-        """Each process's running statistics, one vector a process, on the CPU; none where there is one process."""
+        """Running statistics of each process, one vector a process, on the CPU; empty if there is one process."""
         if self.size == 1:
             return []
-        mine = torch.cat([buffer.flatten().double() for buffer in _running(network)] or [torch.zeros(0).double()])
-        all_of_them = [torch.empty_like(mine) for _ in range(self.size)]
-        dist.all_gather(all_of_them, mine.to(self.device))
+        local = torch.cat([buffer.flatten().double() for buffer in _running(network)] or [torch.zeros(0).double()])
+        all_of_them = [torch.empty_like(local) for _ in range(self.size)]
+        dist.all_gather(all_of_them, local.to(self.device))
         return [vector.cpu() for vector in all_of_them]
 
     @torch.no_grad()
     def take_buffers(self, network: nn.Module, everyones: Sequence[Tensor]) -> None:
-        """This process's part of `everyones_buffers`; where there were more or fewer processes, the mean."""
+        """Restores this process's part of `everyones_buffers`; their mean if the number of processes differs."""
         if not everyones:
             return
         vector = everyones[self.rank] if len(everyones) == self.size else torch.stack(list(everyones)).mean(dim=0)
@@ -116,7 +116,7 @@ class World:
 
     @torch.no_grad()
     def average_buffers(self, network: nn.Module) -> None:
-        """Running statistics become the processes' mean.
+        """Replaces running statistics by the mean over the processes.
 
         They are linear in what each step adds, so this is what averaging at every step would have given.
         """
@@ -132,9 +132,9 @@ def _running(network: nn.Module) -> list[Tensor]:
 
 @contextmanager
 def joined(gpus: int) -> Iterator[World]:
-    """This process's place, from torchrun's environment variables; alone where there are none.
+    """Joins the process group that torchrun's environment variables describe; a single process without them.
 
-    The processes share `gpus` evenly; with 0 they stand on the CPU.
+    The processes share `gpus` evenly; with 0 they run on the CPU.
     """
     rank, size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     device, *more = devices_of(int(os.environ.get("LOCAL_RANK", "0")), size, gpus)
@@ -151,7 +151,7 @@ def joined(gpus: int) -> Iterator[World]:
 
 
 def devices_of(place: int, num_processes: int, gpus: int) -> list[torch.device]:
-    """The devices of the process at `place` of a machine's `num_processes`.
+    """Devices of the process with the local rank `place` of `num_processes`.
 
     Raises:
         ValueError: the processes do not share the GPUs evenly.

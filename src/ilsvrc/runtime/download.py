@@ -30,7 +30,7 @@ ALGORITHMS = {
 
 @dataclass(frozen=True)
 class Remote:
-    """A file that its owners publish: its name, where it is, and how to tell that it is whole.
+    """A published file: its name, addresses, size and checksum.
 
     `checksum` is such as `md5:0a1b...`, with a key of `ALGORITHMS`; `size` in bytes. Empty and None where nobody
     states them.
@@ -42,7 +42,7 @@ class Remote:
     addresses: tuple[str, ...] = ()
 
     def described(self) -> str:
-        """What to compare a file with, in words."""
+        """Size and checksum in words."""
         algorithm, _, digest = self.checksum.partition(":")
         parts = [f"{self.size} bytes" if self.size else "", f"{ALGORITHMS[algorithm]} {digest}" if algorithm else ""]
         return ", ".join(filter(None, parts))
@@ -81,7 +81,7 @@ def _fetch(remote: Remote, folder: Path) -> Path:
 
 
 def mismatch(path: Path, remote: Remote, markers: Path) -> str | None:
-    """Why `path` is not the file that it should be, None where it is.
+    """Reason why `path` is not the published file; None if it is.
 
     A file that held is not read again while its place, size and time stay; `markers` is the folder that remembers it.
     """
@@ -125,7 +125,7 @@ def _addresses(remote: Remote) -> list[str]:
 
 
 def _fetch_from(address: str, remote: Remote, final: Path) -> None:
-    """Fetches, checks, and moves to the final name; halves of different files cost one start anew.
+    """Fetches and checks the file, and moves it to its final name; starts once more if a resumed file is wrong.
 
     No ETag is compared: mirrors have different ones for the same file, and the checksum of the whole tells more.
     """
@@ -158,7 +158,7 @@ def _copy(address: str, part: Path, remote: Remote) -> bool:
                 file.write(chunk)
                 progress.update(len(chunk))
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError) as error:
-        raise UselessError(f"{error.strerror.lower()}") from None
+        raise UselessError((error.strerror or str(error)).lower()) from None
     return False
 
 

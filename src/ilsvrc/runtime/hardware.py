@@ -1,4 +1,4 @@
-"""The machine: its GPUs and who holds them, what it is, and which software is on it. Never imports torch."""
+"""Hardware and software of the machine, and claims on its GPUs. Never imports torch."""
 
 import os
 import platform

@@ -1,4 +1,4 @@
-"""One file over HTTP, from where it broke off, as long as that gets further.
+"""Download of one file over HTTP, resumed after each break as long as it makes progress.
 
 `requests` does redirects, certificates, timeouts, and proxies from the environment. What it does not do is here: pooch
 would hash a file of many gigabytes at every look, keeps no half of a download and knows no mirrors, and urllib3's
@@ -19,11 +19,11 @@ BUSY = {408, 425, 429, 500, 502, 503, 504}
 
 
 class UselessError(Exception):
-    """This address will not give the file."""
+    """The address does not serve the file."""
 
 
 class _BrokenError(Exception):
-    """This address gave no more for now."""
+    """The transfer broke off, and may be tried again."""
 
     def __init__(self, message: str, pause_s: float = 0.0) -> None:
         super().__init__(message)
@@ -31,10 +31,10 @@ class _BrokenError(Exception):
 
 
 def download(address: str, part: Path, name: str, expected: int | None) -> bool:
-    """Makes `part` whole, whatever of it is there; `expected` bytes, where that is known.
+    """Downloads what is missing of the file `part`, of `expected` bytes if that is known.
 
     Returns:
-        Whether it was put together from more than one answer.
+        True if the file was put together from more than one answer.
 
     Raises:
         UselessError: this address will not give it; what came stays in `part`.
@@ -55,7 +55,7 @@ def download(address: str, part: Path, name: str, expected: int | None) -> bool:
 
 
 def _request(address: str, part: Path, expected: int | None, progress: Any) -> int:
-    """One request for what is missing; how many bytes were there before it."""
+    """One request for the missing bytes; returns the number of bytes that were there before."""
     import requests
     import urllib3
 
@@ -88,7 +88,7 @@ def _request(address: str, part: Path, expected: int | None, progress: Any) -> i
 
 
 def _refuse_other_file(response: Any, total: int | None, expected: int | None) -> None:
-    """Before a byte of ours is written over: another size, or the page of a login or an error, of unknown size."""
+    """Refuses a file of another size, and a web page (of a login, or an error) of unknown size, before writing."""
     if expected is not None and total not in (None, expected):
         raise UselessError(f"it has {total} bytes there and should have {expected}")
     if total is None and response.headers.get("Content-Type", "").lower().startswith("text/html"):
@@ -96,7 +96,7 @@ def _refuse_other_file(response: Any, total: int | None, expected: int | None) -
 
 
 def _check_status(response: Any, part: Path) -> None:
-    """Passes on 200 and 206."""
+    """Refuses every status but 200 and 206."""
     status = response.status_code
     if status in (200, 206):
         return
@@ -111,7 +111,7 @@ def _check_status(response: Any, part: Path) -> None:
 
 
 def _total(response: Any, have: int, part: Path) -> int | None:
-    """The whole file's size, as the answer states it; the range must begin where our half ends."""
+    """Size of the whole file in bytes, as the answer states it; its range must begin where `part` ends."""
     length = response.headers.get("Content-Length", "")
     if response.status_code == 200:
         return int(length) if length.isdigit() else None
@@ -123,7 +123,7 @@ def _total(response: Any, have: int, part: Path) -> int | None:
 
 
 def _in_words(error: Exception) -> str:
-    """A network library's error, less its nesting."""
+    """Message of a network library's error, without its nesting."""
     text = f"{type(error).__name__} {error}"
     known = {
         "NameResolution": "the name is not known (no network?)",

@@ -1,4 +1,4 @@
-"""Processes that end with the one that started them, however it ends, and the one that tells why. No torch."""
+"""Processes that end with their parent, however it ends. Never imports torch."""
 
 import ctypes
 import os

@@ -1,4 +1,4 @@
-"""Which numbers a network computes in: chosen by a rule on the hardware, never by a stopwatch.
+"""Precision of a network's arithmetic: chosen by a rule on the hardware, never by a measurement.
 
 Weights, gradients' sums, losses and batch-norm statistics are float32 in every precision but float64. bfloat16 and
 float16 work by torch's autocast. float32 is IEEE's on every device: no TF32.
@@ -20,23 +20,23 @@ CPU_FLAGS = ("avx512_bf16", "amx_bf16")
 Autocast = Callable[[], AbstractContextManager[Any]]
 
 
-def choose(asked: str, device: torch.device) -> str:
-    """`asked`, or for `auto` bfloat16 where the device multiplies it in hardware and float32 elsewhere.
+def choose(requested: str, device: torch.device) -> str:
+    """`requested` precision; `auto` is bfloat16 if the device multiplies it in hardware, else float32.
 
     Raises:
         ValueError: there is no such precision, or not on the device.
     """
-    if asked == "auto":
+    if requested == "auto":
         return "bfloat16" if has_bfloat16(device) else "float32"
-    if asked not in PRECISIONS:
-        raise ValueError(f"precision = {asked!r}; it can be auto, {', '.join(PRECISIONS)}")
-    if asked == "float16" and device.type != "cuda":
+    if requested not in PRECISIONS:
+        raise ValueError(f"precision = {requested!r}; it can be auto, {', '.join(PRECISIONS)}")
+    if requested == "float16" and device.type != "cuda":
         raise ValueError("precision = float16 wants a GPU; set precision: bfloat16, which a CPU has too, or float32")
-    return asked
+    return requested
 
 
 def has_bfloat16(device: torch.device) -> bool:
-    """The device multiplies bfloat16 in hardware."""
+    """True if the device multiplies bfloat16 in hardware."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     cpuinfo = Path("/proc/cpuinfo")
@@ -45,7 +45,7 @@ def has_bfloat16(device: torch.device) -> bool:
 
 
 def autocast(precision: str, device: torch.device) -> Autocast:
-    """What a forward pass runs in."""
+    """Context of a forward pass: autocast for bfloat16 and float16, else none."""
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cuda.matmul.allow_tf32 = False
     if precision in LOWER:
@@ -54,12 +54,12 @@ def autocast(precision: str, device: torch.device) -> Autocast:
 
 
 def weights_dtype(precision: str) -> torch.dtype:
-    """What the weights are kept in."""
+    """Data type of the weights: float64, or float32 for all other precisions."""
     return torch.float64 if precision == "float64" else torch.float32
 
 
 class LossScale:
-    """A factor of the loss that keeps gradients inside float16's range (Micikevicius et al. 2017, section 3.2).
+    """Dynamic loss scaling, which keeps gradients in float16's range (Micikevicius et al. 2017, section 3.2).
 
     It begins at 65536, doubles after 2000 steps in a row whose gradients were finite, and halves after one whose were
     not; that step moves no weight. Between `unscale` and `step` gradients are those of the loss itself, to be clipped.
@@ -78,14 +78,14 @@ class LossScale:
         self.scaler.unscale_(optimizer)
 
     def step(self, optimizer: torch.optim.Optimizer) -> None:
-        """The optimizer's step, where gradients were finite; then the factor changes."""
+        """The optimizer's step, skipped if a gradient is not finite; then updates the factor."""
         self.scaler.step(optimizer)
         self.scaler.update()
 
     def state_dict(self) -> dict[str, Any]:
-        """The factor, and for how many steps gradients were finite."""
+        """State of the scaler: the factor, and the number of steps with finite gradients."""
         return self.scaler.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on from what `state_dict` gave."""
+        """Restores the state of `state_dict`."""
         self.scaler.load_state_dict(state)

@@ -1,4 +1,4 @@
-"""Progress with rate and remaining time: a bar on a terminal, a line now and then elsewhere."""
+"""Progress with rate and remaining time: a bar on a terminal, a line every half minute elsewhere."""
 
 import os
 import sys
@@ -48,7 +48,7 @@ def bar(title: str, total: int | None = None, unit: str = "images", disable: boo
 
 @dataclass
 class Bar:
-    """How far something is; drawn now and then as it is told."""
+    """A progress bar; drawn at intervals while it is updated."""
 
     title: str
     total: int | None
@@ -62,18 +62,18 @@ class Bar:
     drawn: float = field(default_factory=lambda: time.monotonic())
 
     def update(self, n: int = 1) -> None:
-        """`n` more are done."""
+        """Adds `n` done units."""
         self.done += n
         if time.monotonic() - self.drawn >= self.pause:
             self.draw(self)
             self.drawn = time.monotonic()
 
     def resume(self, n: int) -> None:
-        """`n` were done by an earlier process."""
+        """Starts from `n` units that an earlier process did."""
         self.done = self.before = n
 
     def text(self, columns: int | None = None, template: str | None = None) -> str:
-        """What is drawn, at most `columns` wide."""
+        """Text of the bar, at most `columns` wide."""
         return tqdm.format_meter(
             n=self.done,
             total=self.total,  # type: ignore[arg-type]
@@ -94,7 +94,7 @@ def _line(bar: Bar) -> None:
 
 
 class _Row:
-    """A row below the cursor's, which stays free for the lines that this and other programs print.
+    """A terminal row below the cursor's, which stays free for the lines that this and other programs print.
 
     A stroke is one write, so that those of processes side by side do not mix, and leaves the cursor where it was.
     """
@@ -113,14 +113,14 @@ class _Row:
         sys.stderr.flush()
 
     def close(self) -> None:
-        """Leaves nothing on the row, wherever lines of others have moved it, and the row to others."""
+        """Clears the row, also where lines of other programs moved it, and releases it."""
         wipe()
         if self.lock:
             self.lock.release()
 
 
 def wipe() -> None:
-    """Takes every row off the terminal; those of jobs that go on come back with their next stroke."""
+    """Clears all bars from the terminal; jobs that go on draw theirs again."""
     if sys.stderr.isatty():
         sys.stderr.write("\r\x1b[J")
         sys.stderr.flush()
@@ -136,7 +136,7 @@ def _row() -> Iterator[_Row]:
 
 
 def _claimed(below: int) -> "tuple[int, FileLock | None]":
-    """The first row above row `below` that no other job of this folder draws on, and the lock that holds it."""
+    """Number and lock of the first free row above row `below`; no lock if all are taken."""
     for number in range(below):
         lock = locks.try_lock(ROWS / str(number))
         if lock is not None:

@@ -1,4 +1,4 @@
-"""torchrun, which ends with the launcher, and whose own messages go to the log: a worker says what went wrong."""
+"""torchrun, which ends with its launcher, and writes its own messages to the log only: a worker reports errors."""
 
 import logging
 import os
@@ -21,9 +21,9 @@ def main(words: Sequence[str]) -> int:
     silence_torch()
     try:
         split = words.index("-m") + 2
-        told = run.parse_args(list(words[:split]))
-        told.training_script_args = list(words[split:])  # past its parser, which takes our --log for its own
-        run.run(told)
+        options = run.parse_args(list(words[:split]))  # type: ignore[no-untyped-call]
+        options.training_script_args = list(words[split:])  # past its parser, which takes our --log for its own
+        run.run(options)  # type: ignore[no-untyped-call]
     except ChildFailedError as error:
         logging.exception("a worker failed")
         return abs(error.get_first_failure()[1].exitcode) + (128 if error.get_first_failure()[1].exitcode < 0 else 0)
@@ -33,7 +33,7 @@ def main(words: Sequence[str]) -> int:
 
 
 def silence_torch() -> None:
-    """Takes the handlers by which torch's loggers write to the terminal."""
+    """Removes the handlers by which torch's loggers write to the terminal."""
     for name, logger in logging.root.manager.loggerDict.items():
         if name.split(".")[0] == "torch" and isinstance(logger, logging.Logger):
             logger.handlers, logger.propagate = [], True

@@ -1,4 +1,4 @@
-"""Runs in MLflow: the only home of mlflow. Training goes on where it is not installed or does not answer."""
+"""Runs in MLflow. Training goes on where MLflow is not installed or does not answer."""
 
 import hashlib
 import json
@@ -118,7 +118,7 @@ class Tracker:
 
 @never_stops_training
 def stop(id_file: Path, status: str) -> None:
-    """Tells that a run stands still: `status` is FAILED or KILLED. Nothing where the store does not know it."""
+    """Sets the status of a stopped run, FAILED or KILLED; no effect on a run that the store does not know."""
     run_id = kept_id(id_file)
     if run_id is None:
         return
@@ -188,7 +188,7 @@ def kept_id(id_file: Path) -> str | None:
 
 
 def knows(client: Any, run_id: str) -> bool:
-    """The store holds the run; not so a clone's, or one that a person deleted."""
+    """True if the store holds the run; False of a clone's, and of one that a person deleted."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -203,7 +203,7 @@ _CONNECTED: dict[str, tuple[Any, str]] = {}
 
 
 def connect() -> tuple[Any, str]:
-    """A client, and the experiment's id. One process at a time makes a fresh database: at once they would crash."""
+    """A client, and the experiment's id. One process at a time creates the database: two at once would crash."""
     store = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{DATABASE.absolute()}"
     if store not in _CONNECTED:
         with locks.locked(LOCK):

@@ -1,4 +1,4 @@
-"""Trained networks in MLflow's registry: a version a run's weights, the alias `best` at the best of each architecture.
+"""Trained networks in MLflow's registry: a version for each run, the alias `best` for the best of each architecture.
 
 A version holds no weights: a small file says where they lie, in a folder that DVC versions.
 """
@@ -19,7 +19,7 @@ SAME_TEST = ("measure", "protocol", "test_images")  # tags in which versions agr
 
 
 class Model(NamedTuple):
-    """A run's network as the registry is told of it.
+    """A run's network, as it is registered.
 
     Attributes:
         name: of the registered model; its versions are runs of one architecture on one data set.
@@ -46,14 +46,14 @@ class Model(NamedTuple):
 def register(
     models: Iterable[Model], loader: str, packages: Sequence[str], highest_is_best: bool, is_there: Callable[..., bool]
 ) -> None:
-    """Registers what is not yet, and sets the aliases.
+    """Registers the models that are not registered yet, and sets the aliases.
 
     Args:
         models: the runs' networks.
         loader: module whose `_load_pyfunc(path)` makes a model of a pointer's file.
         packages: what a prediction takes, as pip names it.
         highest_is_best: of the measure.
-        is_there: whether the weights of a version's `folder` are still those of its `weights_sha256`.
+        is_there: true if the weights of a version's `folder` are still those of its `weights_sha256`.
     """
     client, experiment = mlflow_runs.connect()
     known = [model for model in models if mlflow_runs.knows(client, model.run_id)]
@@ -83,7 +83,7 @@ def _versions(client: Any, name: str) -> list[Any]:
 
 
 def _retag(client: Any, version: Any, tags: Mapping[str, str]) -> None:
-    """The same weights tested anew, or in a folder that was moved."""
+    """Updates the tags of weights that were tested again, or whose folder was moved."""
     for key, value in tags.items():
         if version.tags.get(key) != value:
             client.set_model_version_tag(version.name, version.version, key, value)
@@ -100,7 +100,7 @@ def _ensure_name(client: Any, name: str) -> None:
 
 
 def _point_at_best(client: Any, model: Model, highest_is_best: bool, is_there: Callable[..., bool]) -> None:
-    """The alias goes to the best version of those tested like `model`, the first of equals."""
+    """Sets the alias to the best version of those tested like `model`, the first of equals."""
     alike = [
         version
         for version in _versions(client, model.name)
@@ -117,7 +117,7 @@ def _point_at_best(client: Any, model: Model, highest_is_best: bool, is_there: C
 
 
 def _source(client: Any, logged: Any) -> str:
-    """Where a version's files lie.
+    """Address of a version's files.
 
     A server takes no folder of another machine, so it gets the model's id; a database would look that id up in
     MLflow's store of the whole process, which need not be this client's.
@@ -153,7 +153,7 @@ def _logged(client: Any, experiment: str, model: Model, loader: str, packages: S
 
 
 def _signature(num_classes: int, protocol: str) -> Any:
-    """Pictures uint8 `[N, H, W, 3]` to probabilities float32 `[N, K]`, by a protocol that may be named."""
+    """Signature: images uint8 `[N, H, W, 3]` to probabilities float32 `[N, K]`, by a protocol that may be named."""
     import numpy as np
     from mlflow.models import ModelSignature
     from mlflow.types import ParamSchema, ParamSpec, Schema, TensorSpec
@@ -166,7 +166,7 @@ def _signature(num_classes: int, protocol: str) -> Any:
 
 
 def _example() -> Any:
-    """One small picture: red grows to the right, green downwards."""
+    """An example image: red grows to the right, green downwards."""
     import numpy as np
 
     steps = np.linspace(0, 255, EXAMPLE_PX).astype(np.uint8)
