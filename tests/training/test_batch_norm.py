@@ -44,7 +44,7 @@ def trained_once(group: int | None, world: World) -> list[torch.Tensor]:
 
 
 def test_each_group_is_normalised_by_itself():
-    norm = GroupedBatchNorm(nn.BatchNorm2d(3).double(), parts=IMAGES // GROUP)
+    norm = GroupedBatchNorm(nn.BatchNorm2d(3).double(), num_groups=IMAGES // GROUP)
     parts = norm(images()).split(GROUP)
     for part in parts:
         torch.testing.assert_close(part.mean(dim=(0, 2, 3)), torch.zeros(3, dtype=torch.float64))
@@ -52,7 +52,7 @@ def test_each_group_is_normalised_by_itself():
 
 
 def test_running_averages_move_once_a_step_to_the_mean_of_the_groups():
-    norm = GroupedBatchNorm(nn.BatchNorm2d(3).double(), parts=IMAGES // GROUP)
+    norm = GroupedBatchNorm(nn.BatchNorm2d(3).double(), num_groups=IMAGES // GROUP)
     norm(images())
     first, second = images().split(GROUP)
     variance = (first.var(dim=(0, 2, 3)) + second.var(dim=(0, 2, 3))) / 2
@@ -62,7 +62,7 @@ def test_running_averages_move_once_a_step_to_the_mean_of_the_groups():
 
 
 def test_without_a_momentum_running_statistics_are_the_plain_average_of_the_steps():
-    norm = GroupedBatchNorm(nn.BatchNorm2d(3, momentum=None).double(), parts=IMAGES // GROUP)
+    norm = GroupedBatchNorm(nn.BatchNorm2d(3, momentum=None).double(), num_groups=IMAGES // GROUP)
     norm(images())
     norm(images() + 2)
     torch.testing.assert_close(norm.running_mean, images().mean(dim=(0, 2, 3)) + 1)
@@ -70,20 +70,20 @@ def test_without_a_momentum_running_statistics_are_the_plain_average_of_the_step
 
 def test_rows_of_an_image_stay_in_its_group():
     rows = images().flatten(2).transpose(1, 2)  # 25 for each image
-    by_rows = GroupedBatchNorm(nn.BatchNorm1d(3).double(), parts=IMAGES // GROUP)(rows.flatten(0, 1))
-    by_pictures = GroupedBatchNorm(nn.BatchNorm2d(3).double(), parts=IMAGES // GROUP)(images())
+    by_rows = GroupedBatchNorm(nn.BatchNorm1d(3).double(), num_groups=IMAGES // GROUP)(rows.flatten(0, 1))
+    by_pictures = GroupedBatchNorm(nn.BatchNorm2d(3).double(), num_groups=IMAGES // GROUP)(images())
     torch.testing.assert_close(by_rows.unflatten(0, (IMAGES, 25)).transpose(1, 2), by_pictures.flatten(2))
 
 
 def test_what_a_library_fused_behind_the_norm_stays_behind_it():
     fused = BatchNormAct2d(3, act_layer=nn.ReLU).double()
-    plain = GroupedBatchNorm(nn.BatchNorm2d(3).double(), parts=IMAGES // GROUP)
-    assert torch.equal(GroupedBatchNorm(fused, parts=IMAGES // GROUP)(images()), plain(images()).relu())
+    plain = GroupedBatchNorm(nn.BatchNorm2d(3).double(), num_groups=IMAGES // GROUP)
+    assert torch.equal(GroupedBatchNorm(fused, num_groups=IMAGES // GROUP)(images()), plain(images()).relu())
 
 
 def test_a_norm_without_scale_and_shift_is_grouped_too():
-    bare = GroupedBatchNorm(nn.BatchNorm2d(3, affine=False).double(), parts=IMAGES // GROUP)
-    affine = GroupedBatchNorm(nn.BatchNorm2d(3).double(), parts=IMAGES // GROUP)
+    bare = GroupedBatchNorm(nn.BatchNorm2d(3, affine=False).double(), num_groups=IMAGES // GROUP)
+    affine = GroupedBatchNorm(nn.BatchNorm2d(3).double(), num_groups=IMAGES // GROUP)
     assert torch.equal(bare(images()), affine(images()))
 
 
@@ -119,7 +119,7 @@ def test_parameters_stay_those_that_the_optimizer_holds():
 def test_a_group_larger_than_the_batch_is_the_batch():
     made = network()
     group_statistics(made, 32, IMAGES, World())
-    assert made[1].parts == 1
+    assert made[1].num_groups == 1
 
 
 @pytest.mark.parametrize(("group", "batch", "processes"), [(32, 128, 1), (32, 128, 4), (32, 128, 8), (64, 64, 2)])

@@ -26,7 +26,7 @@ def group_statistics(network: nn.Module, group: Group, batch_size: int, world: W
     """Groups the statistics of every batch norm: each `group` images of a batch of `batch_size` share them.
 
     "batch" is all of them, over any number of processes ("SyncBN"). None is one group for each process, or for each of
-    the `accumulate` parts that it passes its share in. Parameters and buffers stay the same objects, under the same
+    its `accumulate` micro-batches. Parameters and buffers stay the same objects, under the same
     names.
 
     Raises:
@@ -41,11 +41,11 @@ def group_statistics(network: nn.Module, group: Group, batch_size: int, world: W
     check_parts(accumulate, batch_size, world.size, group)
     images = batch_size if group == BATCH else min(group, batch_size)
     processes = max(1, images * world.size // batch_size)
-    together = _neighbours(world, processes)
-    parts = max(1, batch_size // world.size // accumulate // images)
+    process_group = _process_group(world, processes)
+    num_groups = max(1, batch_size // world.size // accumulate // images)
     share = len(world.rows(batch_size)) / images
     for parent, name, norm in norms:
-        setattr(parent, name, GroupedBatchNorm(norm, parts, share if processes > 1 else 1.0, together))
+        setattr(parent, name, GroupedBatchNorm(norm, num_groups, share if processes > 1 else 1.0, process_group))
 
 
 def check_groups(group: Group, batch_size: int, num_processes: int) -> None:
@@ -92,17 +92,17 @@ def check_parts(accumulate: int, batch_size: int, num_processes: int, group: int
 class GroupedBatchNorm(_BatchNorm):
     """Batch norm of `norm`, whose statistics are those of a group of images.
 
-    A process's part of the batch has `parts` groups, or a `share` of one: the others lie with the processes `together`.
+    A process's shard of the batch has `num_groups` groups, or a `share` of one, which it shares with `process_group`.
     A step moves the running averages once, to the mean of its groups' statistics. Evaluation is batch norm's. Children
     of `norm` are what a library fused behind it, such as timm's activations.
     """
 
-    def __init__(self, norm: _BatchNorm, parts: int = 1, share: float = 1.0, together: Any = None) -> None:
+    def __init__(self, norm: _BatchNorm, num_groups: int = 1, share: float = 1.0, process_group: Any = None) -> None:
         super().__init__(norm.num_features, norm.eps, norm.momentum, affine=norm.affine, device="meta")
         assert type(norm).forward is _BatchNorm.forward or {*norm._modules} == {"drop", "act"}, type(norm)
         self._parameters, self._buffers, self._modules = norm._parameters, norm._buffers, norm._modules
         self.training = norm.training
-        self.parts, self.share, self.together = parts, share, together
+        self.num_groups, self.share, self.process_group = num_groups, share, process_group
 
     def forward(self, x: Tensor) -> Tensor:
         """`[N, C, ...]` to the same shape; N is this process's part of the batch, or rows of it, image by image."""
@@ -114,13 +114,13 @@ class GroupedBatchNorm(_BatchNorm):
     def _normalized(self, x: Tensor) -> Tensor:
         if self.training and self.share < 1:
             return self._over_processes(x)
-        if self.training and self.parts > 1:
-            return self._over_parts(x)
+        if self.training and self.num_groups > 1:
+            return self._over_groups(x)
         return super().forward(x)
 
-    def _over_parts(self, x: Tensor) -> Tensor:
+    def _over_groups(self, x: Tensor) -> Tensor:
         means, variances, parts = [], [], []
-        for part in torch.chunk(x, self.parts):
+        for part in torch.chunk(x, self.num_groups):
             mean, variance = torch.zeros_like(self.running_mean), torch.zeros_like(self.running_var)  # type: ignore[arg-type]
             parts.append(F.batch_norm(part, mean, variance, self.weight, self.bias, True, 1.0, self.eps))
             means.append(mean)
@@ -147,7 +147,7 @@ class GroupedBatchNorm(_BatchNorm):
     @torch.compiler.disable(reason="statistics go between processes")  # type: ignore[no-untyped-call,untyped-decorator]
     def _mean_over_processes(self, values: Tensor) -> Tensor:
         """Mean over processes, weighted by their shares of the group, so that every image counts alike."""
-        summed: Tensor = _Sum.apply(values * self.share, self.together)
+        summed: Tensor = _Sum.apply(values * self.share, self.process_group)
         return summed
 
     @torch.no_grad()
@@ -167,17 +167,17 @@ class _Sum(torch.autograd.Function):
     """Sum over processes, whose gradient is the sum of their gradients."""
 
     @staticmethod
-    def forward(ctx: Any, values: Tensor, together: Any) -> Tensor:
-        ctx.together = together
+    def forward(ctx: Any, values: Tensor, process_group: Any) -> Tensor:
+        ctx.process_group = process_group
         summed = values.clone()
-        dist.all_reduce(summed, group=together)
+        dist.all_reduce(summed, group=process_group)
         return summed
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> Any:
         summed = grad.clone()
-        dist.all_reduce(summed, group=ctx.together)
+        dist.all_reduce(summed, group=ctx.process_group)
         return summed, None
 
 
@@ -237,7 +237,7 @@ def _collecting(network: nn.Module, norms: Sequence[_BatchNorm]) -> Iterator[Non
                     own.copy_(old)
 
 
-def _neighbours(world: World, count: int) -> Any:
+def _process_group(world: World, count: int) -> Any:
     """The communicator of the `count` processes beside each other that this one is among; made in every process."""
     if count == 1:
         return None

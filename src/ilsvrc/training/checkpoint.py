@@ -62,10 +62,10 @@ def load(folder: Path, identity: Identity) -> tuple[dict[str, Any] | None, str]:
 def _load(path: Path, identity: Identity) -> tuple[dict[str, Any] | None, str]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-        found = content["format"], content["identity"]
+        made_from = content["format"], content["identity"]
     except Exception as error:  # of many kinds: a damaged archive, a pickle that is not weights
         return None, f"{path} is damaged ({type(error).__name__})"
-    if found != (FORMAT, identity):
+    if made_from != (FORMAT, identity):
         return None, f"{path} is of another specification or other data"
     return content, ""
 

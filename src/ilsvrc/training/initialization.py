@@ -56,16 +56,16 @@ def zero_last_gammas(network: nn.Module) -> int:
     `bn2`, beside a shortcut, as torchvision and timm name them.
 
     Returns:
-        How many there were.
+        Number of them.
 
     Raises:
         ValueError: there is none.
     """
     blocks = [module for module in network.modules() if hasattr(module, "downsample")]
     last = [getattr(block, "bn3", None) or getattr(block, "bn2", None) for block in blocks]
-    found = [norm.weight for norm in last if isinstance(norm, _NormBase) and norm.weight is not None]
-    if not found:
+    gammas = [norm.weight for norm in last if isinstance(norm, _NormBase) and norm.weight is not None]
+    if not gammas:
         raise ValueError(f"zero_last_gamma: {type(network).__name__} has no residual branch that ends in a batch norm")
-    for weight in found:
+    for weight in gammas:
         nn.init.zeros_(weight)
-    return len(found)
+    return len(gammas)

@@ -86,5 +86,5 @@ def words(job: WorkerJob, log: Path | None) -> list[str]:
     values = {"log": log, "spec": specs.specification(job.spec), "run": job.run, "work": job.work}
     values |= asdict(job.inputs) | asdict(job.outputs) | asdict(job.resources)
     del values["processes"]
-    given = {name.replace("_", "-"): str(value) for name, value in values.items() if value is not None}
-    return [word for name, value in given.items() for word in (f"--{name}", value)]
+    arguments = {name.replace("_", "-"): str(value) for name, value in values.items() if value is not None}
+    return [word for name, value in arguments.items() for word in (f"--{name}", value)]

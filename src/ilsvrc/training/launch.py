@@ -37,7 +37,7 @@ def launch(job: TrainJob) -> None:
 
     Raises:
         ValueError: the job is impossible, or a worker died without a message.
-        SystemExit: with 75 where a signal stopped the training, with 1 where a worker failed and said why.
+        SystemExit: with 75 where a signal stopped the training, with 1 where a worker failed and message why.
     """
     parent_death.die_with_parent(os.getppid())
     check(job)
@@ -168,8 +168,8 @@ def signals_passed_to(torchrun: "subprocess.Popen[bytes]") -> Iterator[None]:
 @contextmanager
 def locked(work: Path, run: str) -> Iterator[None]:
     """One training of a run at a time: a second launcher says which process trains it, and waits."""
-    said = f"{run} is being trained by process {{}}; waiting for it"
-    with locks.locked(work / LOCK, lambda process: messages.say(said.format(process))):
+    message = f"{run} is being trained by process {{}}; waiting for it"
+    with locks.locked(work / LOCK, lambda process: messages.say(message.format(process))):
         yield
 
 

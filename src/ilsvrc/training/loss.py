@@ -101,26 +101,26 @@ class Objective(nn.Module):
             means: what the normalisation takes with each image: of "mean_image" what it subtracts, where it is not
                 the central window.
         """
-        seen = self.normalization(images) if means is None else self.normalization(images, means)
+        normalized = self.normalization(images) if means is None else self.normalization(images, means)
         if self.distillation is None:
-            heads = [(weight, widened(logits)) for weight, logits in self.network.outputs(seen)]
-            return self._of_labels(heads, targets), heads[0][1]
-        heads, taught, scores = distilled_heads(self.network, seen)
+            heads = [(weight, widened(logits)) for weight, logits in self.network.outputs(normalized)]
+            return self._label_loss(heads, targets), heads[0][1]
+        heads, taught, scores = distilled_heads(self.network, normalized)
         part = self.distillation.weight
-        of_teacher = self.distillation(taught, images)
-        return (1 - part) * self._of_labels(heads, targets) + part * of_teacher, scores
+        teacher_loss = self.distillation(taught, images)
+        return (1 - part) * self._label_loss(heads, targets) + part * teacher_loss, scores
 
-    def _of_labels(self, heads: list[tuple[float, Tensor]], targets: Tensor) -> Tensor:
+    def _label_loss(self, heads: list[tuple[float, Tensor]], targets: Tensor) -> Tensor:
         losses = [weight * self.labels.loss(logits, targets, self.label_smoothing) for weight, logits in heads]
         return torch.stack(losses).sum()
 
 
-def distilled_heads(network: Classifier, seen: Tensor) -> tuple[list[tuple[float, Tensor]], Tensor, Tensor]:
+def distilled_heads(network: Classifier, normalized: Tensor) -> tuple[list[tuple[float, Tensor]], Tensor, Tensor]:
     """Heads that learn the labels, with their weights; the head that learns the teacher; the class scores `[N, K]`."""
     if callable(getattr(type(network), "heads", None)):
-        of_labels, of_teacher = (widened(logits) for logits in network.heads(seen))  # type: ignore[operator]
+        of_labels, of_teacher = (widened(logits) for logits in network.heads(normalized))  # type: ignore[operator]
         return [(1.0, of_labels)], of_teacher, (of_labels + of_teacher) / 2
-    heads = [(weight, widened(logits)) for weight, logits in network.outputs(seen)]
+    heads = [(weight, widened(logits)) for weight, logits in network.outputs(normalized)]
     return heads, heads[0][1], heads[0][1]
 
 

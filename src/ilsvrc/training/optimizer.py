@@ -188,5 +188,5 @@ def _unit_norms(tensor: Tensor) -> Tensor:
 
 def _with_gradients(parameters: Iterable[nn.Parameter]) -> tuple[list[Tensor], list[Tensor]]:
     """Parameters that have gradients, and their gradients."""
-    found = [(p, p.grad) for p in parameters if p.grad is not None]
-    return [weight for weight, _ in found], [gradient for _, gradient in found]
+    pairs = [(p, p.grad) for p in parameters if p.grad is not None]
+    return [weight for weight, _ in pairs], [gradient for _, gradient in pairs]

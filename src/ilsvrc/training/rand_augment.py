@@ -1,6 +1,6 @@
 """RandAugment: Cubuk et al. 2019, in timm's form "rand-m9-mstd0.5-inc1", which DeiT and LeViT train with.
 
-Two of fifteen operations are drawn for each image, with repetition, and each is made with probability 1/2. Their
+Two of fifteen operations are drawn for each image, with repetition, and each is applied with probability 1/2. Their
 magnitude is drawn from N(magnitude, 0.5), cut to 0 to 10. Where timm has two variants, the one that grows with the
 magnitude is in: posterize, solarize, colour, contrast, brightness and sharpness. Between operations values are whole
 numbers, as in Pillow, whose arithmetic this is; geometry is bicubic, and outside is the training set's mean.
@@ -36,11 +36,11 @@ class RandAugment:
         for layer in range(LAYERS):
             draw = Draw.RAND_AUGMENT + 10 * layer
             chosen = draws.uniform(draw, high=len(operations)).astype(np.int64)
-            made = draws.uniform(draw + 1) < PROBABILITY
+            applied = draws.uniform(draw + 1) < PROBABILITY
             sign = np.where(draws.uniform(draw + 2) < 0.5, -1.0, 1.0)
             level = (self.magnitude + DEVIATION * draws.normal(draw + 3)).clip(0, LARGEST) / LARGEST
             for number, (amount, operation) in enumerate(operations.values()):
-                images = where(made & (chosen == number), operation, images, amount(level, sign))
+                images = where(applied & (chosen == number), operation, images, amount(level, sign))
         return images
 
 
@@ -159,5 +159,5 @@ def _away(images: Tensor, base: Tensor, factors: Tensor) -> Tensor:
 def _looked_up(images: Tensor, table: Tensor) -> Tensor:
     """uint8 `[N, H, W, 3]`: each value's entry in its channel's table `[N, 3, 256]`."""
     channels = images.permute(0, 3, 1, 2).flatten(2).long()
-    found = table.to(torch.uint8).gather(2, channels)
-    return found.transpose(1, 2).reshape(images.shape)
+    values = table.to(torch.uint8).gather(2, channels)
+    return values.transpose(1, 2).reshape(images.shape)

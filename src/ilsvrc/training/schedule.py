@@ -144,12 +144,12 @@ TO_THE_LOWEST = {"polynomial", "linear", "cosine"}  # those that end at the lowe
 
 def plateaus(errors: Sequence[float], patience: int) -> int:
     """Number of plateaus: `patience` errors in a row that are not below the lowest; then counting restarts."""
-    best, waited, found = math.inf, 0, 0
+    best, waited, num_plateaus = math.inf, 0, 0
     for error in errors:
         best, waited = (error, 0) if error < best else (best, waited + 1)
         if waited == patience:
-            found, waited = found + 1, 0
-    return found
+            num_plateaus, waited = num_plateaus + 1, 0
+    return num_plateaus
 
 
 def in_steps(epochs: float | None, iterations: int | None, steps_an_epoch: int) -> int:

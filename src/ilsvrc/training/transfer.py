@@ -49,17 +49,17 @@ def take_over(
     return _take(own, {name: weights[name] for name in own if name in wanted}, own)
 
 
-def _take(own: Mapping[str, Tensor], given: Mapping[str, Tensor], into: Mapping[str, Tensor]) -> list[str]:
-    for name, value in given.items():
+def _take(own: Mapping[str, Tensor], weights: Mapping[str, Tensor], into: Mapping[str, Tensor]) -> list[str]:
+    for name, value in weights.items():
         if own[name].shape != value.shape:
             raise ValueError(
                 f"start_from: {name} is {list(value.shape)} in the file and {list(own[name].shape)} here; another "
                 "number of classes wants start_layers: but_classifier, other images the same crop_px"
             )
     with torch.no_grad():
-        for name, value in given.items():
+        for name, value in weights.items():
             into[name].copy_(value)
-    return list(given)
+    return list(weights)
 
 
 def _vggs_layers(own: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -34,5 +34,5 @@ def _cached(weights: Published) -> Path | None:
         return path if path.exists() else None
     from huggingface_hub import try_to_load_from_cache
 
-    found = try_to_load_from_cache(*weights.hub)
-    return Path(found) if isinstance(found, str) else None
+    cached = try_to_load_from_cache(*weights.hub)
+    return Path(cached) if isinstance(cached, str) else None

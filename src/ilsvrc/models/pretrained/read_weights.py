@@ -16,8 +16,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return safetensors.torch.load_file(path)
-        found = torch.load(path, map_location="cpu", weights_only=True)
-        found = next((found[key] for key in ("state_dict", "model") if key in found), found)
-        return {name.removeprefix("module."): value for name, value in found.items() if isinstance(value, Tensor)}
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = next((content[key] for key in ("state_dict", "model") if key in content), content)
+        return {name.removeprefix("module."): value for name, value in content.items() if isinstance(value, Tensor)}
     except Exception as error:  # of many kinds
         raise ValueError(f"{path} holds no weights ({type(error).__name__}: {error})") from None
