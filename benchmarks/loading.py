@@ -133,7 +133,7 @@ def decoding(beton: Path, workers: int) -> Epoch:
     content = opened.mapped()
 
     def decode(index: int) -> tuple[tuple[int]]:
-        jpeg.decode(opened.bytes_of(content, index).tobytes(), int(opened.widths[index]), int(opened.heights[index]))
+        jpeg.decode(opened.payload(content, index).tobytes(), int(opened.widths[index]), int(opened.heights[index]))
         return ((0,),)
 
     def epoch(number: int) -> Iterator[object]:

@@ -33,7 +33,7 @@ from ilsvrc.datasets._card import Sample
 from ilsvrc.evaluation.predictor import Predictor, plan, predict
 from ilsvrc.evaluation.protocols import googlenet_144_crop, ten_crop_rectangle
 from ilsvrc.loading import view_batches
-from ilsvrc.loading.views import View, window
+from ilsvrc.loading.views import View, view_box
 from ilsvrc.models.common.normalization import Normalization
 from ilsvrc.packing import writer
 from ilsvrc.runtime import precision
@@ -123,7 +123,7 @@ def cut(picture: Image.Image, views: Sequence[View]) -> torch.Tensor:
     for view in views:
         if view.short_side_px not in resized:
             resized[view.short_side_px] = functional.resize(picture, [view.short_side_px])
-        _, _, left, top, part_width, part_height, width, height = window(view, *picture.size)
+        _, _, left, top, part_width, part_height, width, height = view_box(view, *picture.size)
         part = functional.crop(resized[view.short_side_px], top, left, part_height, part_width)
         found.append(functional.pil_to_tensor(functional.resize(part, [height, width])))
     return torch.stack(found)

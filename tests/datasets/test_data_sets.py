@@ -345,7 +345,7 @@ def packed_payloads(beton: Path) -> list[bytes]:
 
     opened = open_packed(beton)
     content = opened.mapped()
-    return [opened.bytes_of(content, place).tobytes() for place in range(opened.num_images)]
+    return [opened.payload(content, place).tobytes() for place in range(opened.num_images)]
 
 
 @pytest.mark.parametrize("dataset", sorted(set(registry.names("datasets")) - {"digits", "folder"}))

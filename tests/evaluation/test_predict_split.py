@@ -25,7 +25,7 @@ from ilsvrc.datasets._card import Sample
 from ilsvrc.evaluation import predict_split, prediction_file, predictions
 from ilsvrc.evaluation.predict_split import PredictJob
 from ilsvrc.evaluation.predictor import protocol_views
-from ilsvrc.loading.views import window
+from ilsvrc.loading.views import view_box
 from ilsvrc.models.common.layers import Classifier, FixedFlatten
 from ilsvrc.models.common.normalization import Normalization
 from ilsvrc.models.resnet_cifar import resnet_cifar
@@ -337,7 +337,7 @@ def by_hand(
     for picture in pictures():
         found = []
         for view in protocol_views(module, 80, train_short_sides_px):
-            width, height, left, top, part_width, part_height, *shown = window(view, *picture.size)
+            width, height, left, top, part_width, part_height, *shown = view_box(view, *picture.size)
             kind = {"bilinear": Image.Resampling.BILINEAR, "cubic": Image.Resampling.BICUBIC}[view.interpolation]
             part = picture.resize((width, height), kind).crop((left, top, left + part_width, top + part_height))
             pixels = np.asarray(part.resize(tuple(shown), kind))

@@ -11,7 +11,7 @@ from PIL import Image
 
 from ilsvrc.loading import batches, ffcv_loader, views
 from ilsvrc.loading.batches import open_testing, open_training
-from ilsvrc.loading.random_crops import Look
+from ilsvrc.loading.random_crops import CropPolicy
 
 LOADERS = ("ffcv", "pillow")
 FIVE = [views.View(37, 32, anchor) for anchor in ((0, 0), (2, 0), (0, 2), (2, 2), (1, 1))]
@@ -19,14 +19,14 @@ MANY = [*FIVE, views.View(48, 32, (2, 1), "rectangle"), views.View(32, 32), view
 
 
 LOOKS = {
-    "rectangle": Look("rectangle", 32, short_side_px=(32, 60)),
-    "filters": Look("area_aspect", 32, aspect_draw="uniform", interpolation="random"),
-    "enlarged": Look("patch", 32, short_side_px=(60, 90), interpolation="random"),
-    "odd": Look("area_aspect", 43, area=(0.01, 1.0), interpolation="random"),
-    "padding": Look("padding", 32, fill=(1, 2, 3)),
-    "stored": Look("padding", 40, padding_px=12, interpolation="random"),
-    "reflect": Look("padding", 37, padding_px=5, padding="reflect"),
-    "center": Look("center", 32, short_side_px=(32, 32), flip=False),
+    "rectangle": CropPolicy("rectangle", 32, short_side_px=(32, 60)),
+    "filters": CropPolicy("area_aspect", 32, aspect_draw="uniform", interpolation="random"),
+    "enlarged": CropPolicy("patch", 32, short_side_px=(60, 90), interpolation="random"),
+    "odd": CropPolicy("area_aspect", 43, area=(0.01, 1.0), interpolation="random"),
+    "padding": CropPolicy("padding", 32, fill=(1, 2, 3)),
+    "stored": CropPolicy("padding", 40, padding_px=12, interpolation="random"),
+    "reflect": CropPolicy("padding", 37, padding_px=5, padding="reflect"),
+    "center": CropPolicy("center", 32, short_side_px=(32, 32), flip=False),
 }
 
 
@@ -60,11 +60,11 @@ def test_ffcv_and_pillow_give_the_same_training_batches(request, form: str, crop
     assert [t.dtype for t in ours[0]] == [torch.uint8, *4 * [torch.int64]]
 
 
-@pytest.mark.parametrize("look", LOOKS, ids=LOOKS)
+@pytest.mark.parametrize("policy", LOOKS, ids=LOOKS)
 @pytest.mark.parametrize("form", ["jpeg_beton", "raw_beton"])
-def test_ffcv_and_pillow_show_the_same_looks(request, form: str, look: str):
+def test_ffcv_and_pillow_show_the_same_looks(request, form: str, policy: str):
     beton = request.getfixturevalue(form)
-    ours, theirs = (train(loader, beton, look=LOOKS[look], workers=2) for loader in LOADERS)
+    ours, theirs = (train(loader, beton, policy=LOOKS[policy], workers=2) for loader in LOADERS)
     assert all(equal(a, b) for a, b in zip(ours, theirs, strict=True))
     assert sum(len(batch.images) for batch in ours) == 48
 
@@ -74,18 +74,18 @@ def test_ffcv_and_pillow_show_the_same_looks(request, form: str, look: str):
 def test_padded_windows_are_cut_from_numpys_padded_images(packer, loader: str, padding: str):
     images = [photo(i).crop((0, 0, 33, 33)) for i in range(24)]
     beton, _ = packer([jpeg_bytes(image, format="PNG") for image in images], encoding="raw")
-    look = Look("padding", 33, padding=padding, fill=(9, 80, 200))
-    (batch,) = train(loader, beton, look=look, batch_size=24)
+    policy = CropPolicy("padding", 33, padding=padding, fill=(9, 80, 200))
+    (batch,) = train(loader, beton, policy=policy, batch_size=24)
     for shown, index, (_, _, left, top, mirrored) in zip(
-        batch.images, batch.indices, batch.windows.tolist(), strict=True
+        batch.images, batch.indices, batch.boxes.tolist(), strict=True
     ):
-        padded = np.full((41, 41, 3), look.fill, np.uint8)
+        padded = np.full((41, 41, 3), policy.fill, np.uint8)
         padded[4:37, 4:37] = images[index]
         if padding == "reflect":
             padded = np.pad(np.asarray(images[index]), ((4, 4), (4, 4), (0, 0)), mode="reflect")
         window = padded[top + 4 : top + 37, left + 4 : left + 37]
         assert (shown.numpy() == (window[:, ::-1] if mirrored else window)).all()
-    assert {mirrored for *_, mirrored in batch.windows.tolist()} == {0, 1}
+    assert {mirrored for *_, mirrored in batch.boxes.tolist()} == {0, 1}
 
 
 @pytest.mark.parametrize("loader", LOADERS)
@@ -93,17 +93,17 @@ def test_padded_windows_are_cut_from_numpys_padded_images(packer, loader: str, p
 def test_windows_say_where_a_crop_lies_in_the_image_that_pillow_resizes(packer, loader: str, crop: str):
     images = [photo(i) for i in range(24)]
     beton, _ = packer([jpeg_bytes(image, format="PNG") for image in images], encoding="raw")
-    look = Look(crop, 32, short_side_px=(32, 48), interpolation="random")
-    (batch,) = train(loader, beton, look=look, batch_size=24)
+    policy = CropPolicy(crop, 32, short_side_px=(32, 48), interpolation="random")
+    (batch,) = train(loader, beton, policy=policy, batch_size=24)
     filters = (Image.Resampling.BILINEAR, Image.Resampling.BOX, Image.Resampling.NEAREST, Image.Resampling.BICUBIC)
     used = set()
-    for shown, index, window in zip(batch.images, batch.indices, batch.windows.tolist(), strict=True):
+    for shown, index, window in zip(batch.images, batch.indices, batch.boxes.tolist(), strict=True):
         width, height, left, top, mirrored = window
         cuts = [images[index].resize((width, height), kind).crop((left, top, left + 32, top + 32)) for kind in filters]
         found = [(np.asarray(cut)[:, :: -1 if mirrored else 1] == shown.numpy()).all() for cut in cuts]
         assert any(found)
         used.add(found.index(True))
-    assert len(batch.windows[:, :2].unique(dim=0)) > 10
+    assert len(batch.boxes[:, :2].unique(dim=0)) > 10
     assert used == {0, 1, 2, 3}
 
 
@@ -112,11 +112,11 @@ def test_repeated_images_come_once_in_each_part_of_a_batch(jpeg_beton, loader: s
     found = train(loader, jpeg_beton, repeats=3)
     assert len(found) == 4
     for batch in found:
-        assert batch.copies.tolist() == 4 * [0] + 4 * [1] + 4 * [2]
+        assert batch.repeat_index.tolist() == 4 * [0] + 4 * [1] + 4 * [2]
         parts = batch.indices.view(3, 4)
         assert (parts == parts[0]).all()
         assert (batch.labels == batch.indices % 3).all()
-        assert len({tuple(window) for window in batch.windows.tolist()}) == 2  # mirrored or not
+        assert len({tuple(window) for window in batch.boxes.tolist()}) == 2  # mirrored or not
     shown = torch.cat([batch.indices for batch in found]).tolist()
     assert len(set(shown)) == 16
 
@@ -132,7 +132,7 @@ def test_copies_of_an_image_are_cropped_anew_and_the_first_as_without_them(jpeg_
 
 
 def test_a_batch_without_repeats_has_first_copies_only(jpeg_beton):
-    assert all((batch.copies == 0).all() for batch in train("ffcv", jpeg_beton))
+    assert all((batch.repeat_index == 0).all() for batch in train("ffcv", jpeg_beton))
 
 
 @pytest.mark.parametrize("form", ["jpeg_beton", "raw_beton"])
@@ -147,7 +147,7 @@ def test_ffcv_and_pillow_give_the_same_views(request, form: str):
 def test_the_central_view_of_a_raw_image_is_pillows(packer, loader: str):
     beton, _ = packer([jpeg_bytes(photo(i), format="PNG") for i in range(8)], encoding="raw")
     shown = predict(loader, beton, [views.View(37, 32)])
-    place = views.window(views.View(37, 32), 64, 48)
+    place = views.view_box(views.View(37, 32), 64, 48)
     resized = np.asarray(photo(0).resize((place.width, place.height), Image.Resampling.BILINEAR))
     expected = resized[place.top : place.top + 32, place.left : place.left + 32]
     assert (shown.images[0, 0].numpy() == expected).all()

@@ -12,14 +12,14 @@ JOB = """
 import sys
 import torch
 from ilsvrc.loading.batches import open_training
-from ilsvrc.loading.random_crops import Look
+from ilsvrc.loading.random_crops import CropPolicy
 beton, result, workers, rank, world_size, start_step = *sys.argv[1:3], *map(int, sys.argv[3:])
 share = dict(rank=rank, world_size=world_size, workers=workers)
 options = {
     "area_aspect": dict(crop="area_aspect", crop_px=32, flip=True),
-    "repeats": dict(look=Look("area_aspect", 32, interpolation="random"), repeats=3),
-    "rectangle": dict(look=Look("rectangle", 32, short_side_px=(32, 60)), order="quasi_random"),
-    "padding": dict(look=Look("padding", 32, padding="reflect", interpolation="random")),
+    "repeats": dict(policy=CropPolicy("area_aspect", 32, interpolation="random"), repeats=3),
+    "rectangle": dict(policy=CropPolicy("rectangle", 32, short_side_px=(32, 60)), order="quasi_random"),
+    "padding": dict(policy=CropPolicy("padding", 32, padding="reflect", interpolation="random")),
 }
 found = {}
 for name, asked in options.items():
@@ -42,7 +42,7 @@ JOBS = {  # workers, rank, processes, first step
 
 @pytest.fixture(scope="module")
 def seen(request, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, list[tuple[torch.Tensor, ...]]]]:
-    """The batches of an epoch that each job saw, by look."""
+    """The batches of an epoch that each job saw, by policy."""
     beton: Path = request.getfixturevalue("jpeg_beton")
     folder = tmp_path_factory.mktemp("jobs")
     environment = os.environ | {"NUMBA_NUM_THREADS": "4"}
@@ -59,8 +59,8 @@ def seen(request, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[st
 
 @pytest.fixture(params=LOOKS)
 def epochs(request, seen) -> dict[str, list[tuple[torch.Tensor, ...]]]:
-    """Those of one look."""
-    return {name: looks[request.param] for name, looks in seen.items()}
+    """Those of one policy."""
+    return {name: policy_options[request.param] for name, policy_options in seen.items()}
 
 
 def equal(some: list[tuple[torch.Tensor, ...]], others: list[tuple[torch.Tensor, ...]]) -> bool:

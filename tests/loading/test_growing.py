@@ -7,23 +7,23 @@ import pytest
 import torch
 
 from ilsvrc.loading.batches import Batch, open_training
-from ilsvrc.loading.random_crops import Look
+from ilsvrc.loading.random_crops import CropPolicy
 
 LOADERS = ("ffcv", "pillow")
 SIDES = (24, 24, 32, 40)  # of epochs
-LOOK = Look("rectangle", 40, short_side_px=(48, 80))
+LOOK = CropPolicy("rectangle", 40, short_side_px=(48, 80))
 
 
-def side_in(epoch: int) -> int:
+def crop_px_in(epoch: int) -> int:
     return SIDES[epoch]
 
 
 def growing(loader: str, beton: Path, **options: object):
-    return open_training(loader, beton, look=LOOK, batch_size=12, seed=5, side_in=side_in, **options)
+    return open_training(loader, beton, policy=LOOK, batch_size=12, seed=5, crop_px_in=crop_px_in, **options)
 
 
-def of_one_side(loader: str, beton: Path, look: Look, epoch: int) -> list[Batch]:
-    opened = open_training(loader, beton, look=look, batch_size=12, seed=5)
+def of_one_side(loader: str, beton: Path, policy: CropPolicy, epoch: int) -> list[Batch]:
+    opened = open_training(loader, beton, policy=policy, batch_size=12, seed=5)
     found = list(opened.epoch(epoch))
     opened.close()
     return found
@@ -79,6 +79,6 @@ def test_noise_grows_too(jpeg_beton):
 def test_a_look_in_another_size_is_in_proportion():
     small = LOOK.at(20)
     assert (small.crop_px, small.short_side_px) == (20, (24, 40))
-    assert Look("padding", 32, padding_px=4).at(24).padding_px == 3
-    assert Look("patch", 224).at(112).short_side_range == (128, 128)
+    assert CropPolicy("padding", 32, padding_px=4).at(24).padding_px == 3
+    assert CropPolicy("patch", 224).at(112).short_side_range == (128, 128)
     assert LOOK.at(40) == LOOK

@@ -7,8 +7,8 @@ from images import jpeg_bytes, photo
 from PIL import Image
 
 from ilsvrc.loading.batches import open_training
-from ilsvrc.loading.mean_image_windows import check, mean_windows, scaled
-from ilsvrc.loading.random_crops import Look
+from ilsvrc.loading.mean_image_windows import check, mean_image_crops, scaled
+from ilsvrc.loading.random_crops import CropPolicy
 
 SIXTEEN = torch.arange(16.0).view(4, 4, 1).expand(4, 4, 3).contiguous()
 
@@ -19,7 +19,7 @@ def red(means: torch.Tensor) -> list[list[float]]:
 
 def test_windows_of_the_mean_image_are_those_counted_by_hand():
     windows = torch.tensor([[4, 4, 0, 0, 0], [4, 4, 1, 2, 0], [4, 4, 1, 2, 1], [7, 4, 1, 0, 0], [4, 6, 0, 3, 0]])
-    means = mean_windows(SIXTEEN, windows, Look("patch", 2))
+    means = mean_image_crops(SIXTEEN, windows, CropPolicy("patch", 2))
     assert [red(means[i]) for i in range(5)] == [
         [[0, 1], [4, 5]],
         [[9, 10], [13, 14]],
@@ -37,7 +37,9 @@ def test_a_mean_image_is_scaled_by_area_averages():
 
 
 def test_each_window_is_of_the_mean_image_at_its_images_size():
-    means = mean_windows(SIXTEEN, torch.tensor([[2, 2, 0, 0, 0], [4, 4, 0, 0, 0], [3, 2, 0, 0, 1]]), Look("patch", 2))
+    means = mean_image_crops(
+        SIXTEEN, torch.tensor([[2, 2, 0, 0, 0], [4, 4, 0, 0, 0], [3, 2, 0, 0, 1]]), CropPolicy("patch", 2)
+    )
     assert [red(means[i]) for i in range(3)] == [
         [[2.5, 4.5], [10.5, 12.5]],
         [[0, 1], [4, 5]],
@@ -47,27 +49,30 @@ def test_each_window_is_of_the_mean_image_at_its_images_size():
 
 def test_around_the_mean_image_lies_the_padding():
     windows = torch.tensor([[4, 4, -1, 1, 0], [4, 4, -1, 1, 1]])
-    means = mean_windows(SIXTEEN, windows, Look("padding", 4, padding_px=1, fill=(7, 8, 9)))
+    means = mean_image_crops(SIXTEEN, windows, CropPolicy("padding", 4, padding_px=1, fill=(7, 8, 9)))
     assert red(means[0]) == [[7, 4, 5, 6], [7, 8, 9, 10], [7, 12, 13, 14], [7, 7, 7, 7]]
     assert means[0, 0, 0].tolist() == [7, 8, 9]
     assert torch.equal(means[1], means[0].flip(1))
-    mirrored = mean_windows(SIXTEEN, windows[:1], Look("padding", 4, padding_px=1, padding="reflect"))
+    mirrored = mean_image_crops(SIXTEEN, windows[:1], CropPolicy("padding", 4, padding_px=1, padding="reflect"))
     assert red(mirrored[0]) == [[5, 4, 5, 6], [9, 8, 9, 10], [13, 12, 13, 14], [9, 8, 9, 10]]
 
 
 @pytest.mark.parametrize("crop", ["area_aspect", "rectangle"])
 def test_crops_that_leave_the_central_square_are_refused(crop: str):
-    look = Look(crop, 2)
-    for refuses in (lambda: check(look), lambda: mean_windows(SIXTEEN, torch.zeros(1, 5, dtype=torch.int64), look)):
+    policy = CropPolicy(crop, 2)
+    for refuses in (
+        lambda: check(policy),
+        lambda: mean_image_crops(SIXTEEN, torch.zeros(1, 5, dtype=torch.int64), policy),
+    ):
         with pytest.raises(ValueError, match=r"no window of the mean image.*normalization: mean"):
             refuses()
 
 
 LOOKS = [
-    Look("patch", 32, short_side_px=(40, 40)),
-    Look("center", 32, short_side_px=(40, 40)),
-    Look("padding", 40, fill=(100, 120, 90)),
-    Look("padding", 40, padding="reflect"),
+    CropPolicy("patch", 32, short_side_px=(40, 40)),
+    CropPolicy("center", 32, short_side_px=(40, 40)),
+    CropPolicy("padding", 40, fill=(100, 120, 90)),
+    CropPolicy("padding", 40, padding="reflect"),
 ]
 
 
@@ -80,11 +85,11 @@ def equal_images(packer) -> tuple[Path, torch.Tensor]:
 
 
 @pytest.mark.parametrize("loader", ["ffcv", "pillow"])
-@pytest.mark.parametrize("look", LOOKS, ids=lambda look: f"{look.crop} {look.padding}")
-def test_images_that_equal_their_mean_become_exactly_zero(equal_images, look: Look, loader: str):
+@pytest.mark.parametrize("policy", LOOKS, ids=lambda policy: f"{policy.crop} {policy.padding}")
+def test_images_that_equal_their_mean_become_exactly_zero(equal_images, policy: CropPolicy, loader: str):
     beton, mean_image = equal_images
-    opened = open_training(loader, beton, look=look, batch_size=24, seed=1)
+    opened = open_training(loader, beton, policy=policy, batch_size=24, seed=1)
     batch = next(opened.epoch(0))
     opened.close()
-    assert len(batch.windows.unique(dim=0)) > (1 if look.crop == "center" else 15)
-    assert torch.equal(mean_windows(mean_image, batch.windows, look), batch.images.float())
+    assert len(batch.boxes.unique(dim=0)) > (1 if policy.crop == "center" else 15)
+    assert torch.equal(mean_image_crops(mean_image, batch.boxes, policy), batch.images.float())

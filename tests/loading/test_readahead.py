@@ -39,9 +39,9 @@ def test_a_random_order_is_announced_image_by_image_two_batches_early(jpeg_beton
 
 def test_windows_are_announced_one_early_as_long_pieces_and_forgotten_when_they_are_left(tmp_path, asked):
     packed = spread_out(tmp_path / "file", 12)
-    windows = [np.array([2, 0, 1, 3]), np.array([7, 4, 5, 6]), np.array([10, 11, 9, 8])]
-    order = np.concatenate(windows)
-    handed = readahead.announced(packed, np.split(order, 6), windows)
+    read_chunks = [np.array([2, 0, 1, 3]), np.array([7, 4, 5, 6]), np.array([10, 11, 9, 8])]
+    order = np.concatenate(read_chunks)
+    handed = readahead.announced(packed, np.split(order, 6), read_chunks)
     next(handed)
     assert asked == [(0, 4000, WILLNEED), (4000, 4000, WILLNEED)]
     next(handed), next(handed)
@@ -63,10 +63,10 @@ def quasi(seed: int, epoch: int, num_images: int = 4000, in_a_piece: int = 10) -
 
 
 def test_a_quasi_random_epoch_shows_each_image_once_in_windows_of_whole_pieces():
-    windows = quasi(1, 0)
-    assert sorted(np.concatenate(windows).tolist()) == list(range(4000))
-    assert {len(window) for window in windows} == {80}
-    assert all(len(np.unique(window // 10)) == 8 for window in windows)
+    read_chunks = quasi(1, 0)
+    assert sorted(np.concatenate(read_chunks).tolist()) == list(range(4000))
+    assert {len(chunk) for chunk in read_chunks} == {80}
+    assert all(len(np.unique(chunk // 10)) == 8 for chunk in read_chunks)
 
 
 def test_a_quasi_random_order_depends_on_seed_and_epoch_alone():
@@ -76,7 +76,7 @@ def test_a_quasi_random_order_depends_on_seed_and_epoch_alone():
 
 
 def test_images_of_a_window_come_in_any_order():
-    places = np.concatenate([np.argsort(np.argsort(window // 10, kind="stable")) for window in quasi(5, 0)])
+    places = np.concatenate([np.argsort(np.argsort(chunk // 10, kind="stable")) for chunk in quasi(5, 0)])
     steps = np.abs(np.diff(places.reshape(-1, 80), axis=1))
     assert 20 < steps.mean() < 34  # a third of 80 for a random order
 
@@ -84,7 +84,7 @@ def test_images_of_a_window_come_in_any_order():
 @pytest.mark.parametrize("loader", ["ffcv", "pillow"])
 def test_quasi_random_batches_are_the_same_from_one_process_and_from_two(jpeg_beton, monkeypatch, loader):
     monkeypatch.setattr(readahead, "PIECE_BYTES", 20_000)
-    monkeypatch.setattr(readahead, "WINDOW_PIECES", 2)
+    monkeypatch.setattr(readahead, "CHUNK_PIECES", 2)
     whole = shown(loader, jpeg_beton, 0, 1)
     halves = [shown(loader, jpeg_beton, rank, 2) for rank in range(2)]
     assert whole == [left + right for left, right in zip(*halves, strict=True)]
@@ -93,27 +93,27 @@ def test_quasi_random_batches_are_the_same_from_one_process_and_from_two(jpeg_be
 
 def test_a_quasi_random_epoch_goes_on_where_it_was_left(jpeg_beton, monkeypatch):
     monkeypatch.setattr(readahead, "PIECE_BYTES", 20_000)
-    monkeypatch.setattr(readahead, "WINDOW_PIECES", 2)
+    monkeypatch.setattr(readahead, "CHUNK_PIECES", 2)
     assert shown("ffcv", jpeg_beton, 0, 1, start_step=2) == shown("ffcv", jpeg_beton, 0, 1)[2:]
 
 
 def test_windows_of_repeated_images_are_announced_in_the_order_of_the_batches(jpeg_beton, monkeypatch, asked):
     monkeypatch.setattr(readahead, "PIECE_BYTES", 20_000)
-    monkeypatch.setattr(readahead, "WINDOW_PIECES", 1)
+    monkeypatch.setattr(readahead, "CHUNK_PIECES", 1)
     given: list[list[np.ndarray]] = []
     announced = readahead.announced
 
-    def heard(packed, batches, windows=()):
-        given.extend(([*batches], [*windows]))
-        return announced(packed, batches, windows)
+    def heard(packed, batches, read_chunks=()):
+        given.extend(([*batches], [*read_chunks]))
+        return announced(packed, batches, read_chunks)
 
     monkeypatch.setattr("ilsvrc.loading.ffcv_loader.announced", heard)
     seen = shown("ffcv", jpeg_beton, 0, 1, repeats=2)
-    batches, windows = given
+    batches, read_chunks = given
     assert [batch.tolist() for batch in batches] == seen
-    assert np.concatenate(windows).tolist() == [image for batch in seen for image in batch]
-    assert len(windows) > 2
-    assert all(not np.isin(before, after).any() for before, after in zip(windows, windows[2:], strict=False))
+    assert np.concatenate(read_chunks).tolist() == [image for batch in seen for image in batch]
+    assert len(read_chunks) > 2
+    assert all(not np.isin(before, after).any() for before, after in zip(read_chunks, read_chunks[2:], strict=False))
 
 
 def shown(loader: str, beton, rank: int, world_size: int, start_step: int = 0, repeats: int = 1) -> list[list[int]]:

@@ -19,7 +19,7 @@ from ilsvrc.evaluation.protocols import (
 )
 from ilsvrc.loading import view_batches, view_layout
 from ilsvrc.loading.view_batches import ViewBatch, open_views
-from ilsvrc.loading.views import View, window
+from ilsvrc.loading.views import View, view_box
 
 LOADERS = ("ffcv", "pillow")
 NUM_FLOWERS = 3
@@ -60,7 +60,7 @@ def by_image(batches: list[ViewBatch]) -> dict[tuple[int, int], np.ndarray]:
 def of_pillow(image: Image.Image, view: View) -> np.ndarray:
     """A view in Pillow's own words."""
     kind = {"bilinear": Image.Resampling.BILINEAR, "cubic": Image.Resampling.BICUBIC}[view.interpolation]
-    width, height, left, top, part_width, part_height, *last = window(view, *image.size)
+    width, height, left, top, part_width, part_height, *last = view_box(view, *image.size)
     part = image.resize((width, height), kind).crop((left, top, left + part_width, top + part_height))
     return np.asarray(part.resize(tuple(last), kind))
 
@@ -160,8 +160,8 @@ def test_images_of_one_size_follow_each_other_in_the_files_order() -> None:
 
 def test_offsets_leave_no_gap() -> None:
     views = [View(37, 32), View(37, None, region="rectangle"), View(37, 32, region="rectangle", squeezed=True)]
-    where = view_layout.place(views, np.array([64, 48, 64]), np.array([48, 64, 48]))
-    sizes = 3 * where.windows[:, :, 6] * where.windows[:, :, 7]
+    where = view_layout.lay_out(views, np.array([64, 48, 64]), np.array([48, 64, 48]))
+    sizes = 3 * where.view_boxes[:, :, 6] * where.view_boxes[:, :, 7]
     order = np.argsort(where.offsets, axis=None)
     ends = (where.offsets + sizes).reshape(-1)[order]
     assert where.offsets.reshape(-1)[order].tolist() == [0, *ends[:-1].tolist()]

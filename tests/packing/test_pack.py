@@ -73,7 +73,7 @@ def test_grey_images_have_one_mean_in_three_channels(val):
 def test_the_mean_image_is_that_of_the_packed_images(val):
     out, _, _ = val
     opened, mean = open_packed(out / "x.beton"), np.load(out / "x.mean_image.npy")
-    images = [opened.bytes_of(opened.mapped(), place).reshape(91, 91, 3) for place in range(opened.num_images)]
+    images = [opened.payload(opened.mapped(), place).reshape(91, 91, 3) for place in range(opened.num_images)]
     assert mean.dtype == np.float32
     assert np.array_equal(mean, np.mean(images, axis=0, dtype=np.float64).astype(np.float32))
 

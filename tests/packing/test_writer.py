@@ -26,7 +26,7 @@ def test_bytes_are_the_same_for_any_number_of_workers(packer, photos):
 def test_every_image_is_stored_in_order_with_its_own_bytes(jpeg_beton, photos):
     packed = open_packed(jpeg_beton)
     content = packed.mapped()
-    assert [packed.bytes_of(content, i).tobytes() for i in range(packed.num_images)] == photos
+    assert [packed.payload(content, i).tobytes() for i in range(packed.num_images)] == photos
     assert packed.labels.tolist() == [i % 3 for i in range(len(photos))]
 
 

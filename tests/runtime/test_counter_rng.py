@@ -22,9 +22,9 @@ def test_numbers_depend_on_seed_epoch_image_and_draw_only():
 
 
 def test_a_first_copy_is_known_by_its_image_and_others_by_numbers_of_their_own():
-    keys = counter_rng.joined(np.array([5, 5, 6]), np.array([0, 2, 1]))
+    keys = counter_rng.pack_keys(np.array([5, 5, 6]), np.array([0, 2, 1]))
     assert keys.tolist() == [5, 5 + (2 << 40), 6 + (1 << 40)]
-    assert [part.tolist() for part in counter_rng.parted(keys)] == [[5, 5, 6], [0, 2, 1]]
+    assert [part.tolist() for part in counter_rng.unpack_keys(keys)] == [[5, 5, 6], [0, 2, 1]]
     assert len(set(counter_rng.uniform(0, 0, keys, 1))) == 3
 
 

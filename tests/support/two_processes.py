@@ -65,7 +65,7 @@ def train(beton: Path, batch_size: int, precision: str, steps: int) -> dict[str,
             flip=True,
             batch_size=batch_size,
             seed=0,
-            side_in=lambda epoch: 24 if epoch < 2 else 32,
+            crop_px_in=lambda epoch: 24 if epoch < 2 else 32,
             **share,
         )
         watched = batches.open_testing("pillow", beton, views=tiny.center(32), batch_size=8, **share)

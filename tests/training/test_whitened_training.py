@@ -81,14 +81,14 @@ def test_what_training_shows_is_cut_out_of_whitened_pictures(packed, manifest):
     spec = specification(crop="padding", padding="reflect")
     loaded = data.loader_crops(spec, manifest)
     assert (loaded.crop, loaded.crop_px, loaded.flip, loaded.short_side_px) == ("patch", 16, False, (16, 16))
-    opened = batches.open_training("pillow", packed / "train.beton", look=loaded, batch_size=16, seed=0)
+    opened = batches.open_training("pillow", packed / "train.beton", policy=loaded, batch_size=16, seed=0)
     batch = next(iter(opened.epoch(3)))
     training = build.prepare(
         spec, manifest, 6, World(), "float32", inputs.TrainingInputs(packed=packed / "train.beton")
     )
     windows = training.normalization_inputs(batch, 3)
     side, keys = torch.full((16,), 16).numpy(), batch.indices.numpy()
-    drawn = random_crops.training(data.crops_of(spec, manifest), 0, 3, keys, side, side).windows[:, 0]
+    drawn = random_crops.draw(data.crops_of(spec, manifest), 0, 3, keys, side, side).crop_boxes[:, 0]
     assert windows.tolist() == drawn.tolist()
     assert windows[:, 2:4].abs().max() == 2 and 0 < windows[:, 4].sum() < 16
     assert training.normalization_inputs(batch, 4).tolist() != windows.tolist()

@@ -179,8 +179,8 @@ def decoded(content: bytes | Pixels, form: specs.FormSpec, views: Sequence[View]
         image = Image.frombytes("RGB", (stored.width, stored.height), stored.payload)
     else:
         image = Image.open(io.BytesIO(stored.payload)).convert("RGB")
-    where = view_layout.place(views, np.array([stored.width]), np.array([stored.height]))
-    return view_batches.by_size(torch.from_numpy(pillow_loader.memory_of([image], where)), where.windows)
+    layout = view_layout.lay_out(views, np.array([stored.width]), np.array([stored.height]))
+    return view_batches.by_size(torch.from_numpy(pillow_loader.view_bytes([image], layout)), layout.view_boxes)
 
 
 def as_text(classified: Classified) -> str:

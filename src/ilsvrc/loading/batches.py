@@ -1,6 +1,6 @@
-"""Batches of a packed file, for training and for testing: one contract, three loaders.
+"""Batches of a packed file, for training and for testing, by any of three loaders.
 
-Training batches are a function of (seed, epoch, image, copy) alone: global batch k of an epoch is the same set of
+Training batches are a function of (seed, epoch, image, repeat) alone: global batch k of an epoch is the same set of
 images at any number of processes, which take contiguous slices of it by rank. Testing shows every image exactly once:
 here in views of one size, in `view_batches.py` in views of any.
 """
@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 
 from ilsvrc.loading import random_crops, readahead, view_layout, views
-from ilsvrc.loading.contract import Batch, Request, Source, source_of
+from ilsvrc.loading.contract import Batch, Request, Source, open_source
 from ilsvrc.packing.beton import Packed, open_packed
 from ilsvrc.runtime import counter_rng
 
@@ -21,40 +21,40 @@ Order = Literal["random", "quasi_random"]
 
 
 def open_training(
-    loader: str, beton: Path, *, look: random_crops.Look | None = None, crop: random_crops.Crop = "patch",
+    loader: str, beton: Path, *, policy: random_crops.CropPolicy | None = None, crop: random_crops.Crop = "patch",
     crop_px: int = 224, flip: bool = True, batch_size: int, seed: int, rank: int = 0, world_size: int = 1,
     workers: int = 1, subset: np.ndarray | None = None, order: Order = "random", repeats: int = 1,
-    side_in: Callable[[int], int] | None = None,
+    crop_px_in: Callable[[int], int] | None = None,
 ) -> "TrainingBatches":  # fmt: skip
     """Batches to train on.
 
     Args:
         loader: `ffcv`, `pillow` (the same pixels without FFCV) or `synthetic` (noise, the same at every step).
         beton: the packed file.
-        look: what is shown of an image; None for `geometry.Look(crop, crop_px, flip)`.
-        crop: see `geometry.Look`.
+        policy: crops, padding and mirroring; None for `random_crops.CropPolicy(crop, crop_px, flip)`.
+        crop: see `random_crops.CropPolicy`.
         crop_px: side of the square that the network sees.
         flip: mirror half of the images.
         batch_size: images a step over all processes.
-        seed: what order, crops and mirroring depend on.
+        seed: of order, crops and mirroring.
         rank: this process.
         world_size: how many processes share a batch.
         workers: threads (`ffcv`) or processes (`pillow`) that decode.
         subset: the images to use, places in the file; None for all.
         order: `random`, or `quasi_random` for files larger than memory on disks that are slow at short reads: pieces
             of 8 MiB in a random order, the images of 32 pieces mixed.
-        repeats: how many times a batch shows each of its images, cropped anew (repeated augmentation: Hoffer et al.
+        repeats: crops of each image in a batch, drawn independently (repeated augmentation: Hoffer et al.
             2020). An epoch has as many steps as without, so that it shows one in `repeats` of the images, as DeiT's
-            does. In a global batch the first copies of its images come first, then the second ones in the same order:
-            copies are batch_size / repeats places apart, and neighbours are independent.
-        side_in: the side of an epoch's crops, from 0, in the place of the look's `crop_px`.
+            does. In a global batch the first repeats of its images come first, then the second ones in the same order:
+            repeats are batch_size / repeats places apart, and neighbours are independent.
+        crop_px_in: the crops' side of an epoch, counted from 0, instead of the policy's `crop_px`.
 
     Raises:
         ValueError: the file is damaged, the loader is not there, or the images do not fill one batch.
     """
-    look = look or random_crops.Look(crop, crop_px, flip)
+    policy = policy or random_crops.CropPolicy(crop, crop_px, flip)
     packed = open_packed(Path(beton))
-    chosen = chosen_of(packed, subset)
+    chosen = image_places(packed, subset)
     if not world_size <= batch_size <= len(chosen):
         raise ValueError(
             f"batch_size = {batch_size} must lie between the number of processes ({world_size}) and the number of"
@@ -64,11 +64,11 @@ def open_training(
         raise ValueError(
             f"batch_size = {batch_size} is not a multiple of repeats = {repeats} (training: in params.yaml)"
         )
-    share = slice(rank * batch_size // world_size, (rank + 1) * batch_size // world_size)
-    request = Request(packed, look.crop_px, workers, look.outside)
+    shard = slice(rank * batch_size // world_size, (rank + 1) * batch_size // world_size)
+    request = Request(packed, policy.crop_px, workers, policy.outside)
     return TrainingBatches(
-        source_of(loader, request), packed, chosen, batch_size, share, seed, look, order, repeats, side_in,
-        lambda crop_px: source_of(loader, replace(request, crop_px=crop_px)),
+        open_source(loader, request), packed, chosen, batch_size, shard, seed, policy, order, repeats, crop_px_in,
+        lambda crop_px: open_source(loader, replace(request, crop_px=crop_px)),
     )  # fmt: skip
 
 
@@ -81,7 +81,7 @@ def open_testing(
     Args:
         loader: as in `open_training`.
         beton: the packed file.
-        views: unmirrored windows of one `crop_px`.
+        views: unmirrored, of one `crop_px`.
         batch_size: images a step of this process.
         rank: this process.
         world_size: how many processes share the images.
@@ -96,25 +96,25 @@ def open_testing(
         listed = ", ".join(sorted(map(str, sides))) or "none"
         raise ValueError(f"views of one crop_px make a batch; these have {listed} (open_views takes any)")
     packed = open_packed(Path(beton))
-    mine = chosen_of(packed, subset)[rank::world_size]
-    source = source_of(loader, Request(packed, None, workers))
-    return TestingBatches(source, packed, mine, min(batch_size, max(1, len(mine))), tuple(views))
+    shard = image_places(packed, subset)[rank::world_size]
+    source = open_source(loader, Request(packed, None, workers))
+    return TestingBatches(source, packed, shard, min(batch_size, max(1, len(shard))), tuple(views))
 
 
 @dataclass
 class TrainingBatches:
-    """Steps of an epoch: random order, random windows, whole global batches only."""
+    """Steps of an epoch: random order, random crops, whole global batches only."""
 
     source: Source
     packed: Packed
     chosen: np.ndarray
     batch_size: int  # over all processes
-    share: slice  # of a global batch, for this process
+    shard: slice  # of a global batch, for this process
     seed: int
-    look: random_crops.Look
+    policy: random_crops.CropPolicy
     order: Order = "random"
     repeats: int = 1
-    side_in: Callable[[int], int] | None = None  # of an epoch's crops; None: always the look's
+    crop_px_in: Callable[[int], int] | None = None  # of an epoch's crops; None: always the policy's
     reopened: Callable[[int], Source] | None = None  # for crops of another side
     open_px: int | None = None  # the source's
 
@@ -129,49 +129,51 @@ class TrainingBatches:
 
     def epoch(self, epoch: int, start_step: int = 0) -> Iterator[Batch]:
         """This process's batches `[N, H, W, 3]` of an epoch, from `start_step` on."""
-        look, windows = self._look_in(epoch), self._windows(epoch)
-        mine = self._mine(np.concatenate(windows))[start_step:]
-        ahead = self._my_windows(windows, mine.reshape(-1)) if self.order == "quasi_random" else ()
-        return self.source(list(mine), lambda keys: self._regions(look, epoch, keys), ahead)
+        policy, read_chunks = self._policy_in(epoch), self._read_chunks(epoch)
+        shard = self._shard_keys(np.concatenate(read_chunks))[start_step:]
+        ahead = self._shard_chunks(read_chunks, shard.reshape(-1)) if self.order == "quasi_random" else ()
+        return self.source(list(shard), lambda sample_keys: self._crop_boxes(policy, epoch, sample_keys), ahead)
 
     def close(self) -> None:
         """Ends threads and processes."""
         self.source.close()
 
-    def _look_in(self, epoch: int) -> random_crops.Look:
-        """What an epoch shows; where its crops have another side than the last one's, the loader is opened anew."""
-        side = self.side_in(epoch) if self.side_in else self.look.crop_px
-        if self.reopened and side != (self.open_px or self.look.crop_px):
+    def _policy_in(self, epoch: int) -> random_crops.CropPolicy:
+        """The crop policy of an epoch; the loader is opened again for crops of another side than the last epoch's."""
+        side = self.crop_px_in(epoch) if self.crop_px_in else self.policy.crop_px
+        if self.reopened and side != (self.open_px or self.policy.crop_px):
             self.source.close()
             self.source, self.open_px = self.reopened(side), side
-        return self.look.at(side)
+        return self.policy.at(side)
 
-    def _windows(self, epoch: int) -> list[np.ndarray]:
-        """The epoch's order, in one window or many."""
+    def _read_chunks(self, epoch: int) -> list[np.ndarray]:
+        """The order of an epoch, in one chunk or many."""
         if self.order == "random":
             return [counter_rng.permutation(self.seed, epoch, self.chosen)]
         pieces = readahead.pieces(self.packed, self.chosen)
-        return counter_rng.quasi_permutation(self.seed, epoch, self.chosen, pieces, readahead.WINDOW_PIECES)
+        return counter_rng.quasi_permutation(self.seed, epoch, self.chosen, pieces, readahead.CHUNK_PIECES)
 
-    def _mine(self, order: np.ndarray) -> np.ndarray:
-        """Keys of this process's part `[steps, N]` of an epoch's order."""
-        num_images, copies = self.batch_size // self.repeats, np.arange(self.repeats)[:, None]
+    def _shard_keys(self, order: np.ndarray) -> np.ndarray:
+        """Sample keys `[steps, N]` of this process's shard of an epoch."""
+        num_images, repeat_index = self.batch_size // self.repeats, np.arange(self.repeats)[:, None]
         images = order[: len(self) * num_images].reshape(len(self), 1, num_images)
-        return counter_rng.joined(images, copies).reshape(len(self), self.batch_size)[:, self.share]
+        return counter_rng.pack_keys(images, repeat_index).reshape(len(self), self.batch_size)[:, self.shard]
 
-    def _my_windows(self, windows: Sequence[np.ndarray], mine: np.ndarray) -> list[np.ndarray]:
-        """The images of `mine`, cut where the windows are reached."""
-        window_of = np.empty(self.packed.num_images, np.int64)
-        for number, window in enumerate(windows):
-            window_of[window] = number
-        images = counter_rng.parted(mine)[0]
-        reached = np.maximum.accumulate(window_of[images])  # copies of the window before may come after
+    def _shard_chunks(self, read_chunks: Sequence[np.ndarray], shard: np.ndarray) -> list[np.ndarray]:
+        """The images of `shard`, split by the chunk that they are read with."""
+        chunk_of = np.empty(self.packed.num_images, np.int64)
+        for number, chunk in enumerate(read_chunks):
+            chunk_of[chunk] = number
+        images = counter_rng.unpack_keys(shard)[0]
+        reached = np.maximum.accumulate(chunk_of[images])  # repeats of the chunk before may come after
         return [part for part in np.split(images, np.flatnonzero(np.diff(reached)) + 1) if len(part)]
 
-    def _regions(self, look: random_crops.Look, epoch: int, keys: np.ndarray) -> random_crops.Regions:
-        indices, _ = counter_rng.parted(keys)
-        return random_crops.training(
-            look, self.seed, epoch, keys, self.packed.widths[indices], self.packed.heights[indices]
+    def _crop_boxes(
+        self, policy: random_crops.CropPolicy, epoch: int, sample_keys: np.ndarray
+    ) -> random_crops.CropBoxes:
+        indices, _ = counter_rng.unpack_keys(sample_keys)
+        return random_crops.draw(
+            policy, self.seed, epoch, sample_keys, self.packed.widths[indices], self.packed.heights[indices]
         )
 
 
@@ -183,35 +185,35 @@ class TestingBatches:
 
     source: Source
     packed: Packed
-    mine: np.ndarray
+    shard: np.ndarray
     batch_size: int
     views: tuple[views.View, ...]
 
     @property
     def num_images(self) -> int:
         """Images of this process."""
-        return len(self.mine)
+        return len(self.shard)
 
     def __len__(self) -> int:
         """Batches."""
-        return -(-len(self.mine) // self.batch_size)
+        return -(-len(self.shard) // self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
         """Batches `[N, V, H, W, 3]`."""
-        batches = [self.mine[start : start + self.batch_size] for start in range(0, len(self.mine), self.batch_size)]
+        batches = [self.shard[start : start + self.batch_size] for start in range(0, len(self.shard), self.batch_size)]
         side, num_views = self.views[0].crop_px, len(self.views)
-        for batch in self.source(batches, self._place):
+        for batch in self.source(batches, self._view_layout):
             yield batch._replace(images=batch.images.view(len(batch.labels), num_views, side, side, 3))
 
     def close(self) -> None:
         """Ends threads and processes."""
         self.source.close()
 
-    def _place(self, indices: np.ndarray) -> view_layout.Placed:
-        return view_layout.place(self.views, self.packed.widths[indices], self.packed.heights[indices])
+    def _view_layout(self, indices: np.ndarray) -> view_layout.ViewLayout:
+        return view_layout.lay_out(self.views, self.packed.widths[indices], self.packed.heights[indices])
 
 
-def chosen_of(packed: Packed, subset: np.ndarray | None) -> np.ndarray:
+def image_places(packed: Packed, subset: np.ndarray | None) -> np.ndarray:
     """`subset`, or all places of a packed file.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What a loader is asked for, and what it gives: one contract, three loaders."""
+"""The contract of loaders: requests, batches and sources."""
 
 import importlib
 from collections.abc import Callable, Iterator, Sequence
@@ -15,24 +15,24 @@ LOADERS = {"ffcv": "ffcv_loader", "pillow": "pillow_loader", "synthetic": "synth
 
 
 class Batch(NamedTuple):
-    """Images and what they are. The tensors are the batch's own: nothing overwrites them.
+    """Images, labels and places of a batch, in tensors that nothing overwrites.
 
-    `keyed.joined` indices and copies are what draws know a shown image by.
+    `counter_rng.pack_keys` of indices and repeat indices are the sample keys of random draws.
     """
 
-    images: torch.Tensor  # uint8 [N, H, W, 3]; testing: [N, V, H, W, 3], from a source the bytes of placed.Placed
+    images: torch.Tensor  # uint8 [N, H, W, 3]; testing: [N, V, H, W, 3]; from a source the bytes of a ViewLayout
     labels: torch.Tensor  # int64 [N]
     indices: torch.Tensor  # int64 [N]: places in the packed file
-    copies: torch.Tensor | None = None  # int64 [N]: which of its showings in this epoch, from 0
-    windows: torch.Tensor | None = None  # int64 [N, 5], as in geometry.Regions; testing: [N, V, 8], as in placed.Placed
+    repeat_index: torch.Tensor | None = None  # int64 [N]: of an image's repeats in this epoch, from 0
+    boxes: torch.Tensor | None = None  # int64 [N, 5]: CropBoxes.crop_boxes; testing: [N, V, 8]: ViewLayout.view_boxes
 
 
-Regions = Callable[[np.ndarray], Any]  # keys [N] of images and copies -> geometry.Regions, or placed.Placed
+BoxesOf = Callable[[np.ndarray], Any]  # sample keys [N] -> random_crops.CropBoxes, or view_layout.ViewLayout
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a loader is asked for: a window of `crop_px` of each image; without it, views of any sizes.
+    """Request to a loader: crops of `crop_px` of a packed file's images, or views of any sizes where it is None.
 
     Views are cut from whole images, so that any damage of them is found.
     """
@@ -44,21 +44,21 @@ class Request:
 
 
 class Source(Protocol):
-    """A loader: reads batches of images, given by their keys, each shown as `regions` says."""
+    """A loader: reads batches of images, given by their sample keys, each cropped as `boxes_of` says."""
 
     def __call__(
-        self, batches: Sequence[np.ndarray], regions: Regions, windows: Sequence[np.ndarray] = ()
+        self, batches: Sequence[np.ndarray], boxes_of: BoxesOf, read_chunks: Sequence[np.ndarray] = ()
     ) -> Iterator[Batch]:
-        """Batches of `[N, H, W, 3]`, or of the bytes that `placed.Placed` describes, for each of `batches`.
+        """Batches of `[N, H, W, 3]`, or of the bytes that `view_layout.ViewLayout` describes, for each of `batches`.
 
-        For `windows` see `reading.announced`.
+        For `read_chunks` see `readahead.announced`.
         """
 
     def close(self) -> None:
         """Ends threads and processes."""
 
 
-def source_of(loader: str, request: Request) -> Source:
+def open_source(loader: str, request: Request) -> Source:
     """A loader by its name.
 
     Raises:

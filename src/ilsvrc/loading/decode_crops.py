@@ -1,4 +1,4 @@
-"""Stored images -> the windows that a batch shows, in parallel, with Pillow's pixels. Numba and libjpeg-turbo.
+"""Decoder of crops: stored images -> the pixels of a batch, in parallel, equal to Pillow's. Numba and libjpeg-turbo.
 
 Where kernels.c is compiled, training decodes only the rows and columns of a JPEG that a crop needs. The pixels are the
 same; damage is found where it shows or lies above.
@@ -16,8 +16,9 @@ from ilsvrc.loading.resample import resized_window, source_span
 from ilsvrc.packing import beton_layout, c_extension, jpeg
 
 JPEG_MODE, RGB_PIXELS, LIMIT_SCANS = beton_layout.JPEG, jpeg.RGB_PIXELS, jpeg.LIMIT_SCANS
-MARGIN_PX, BLOCKS_PX = 2, 32  # fancy upsampling looks one pixel further; a part begins where blocks of 32 at most do
-LEAST_PX = 16  # in a narrower part libjpeg-turbo may upsample otherwise, where a component is sampled every 4 pixels
+MARGIN_PX = 2  # fancy upsampling needs one pixel more on each side
+BLOCKS_PX = 32  # a part begins at a block of at most 32 pixels
+MIN_PX = 16  # in a narrower part libjpeg-turbo may upsample otherwise, where a component is sampled every 4 pixels
 WHOLE_ROWS = -2  # kernels.c: no part of a row has the right pixels
 Box = tuple[int, int, int, int]  # left, top, width, height
 
@@ -25,15 +26,14 @@ Box = tuple[int, int, int, int]  # left, top, width, height
 @njit(parallel=True)
 def show_all(
     content: np.ndarray, modes: np.ndarray, widths: np.ndarray, heights: np.ndarray, offsets: np.ndarray,
-    sizes: np.ndarray, boxes: np.ndarray, windows: np.ndarray, filters: np.ndarray, shown: np.ndarray, whole: bool,
-    padding: Padding,
+    sizes: np.ndarray, source_boxes: np.ndarray, crop_boxes: np.ndarray, filters: np.ndarray, shown: np.ndarray,
+    whole: bool, padding: Padding,
 ) -> np.ndarray:  # fmt: skip
-    """Fills `shown` [N, V, crop_px, crop_px, 3] and returns a status per image, 0 where what is shown of it
-    decoded without damage.
+    """Fills `shown` [N, V, crop_px, crop_px, 3] and returns a status per image, 0 where it decoded without damage.
 
-    `content` is the packed file, the next five are of the N images, `boxes`, `windows` and `filters` are
-    `geometry.Regions`. With `whole`, all of an image is decoded, so that any damage of it is found. `padding` is what
-    a window shows that leaves the image.
+    `content` is the packed file, the next five are of the N images, `source_boxes`, `crop_boxes` and `filters` are
+    `random_crops.CropBoxes`. With `whole`, all of an image is decoded, so that any damage of it is found. `padding`
+    fills crops that leave the image.
     """
     status = np.zeros(len(modes), np.int32)
     crop_px = shown.shape[2]
@@ -41,46 +41,48 @@ def show_all(
         payload = content[offsets[image] : offsets[image] + sizes[image]]
         if modes[image] == JPEG_MODE:
             width, height = widths[image], heights[image]
-            part = (0, 0, width, height) if whole else _part(boxes[image], windows[image], filters[image], crop_px)
+            part = (0, 0, width, height)
+            if not whole:
+                part = _part(source_boxes[image], crop_boxes[image], filters[image], crop_px)
             pixels, left, top = _decode(payload, width, height, part)
             if left < 0:
                 status[image] = 1
                 continue
-            box = (boxes[image, 0] - left, boxes[image, 1] - top, boxes[image, 2], boxes[image, 3])
-            _show(pixels, box, windows[image], filters[image], shown[image], padding)
+            box = source_boxes[image]
+            inside = (box[0] - left, box[1] - top, box[2], box[3])
+            _show(pixels, inside, crop_boxes[image], filters[image], shown[image], padding)
         else:
-            stored = payload.reshape((heights[image], widths[image], 3))
-            box = (boxes[image, 0], boxes[image, 1], boxes[image, 2], boxes[image, 3])
-            _show(stored, box, windows[image], filters[image], shown[image], padding)
+            stored, box = payload.reshape((heights[image], widths[image], 3)), source_boxes[image]
+            _show(stored, (box[0], box[1], box[2], box[3]), crop_boxes[image], filters[image], shown[image], padding)
     return status
 
 
 @njit()
 def _show(
-    pixels: np.ndarray, box: Box, windows: np.ndarray, kind: int, shown: np.ndarray, padding: Padding
+    pixels: np.ndarray, box: Box, crop_boxes: np.ndarray, kind: int, shown: np.ndarray, padding: Padding
 ) -> None:  # fmt: skip
-    """Windows `[V, 5]` of the box of one image; those of one size share one resize."""
+    """Crops `[V, 5]` of the box of one image; those of one size share one resize."""
     crop_px = shown.shape[1]
-    done = np.zeros(len(windows), np.int32)
-    for view in range(len(windows)):
+    done = np.zeros(len(crop_boxes), np.int32)
+    for view in range(len(crop_boxes)):
         if done[view]:
             continue
-        width, height = windows[view, 0], windows[view, 1]
-        left, top, right, bottom = _bounds(windows, width, height, crop_px)
+        width, height = crop_boxes[view, 0], crop_boxes[view, 1]
+        left, top, right, bottom = _bounds(crop_boxes, width, height, crop_px)
         place = (left, top, right - left, bottom - top)
         resized = resized_window(pixels, box, (width, height), place, kind)
-        for other in range(view, len(windows)):
-            if windows[other, 0] == width and windows[other, 1] == height:
-                x, y, mirrored = windows[other, 2] - left, windows[other, 3] - top, windows[other, 4]
+        for other in range(view, len(crop_boxes)):
+            if crop_boxes[other, 0] == width and crop_boxes[other, 1] == height:
+                x, y, mirrored = crop_boxes[other, 2] - left, crop_boxes[other, 3] - top, crop_boxes[other, 4]
                 _copy(resized, x, y, mirrored, shown[other], padding)
                 done[other] = 1
 
 
 @njit()
-def _bounds(windows: np.ndarray, width: int, height: int, crop_px: int) -> tuple[int, int, int, int]:
-    """Left, top, right, bottom of what all windows show of the box resized to `width` x `height`."""
+def _bounds(crop_boxes: np.ndarray, width: int, height: int, crop_px: int) -> tuple[int, int, int, int]:
+    """Left, top, right, bottom of the union of all crops in the box resized to `width` x `height`."""
     left, top, right, bottom = width, height, 0, 0
-    for row in windows:
+    for row in crop_boxes:
         if row[0] == width and row[1] == height:
             start, count = _inside(row[2], crop_px, width)
             left, right = min(left, start), max(right, start + count)
@@ -132,10 +134,10 @@ def _within(place: int, side_px: int, reflect: bool) -> int:
 
 
 @njit()
-def _part(box: np.ndarray, windows: np.ndarray, kind: int, crop_px: int) -> Box:
-    """What of a stored image the windows in its box are made of."""
+def _part(box: np.ndarray, crop_boxes: np.ndarray, kind: int, crop_px: int) -> Box:
+    """The part of a stored image that its crops are made of."""
     left, top, right, bottom = box[2], box[3], 0, 0
-    for row in windows:
+    for row in crop_boxes:
         first, count = _inside(row[2], crop_px, row[0])
         start, stop = source_span(kind, box[2], row[0], first, count)
         left, right = min(left, start), max(right, stop)
@@ -182,8 +184,8 @@ else:
     @njit()
     def _decode_columns(payload: np.ndarray, width: int, height: int, part: Box) -> tuple[np.ndarray, int, int]:
         """`_decode`, with left WHOLE_ROWS where the columns of `part` cannot be decoded alone."""
-        left, top = max(0, min(part[0] - MARGIN_PX, width - LEAST_PX)), max(0, part[1] - MARGIN_PX)
-        columns = min(width, max(part[0] + part[2] + MARGIN_PX, left + LEAST_PX)) - left
+        left, top = max(0, min(part[0] - MARGIN_PX, width - MIN_PX)), max(0, part[1] - MARGIN_PX)
+        columns = min(width, max(part[0] + part[2] + MARGIN_PX, left + MIN_PX)) - left
         rows = min(height, part[1] + part[3] + MARGIN_PX) - top
         pixels = np.empty((rows, columns + BLOCKS_PX, 3), np.uint8)
         start = _decode_part(

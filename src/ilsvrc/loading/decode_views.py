@@ -1,4 +1,4 @@
-"""Stored images -> every view of them that a test looks at: one decode an image, in parallel, with Pillow's pixels."""
+"""Decoder of test views: every view of an image from one decode, in parallel, equal to Pillow's pixels."""
 
 import ctypes
 
@@ -18,12 +18,12 @@ _copy_bytes = c_function(
 @njit(parallel=True)
 def show_views(
     content: np.ndarray, modes: np.ndarray, widths: np.ndarray, heights: np.ndarray, offsets: np.ndarray,
-    sizes: np.ndarray, windows: np.ndarray, filters: np.ndarray, places: np.ndarray, shown: np.ndarray,
+    sizes: np.ndarray, view_boxes: np.ndarray, filters: np.ndarray, places: np.ndarray, shown: np.ndarray,
 ) -> np.ndarray:  # fmt: skip
     """Fills `shown`, the memory of a batch, and returns a status per image, 0 where it decoded without damage.
 
-    `content` is the packed file, the next five are of the N images; `windows`, `filters` and `places` are those of
-    `placed.Placed`. `shown` is uint8 `[bytes, 1, 1]`: FFCV makes numba take uint8 `[bytes]` for read-only.
+    `content` is the packed file, the next five are of the N images; `view_boxes`, `filters` and `places` are those of
+    `view_layout.ViewLayout`. `shown` is uint8 `[bytes, 1, 1]`: FFCV makes numba take uint8 `[bytes]` for read-only.
     """
     status = np.zeros(len(modes), np.int32)
     for image in numba.prange(len(modes)):
@@ -34,35 +34,35 @@ def show_views(
             if left < 0:
                 status[image] = 1
             else:
-                _show(pixels, width, height, windows[image], filters, places[image], shown)
+                _show(pixels, width, height, view_boxes[image], filters, places[image], shown)
         else:
             stored = payload.reshape((height, width, 3))
-            _show(stored, width, height, windows[image], filters, places[image], shown)
+            _show(stored, width, height, view_boxes[image], filters, places[image], shown)
     return status
 
 
 @njit()
 def _show(
-    pixels: np.ndarray, width: int, height: int, windows: np.ndarray, filters: np.ndarray, places: np.ndarray,
+    pixels: np.ndarray, width: int, height: int, view_boxes: np.ndarray, filters: np.ndarray, places: np.ndarray,
     shown: np.ndarray,
 ) -> None:  # fmt: skip
     """All views of one image, `width` x `height` of `pixels`; those of one resized size share a resize."""
-    done = np.zeros(len(windows), np.int32)
-    for view in range(len(windows)):
+    done = np.zeros(len(view_boxes), np.int32)
+    for view in range(len(view_boxes)):
         if done[view]:
             continue
-        size, kind = (windows[view, 0], windows[view, 1]), filters[view]
+        size, kind = (view_boxes[view, 0], view_boxes[view, 1]), filters[view]
         start_x, start_y, stop_x, stop_y = size[0], size[1], 0, 0
-        for other in range(view, len(windows)):
-            if windows[other, 0] == size[0] and windows[other, 1] == size[1] and filters[other] == kind:
-                start_x, start_y = min(start_x, windows[other, 2]), min(start_y, windows[other, 3])
-                stop_x = max(stop_x, windows[other, 2] + windows[other, 4])
-                stop_y = max(stop_y, windows[other, 3] + windows[other, 5])
+        for other in range(view, len(view_boxes)):
+            if view_boxes[other, 0] == size[0] and view_boxes[other, 1] == size[1] and filters[other] == kind:
+                start_x, start_y = min(start_x, view_boxes[other, 2]), min(start_y, view_boxes[other, 3])
+                stop_x = max(stop_x, view_boxes[other, 2] + view_boxes[other, 4])
+                stop_y = max(stop_y, view_boxes[other, 3] + view_boxes[other, 5])
         part = (start_x, start_y, stop_x - start_x, stop_y - start_y)
         resized = resized_window(pixels, (0, 0, width, height), size, part, kind)
-        for other in range(view, len(windows)):
-            if windows[other, 0] == size[0] and windows[other, 1] == size[1] and filters[other] == kind:
-                _copy(resized, windows[other, 2] - start_x, windows[other, 3] - start_y, windows[other], kind,
+        for other in range(view, len(view_boxes)):
+            if view_boxes[other, 0] == size[0] and view_boxes[other, 1] == size[1] and filters[other] == kind:
+                _copy(resized, view_boxes[other, 2] - start_x, view_boxes[other, 3] - start_y, view_boxes[other], kind,
                       shown, places[other])  # fmt: skip
                 done[other] = 1
 

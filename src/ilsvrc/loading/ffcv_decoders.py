@@ -1,4 +1,4 @@
-"""Decoders of ours in FFCV's pipelines: a crop of each image, or views of any sizes."""
+"""Decoders for FFCV's pipelines: a crop of each image, or views of any sizes."""
 
 import mmap
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from ffcv.pipeline.operation import Operation
 
-from ilsvrc.loading.contract import Regions, Request
+from ilsvrc.loading.contract import BoxesOf, Request
 from ilsvrc.loading.decode_crops import show_all
 from ilsvrc.loading.decode_views import show_views
 from ilsvrc.runtime import counter_rng
@@ -27,23 +27,23 @@ class Decoder(Operation):
     def __init__(self, request: Request) -> None:
         super().__init__()
         self.request = request
-        self.regions: Regions | None = None
+        self.boxes_of: BoxesOf | None = None
         self.forgets = False
         self.pinned = torch.cuda.is_available()
-        self.shown: tuple[np.ndarray | None, Any] = (None, None)  # of the last keys
+        self.shown: tuple[np.ndarray | None, Any] = (None, None)  # of the last sample keys
 
-    def regions_of(self, keys: np.ndarray) -> Any:
-        """What is shown of a batch's images, made once for all columns."""
-        if keys is not self.shown[0]:
-            self.shown = keys, self.regions(keys)
+    def boxes(self, sample_keys: np.ndarray) -> Any:
+        """The boxes of a batch, computed once for all columns."""
+        if sample_keys is not self.shown[0]:
+            self.shown = sample_keys, self.boxes_of(sample_keys)
         return self.shown[1]
 
-    def windows_of(self, keys: np.ndarray) -> np.ndarray:
-        """Where it lies: the column of a `Batch`."""
+    def boxes_column(self, sample_keys: np.ndarray) -> np.ndarray:
+        """The column `boxes` of a `Batch`."""
         raise NotImplementedError
 
-    def show(self, content: np.ndarray, columns: Sequence[np.ndarray], regions: Any) -> tuple[torch.Tensor, np.ndarray]:
-        """Pixels, and a status for each image that is 0 where it is whole."""
+    def show(self, content: np.ndarray, columns: Sequence[np.ndarray], boxes: Any) -> tuple[torch.Tensor, np.ndarray]:
+        """Pixels, and a status per image, 0 where it decoded without damage."""
         raise NotImplementedError
 
     def declare_state_and_memory(self, previous_state: Any) -> tuple[Any, None]:
@@ -51,18 +51,20 @@ class Decoder(Operation):
         return previous_state, None
 
     def generate_code(self) -> Any:
-        """What FFCV's thread calls with (indices, memory, metadata, storage state)."""
+        """The function that FFCV's thread calls with (indices, memory, metadata, storage state)."""
         return self.decode
 
-    def decode(self, keys: np.ndarray, memory: None, metadata: np.ndarray, state: tuple[Any, ...]) -> torch.Tensor:
+    def decode(
+        self, sample_keys: np.ndarray, memory: None, metadata: np.ndarray, state: tuple[Any, ...]
+    ) -> torch.Tensor:
         """A batch's images.
 
         Raises:
             ValueError: an image is damaged.
         """
-        packed, (indices, _) = self.request.packed, counter_rng.parted(keys)
+        packed, (indices, _) = self.request.packed, counter_rng.unpack_keys(sample_keys)
         columns = [c[indices] for c in (packed.modes, packed.widths, packed.heights, packed.offsets, packed.sizes)]
-        shown, status = self.show(state[0].view(np.ndarray), columns, self.regions_of(keys))
+        shown, status = self.show(state[0].view(np.ndarray), columns, self.boxes(sample_keys))
         if self.forgets:
             _unmap(state[0])
         if status.any():
@@ -77,28 +79,28 @@ class Decoder(Operation):
 class CropDecoder(Decoder):
     """One crop of each image: uint8 `[N, crop_px, crop_px, 3]`."""
 
-    def windows_of(self, keys: np.ndarray) -> np.ndarray:
+    def boxes_column(self, sample_keys: np.ndarray) -> np.ndarray:
         """`[N, 5]`."""
-        return self.regions_of(keys).windows[:, 0]
+        return self.boxes(sample_keys).crop_boxes[:, 0]
 
-    def show(self, content: np.ndarray, columns: Sequence[np.ndarray], regions: Any) -> tuple[torch.Tensor, np.ndarray]:
+    def show(self, content: np.ndarray, columns: Sequence[np.ndarray], boxes: Any) -> tuple[torch.Tensor, np.ndarray]:
         """Decodes no more of an image than the crop needs."""
         shown = self.empty(len(columns[0]), 1, self.request.crop_px, self.request.crop_px, 3)
-        status = show_all(content, *columns, *regions, shown.numpy(), False, self.request.padding)
+        status = show_all(content, *columns, *boxes, shown.numpy(), False, self.request.padding)
         return shown[:, 0], status
 
 
 class ViewsDecoder(Decoder):
-    """Views of any sizes: the bytes that `placed.Placed` describes."""
+    """Views of any sizes: the bytes that `view_layout.ViewLayout` describes."""
 
-    def windows_of(self, keys: np.ndarray) -> np.ndarray:
+    def boxes_column(self, sample_keys: np.ndarray) -> np.ndarray:
         """`[N, V, 8]`."""
-        return self.regions_of(keys).windows
+        return self.boxes(sample_keys).view_boxes
 
-    def show(self, content: np.ndarray, columns: Sequence[np.ndarray], regions: Any) -> tuple[torch.Tensor, np.ndarray]:
+    def show(self, content: np.ndarray, columns: Sequence[np.ndarray], boxes: Any) -> tuple[torch.Tensor, np.ndarray]:
         """Decodes whole images."""
-        shown = self.empty(regions.num_bytes, 1, 1)
-        placed = regions.windows, regions.filters, regions.offsets
+        shown = self.empty(boxes.num_bytes, 1, 1)
+        placed = boxes.view_boxes, boxes.filters, boxes.offsets
         return shown.view(-1), show_views(content, *columns, *placed, shown.numpy())
 
 

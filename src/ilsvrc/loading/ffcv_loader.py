@@ -1,7 +1,7 @@
-"""FFCV's Loader with decoders of our own. The only module that imports ffcv.
+"""Loader by FFCV with local decoders. Only this module and its decoders import ffcv.
 
-What FFCV gives: the format, threads that work ahead, slots, streams. What is ours: decoders whose pixels are Pillow's
-and whose crops are keyed, the order of an epoch, errors that reach the caller (stock: the program waits for ever), and
+FFCV provides the format, threads that work ahead, slots and streams. Local are decoders whose pixels are Pillow's and
+whose crops are keyed, the order of an epoch, errors that reach the caller (stock: the program waits for ever), and
 iterators that end.
 """
 
@@ -14,7 +14,7 @@ from unittest.mock import patch
 import numpy as np
 import torch
 
-from ilsvrc.loading.contract import Batch, Regions, Request
+from ilsvrc.loading.contract import Batch, BoxesOf, Request
 from ilsvrc.loading.readahead import announced
 from ilsvrc.packing import beton_layout
 from ilsvrc.packing.beton import Packed
@@ -72,22 +72,22 @@ class FfcvSource:
             )
 
     def __call__(
-        self, batches: Sequence[np.ndarray], regions: Regions, windows: Sequence[np.ndarray] = ()
+        self, batches: Sequence[np.ndarray], boxes_of: BoxesOf, read_chunks: Sequence[np.ndarray] = ()
     ) -> Iterator[Batch]:
         """Batches `[N, H, W, 3]`, or bytes of views."""
         self.close()
-        self.decoder.regions, self.decoder.forgets = regions, bool(windows)
-        self.running = running = _Iterator(self.loader, batches, self.decoder.request.packed, windows)
+        self.decoder.boxes_of, self.decoder.forgets = boxes_of, bool(read_chunks)
+        self.running = running = _Iterator(self.loader, batches, self.decoder.request.packed, read_chunks)
         return _batches(running)
 
     def _columns(self) -> dict[str, Column]:
-        """What follows the images in a `Batch`, made from a batch's keys; FFCV wants its field `label` among them."""
+        """The columns of a `Batch` after the images, from sample keys; FFCV needs its field `label` among them."""
         labels = self.decoder.request.packed.labels
         return {
-            "label": lambda keys: labels[counter_rng.parted(keys)[0]],
-            "indices": lambda keys: counter_rng.parted(keys)[0],
-            "copies": lambda keys: counter_rng.parted(keys)[1],
-            "windows": self.decoder.windows_of,
+            "label": lambda sample_keys: labels[counter_rng.unpack_keys(sample_keys)[0]],
+            "indices": lambda sample_keys: counter_rng.unpack_keys(sample_keys)[0],
+            "repeat_index": lambda sample_keys: counter_rng.unpack_keys(sample_keys)[1],
+            "boxes": self.decoder.boxes_column,
         }
 
     def close(self) -> None:
@@ -106,14 +106,14 @@ def _batches(running: "_Iterator") -> Iterator[Batch]:
 
 
 class _Iterator(EpochIterator):
-    """FFCV's thread of an epoch, which hands on what goes wrong in it and ends when it is told to."""
+    """FFCV's thread of an epoch, with errors that reach the caller and an end on request."""
 
     failure: BaseException | None = None
 
     def __init__(
-        self, loader: ffcv.Loader, batches: Sequence[np.ndarray], packed: Packed, windows: Sequence[np.ndarray]
+        self, loader: ffcv.Loader, batches: Sequence[np.ndarray], packed: Packed, read_chunks: Sequence[np.ndarray]
     ) -> None:
-        self.batches, self.packed, self.windows = batches, packed, windows
+        self.batches, self.packed, self.read_chunks = batches, packed, read_chunks
         super().__init__(loader, [])  # starts the thread
 
     def run(self) -> None:
@@ -121,8 +121,8 @@ class _Iterator(EpochIterator):
         try:
             numba.set_num_threads(self.loader.num_workers)
             numba.set_parallel_chunksize(1)  # images differ in size: whoever is free takes the next
-            images = [counter_rng.parted(keys)[0] for keys in self.batches]
-            for step, _ in enumerate(announced(self.packed, images, self.windows)):
+            images = [counter_rng.unpack_keys(sample_keys)[0] for sample_keys in self.batches]
+            for step, _ in enumerate(announced(self.packed, images, self.read_chunks)):
                 slot = step % (self.loader.batches_ahead + 2)
                 if not self._hand_over((slot, self.run_pipeline(step, self.batches[step], slot, None))):
                     return
@@ -163,7 +163,7 @@ class _Iterator(EpochIterator):
 
 
 class _Column(Operation):
-    """Numbers made from a batch's keys."""
+    """A column of numbers, computed from a batch's sample keys."""
 
     def __init__(self, made: Column) -> None:
         super().__init__()
@@ -174,8 +174,8 @@ class _Column(Operation):
         return previous_state, None
 
     def generate_code(self) -> Any:
-        """What FFCV's thread calls with (indices, memory, metadata, storage state)."""
-        return lambda keys, *_: torch.from_numpy(self.made(keys))
+        """The function that FFCV's thread calls with (indices, memory, metadata, storage state)."""
+        return lambda sample_keys, *_: torch.from_numpy(self.made(sample_keys))
 
 
 def _read_no_table(reader: Reader) -> None:

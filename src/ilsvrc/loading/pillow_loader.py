@@ -1,4 +1,4 @@
-"""The packed file read by torch's DataLoader with Pillow: the reference, and the way out where FFCV is missing."""
+"""Loader by torch's DataLoader and Pillow: the reference, and the replacement where FFCV is missing."""
 
 import io
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,14 +10,14 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
-from ilsvrc.loading.contract import Batch, Regions, Request
+from ilsvrc.loading.contract import Batch, BoxesOf, Request
 from ilsvrc.loading.random_crops import BILINEAR, NO_PADDING, Padding
-from ilsvrc.loading.view_layout import Placed
+from ilsvrc.loading.view_layout import ViewLayout
 from ilsvrc.packing import beton_layout
 from ilsvrc.packing.beton import Packed
 from ilsvrc.runtime import counter_rng
 
-FILTERS = (  # as `geometry` numbers them
+FILTERS = (  # as `random_crops` numbers them
     Image.Resampling.BILINEAR,
     Image.Resampling.BOX,
     Image.Resampling.NEAREST,
@@ -37,12 +37,12 @@ class PillowSource:
         self.request = request
 
     def __call__(
-        self, batches: Sequence[np.ndarray], regions: Regions, windows: Sequence[np.ndarray] = ()
+        self, batches: Sequence[np.ndarray], boxes_of: BoxesOf, read_chunks: Sequence[np.ndarray] = ()
     ) -> Iterator[Batch]:
         """Batches `[N, H, W, 3]`, or bytes of views."""
         request = self.request
         loader = DataLoader(
-            (_Crops if request.crop_px else _Views)(request, regions, batches),
+            (_Crops if request.crop_px else _Views)(request, boxes_of, batches),
             batch_size=None,
             num_workers=request.workers if request.workers > 1 else 0,
             pin_memory=torch.cuda.is_available(),
@@ -69,38 +69,40 @@ def _batches(iterator: Iterator[tuple[torch.Tensor, ...]]) -> Iterator[Batch]:
 @dataclass
 class _Batches(Dataset[tuple[torch.Tensor, ...]]):
     request: Request
-    regions: Regions
+    boxes_of: BoxesOf
     batches: Sequence[np.ndarray]
 
     def __len__(self) -> int:
         return len(self.batches)
 
     def __getitem__(self, step: int) -> tuple[torch.Tensor, ...]:
-        keys = self.batches[step]
-        indices, copies = counter_rng.parted(keys)
-        packed, regions = self.request.packed, self.regions(keys)
+        sample_keys = self.batches[step]
+        indices, repeat_index = counter_rng.unpack_keys(sample_keys)
+        packed, boxes = self.request.packed, self.boxes_of(sample_keys)
         content = packed.mapped()
-        images, windows = self.shown((decode(packed, content, index) for index in indices), regions)
-        return tuple(torch.from_numpy(array) for array in (images, packed.labels[indices], indices, copies, windows))
+        images, column = self.shown((decode(packed, content, index) for index in indices), boxes)
+        return tuple(
+            torch.from_numpy(array) for array in (images, packed.labels[indices], indices, repeat_index, column)
+        )
 
-    def shown(self, images: Iterable[Image.Image], regions: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Pixels, and where they lie."""
+    def shown(self, images: Iterable[Image.Image], boxes: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Pixels, and the column `boxes`."""
         raise NotImplementedError
 
 
 class _Crops(_Batches):
-    def shown(self, images: Iterable[Image.Image], regions: Any) -> tuple[np.ndarray, np.ndarray]:
+    def shown(self, images: Iterable[Image.Image], boxes: Any) -> tuple[np.ndarray, np.ndarray]:
         crop_px, padding = self.request.crop_px, self.request.padding
         crops = [
-            show(image, box, windows, crop_px, kind, padding)[0]
-            for image, box, windows, kind in zip(images, *regions, strict=True)
+            show(image, box, crop_boxes, crop_px, kind, padding)[0]
+            for image, box, crop_boxes, kind in zip(images, *boxes, strict=True)
         ]
-        return np.stack(crops), regions.windows[:, 0]
+        return np.stack(crops), boxes.crop_boxes[:, 0]
 
 
 class _Views(_Batches):
-    def shown(self, images: Iterable[Image.Image], regions: Any) -> tuple[np.ndarray, np.ndarray]:
-        return memory_of(images, regions), regions.windows
+    def shown(self, images: Iterable[Image.Image], boxes: Any) -> tuple[np.ndarray, np.ndarray]:
+        return view_bytes(images, boxes), boxes.view_boxes
 
 
 def decode(packed: Packed, content: np.ndarray, index: int) -> Image.Image:
@@ -109,7 +111,7 @@ def decode(packed: Packed, content: np.ndarray, index: int) -> Image.Image:
     Raises:
         ValueError: it is damaged.
     """
-    payload = packed.bytes_of(content, index).tobytes()
+    payload = packed.payload(content, index).tobytes()
     size = int(packed.widths[index]), int(packed.heights[index])
     if packed.modes[index] == beton_layout.RAW:
         return Image.frombytes("RGB", size, payload)
@@ -123,15 +125,15 @@ def decode(packed: Packed, content: np.ndarray, index: int) -> Image.Image:
 
 
 def show(
-    image: Image.Image, box: np.ndarray, windows: np.ndarray, crop_px: int, kind: int = BILINEAR,
+    image: Image.Image, box: np.ndarray, crop_boxes: np.ndarray, crop_px: int, kind: int = BILINEAR,
     padding: Padding = NO_PADDING,
 ) -> np.ndarray:  # fmt: skip
-    """Windows `[V, crop_px, crop_px, 3]` of an image; see `geometry`."""
+    """Crops `[V, crop_px, crop_px, 3]` of an image; see `random_crops`."""
     left, top, width, height = box.tolist()
     part = image.crop((left, top, left + width, top + height))
     resized: dict[tuple[int, int], np.ndarray] = {}
-    shown = np.empty((len(windows), crop_px, crop_px, 3), np.uint8)
-    for view, (new_width, new_height, x, y, mirrored) in zip(shown, windows.tolist(), strict=True):
+    shown = np.empty((len(crop_boxes), crop_px, crop_px, 3), np.uint8)
+    for view, (new_width, new_height, x, y, mirrored) in zip(shown, crop_boxes.tolist(), strict=True):
         size = (new_width, new_height)
         if size not in resized:
             resized[size] = np.asarray(part.resize(size, FILTERS[kind]))
@@ -140,19 +142,19 @@ def show(
     return shown
 
 
-def memory_of(images: Iterable[Image.Image], where: Placed) -> np.ndarray:
+def view_bytes(images: Iterable[Image.Image], layout: ViewLayout) -> np.ndarray:
     """The views of a batch's images, uint8 `[bytes]`."""
-    content = np.empty(where.num_bytes, np.uint8)
-    for image, windows, offsets in zip(images, where.windows, where.offsets, strict=True):
-        for view, start in zip(show_views(image, windows, where.filters), offsets.tolist(), strict=True):
+    content = np.empty(layout.num_bytes, np.uint8)
+    for image, view_boxes, offsets in zip(images, layout.view_boxes, layout.offsets, strict=True):
+        for view, start in zip(show_views(image, view_boxes, layout.filters), offsets.tolist(), strict=True):
             content[start : start + view.size] = view.reshape(-1)
     return content
 
 
-def show_views(image: Image.Image, windows: np.ndarray, filters: np.ndarray) -> Iterator[np.ndarray]:
-    """Views `[H, W, 3]` of an image, each of its own size: `windows` `[V, 8]` and `filters` `[V]` of `placed`."""
+def show_views(image: Image.Image, view_boxes: np.ndarray, filters: np.ndarray) -> Iterator[np.ndarray]:
+    """Views `[H, W, 3]` of an image, each of its own size, from a `ViewLayout`'s boxes `[V, 8]` and filters `[V]`."""
     resized: dict[tuple[int, int, int], Image.Image] = {}
-    for (width, height, left, top, *sizes), kind in zip(windows.tolist(), filters.tolist(), strict=True):
+    for (width, height, left, top, *sizes), kind in zip(view_boxes.tolist(), filters.tolist(), strict=True):
         if (width, height, kind) not in resized:
             resized[width, height, kind] = image.resize((width, height), FILTERS[kind])
         part = resized[width, height, kind].crop((left, top, left + sizes[0], top + sizes[1]))

@@ -1,8 +1,8 @@
-"""Which part of each image a batch shows: the geometry that every loader shares. Numpy only.
+"""Random crops of training images: the geometry that every loader shares. Numpy only.
 
 A loader takes `box` out of the stored image, resizes it to `width` x `height` (as Pillow's filter does), takes the
-window of `crop_px` at `left`, `top` and mirrors it where `mirrored` is 1. A window may leave the resized image where
-the look has padding.
+crop of `crop_px` at `left`, `top` and mirrors it where `mirrored` is 1. A crop may leave the resized image where the
+policy has padding.
 """
 
 from collections.abc import Callable
@@ -23,21 +23,21 @@ NO_PADDING: Padding = (np.zeros(3, np.uint8), False)
 
 
 @dataclass(frozen=True)
-class Look:
-    """What training shows of an image, in a recipe's words.
+class CropPolicy:
+    """Crops, padding and mirroring of training images, in a recipe's words.
 
     `crop` is one of
 
-    - "patch": the short side at a size drawn evenly from the whole numbers of `short_side_px`, a window anywhere in the
+    - "patch": the short side at a size drawn evenly from the whole numbers of `short_side_px`, a crop anywhere in the
       central square (Krizhevsky et al. 2012).
-    - "rectangle": the same, a window anywhere in the whole image (Simonyan and Zisserman 2014; He et al. 2015).
-    - "area_aspect": a box with a share `area` of the image's area and an `aspect` (width to height), scaled to the
+    - "rectangle": the same, a crop anywhere in the whole image (Simonyan and Zisserman 2014; He et al. 2015).
+    - "area_aspect": a box of a fraction `area` of the image's area and an `aspect` (width to height), scaled to the
       crop (Szegedy et al. 2015). The paper draws the aspect evenly ("uniform"), torchvision its logarithm.
       With `swap_aspect`, width and height change places in half of the draws (fb.resnet.torch, after an even draw,
       which alone favours wide boxes).
     - "padding": the central square at `crop_px` (a stored square of this size as it is) with `padding_px` more on each
-      side, a window anywhere (He et al. 2015, section 4.2).
-    - "center": the same size as for "patch", the central window.
+      side, a crop anywhere (He et al. 2015, section 4.2).
+    - "center": the same size as for "patch", the central crop.
 
     Padding is `fill` ("zero"), or the image mirrored at its outermost pixels, which are not repeated ("reflect":
     numpy's and torch's mode of this name). `fill` is the training set's mean in whole numbers, red, green, blue, so
@@ -48,7 +48,7 @@ class Look:
     bilinear, area averages (Pillow's BOX), nearest and cubic for each image (Howard 2013; Szegedy et al. 2015).
 
     Raises:
-        ValueError: the sizes, shares or aspects are impossible.
+        ValueError: the sizes, areas or aspects are impossible.
     """
 
     crop: Crop
@@ -85,7 +85,7 @@ class Look:
         square_px = views.square_px(self.crop_px)
         return self.short_side_px or (square_px, square_px)
 
-    def at(self, crop_px: int) -> "Look":
+    def at(self, crop_px: int) -> "CropPolicy":
         """The same in crops of another side: sizes before the crop and padding go in proportion."""
         if crop_px == self.crop_px:
             return self
@@ -98,44 +98,46 @@ class Look:
 
     @property
     def outside(self) -> Padding:
-        """What lies outside of the image."""
+        """Padding around the image."""
         return np.array(self.fill, np.uint8), self.padding == "reflect"
 
 
-class Regions(NamedTuple):
-    """What to show of N images, V windows each; all int64, in pixels."""
+class CropBoxes(NamedTuple):
+    """Crops of N images, V of each; all int64, in pixels."""
 
-    boxes: np.ndarray  # [N, 4]: left, top, width, height in the stored image
-    windows: np.ndarray  # [N, V, 5]: width, height (of the resized box), left, top (in it), mirrored
+    source_boxes: np.ndarray  # [N, 4]: left, top, width, height in the stored image
+    crop_boxes: np.ndarray  # [N, V, 5]: width, height (of the resized box), left, top (in it), mirrored
     filters: np.ndarray  # [N]: BILINEAR, BOX, NEAREST or CUBIC
 
 
-At = tuple[int, int, np.ndarray]  # seed, epoch, and the keys of images and copies
-Placed = tuple[np.ndarray, np.ndarray, np.ndarray]  # boxes [N, 4], sizes [N, 2], corners [N, 2]
+At = tuple[int, int, np.ndarray]  # seed, epoch, and sample keys
+Placement = tuple[np.ndarray, np.ndarray, np.ndarray]  # boxes [N, 4], sizes [N, 2], corners [N, 2]
 
 
-def training(look: Look, seed: int, epoch: int, keys: np.ndarray, widths: np.ndarray, heights: np.ndarray) -> Regions:
-    """One random window an image (V = 1), a function of (seed, epoch, image, copy).
+def draw(
+    policy: CropPolicy, seed: int, epoch: int, sample_keys: np.ndarray, widths: np.ndarray, heights: np.ndarray
+) -> CropBoxes:
+    """One random crop an image (V = 1), a function of (seed, epoch, image, repeat).
 
     Args:
-        look: what to show.
+        policy: of the crops.
         seed: of the training.
         epoch: counted from 0.
-        keys: `keyed.joined` images and copies `[N]`; an image's own number is its first copy's.
+        sample_keys: `counter_rng.pack_keys` of images and repeats `[N]`; an image's number is its first repeat's key.
         widths: of the stored images `[N]`.
         heights: theirs.
     """
-    at = (seed, epoch, keys)
-    boxes, sizes, corners = CROPS[look.crop](look, at, widths, heights)
-    mirrored = counter_rng.uniform(*at, FLIP) < (0.5 if look.flip else 0.0)
-    windows = np.column_stack((sizes, corners, mirrored)).astype(np.int64)
-    return Regions(boxes.astype(np.int64), windows[:, None], _filters(look, at))
+    at = (seed, epoch, sample_keys)
+    boxes, sizes, corners = CROPS[policy.crop](policy, at, widths, heights)
+    mirrored = counter_rng.uniform(*at, FLIP) < (0.5 if policy.flip else 0.0)
+    crop_boxes = np.column_stack((sizes, corners, mirrored)).astype(np.int64)
+    return CropBoxes(boxes.astype(np.int64), crop_boxes[:, None], _filters(policy, at))
 
 
-def _filters(look: Look, at: At) -> np.ndarray:
-    if look.interpolation == "cubic":
+def _filters(policy: CropPolicy, at: At) -> np.ndarray:
+    if policy.interpolation == "cubic":
         return np.full(len(at[2]), CUBIC)
-    kinds = np.full(len(at[2]), 4 if look.interpolation == "random" else 1)
+    kinds = np.full(len(at[2]), 4 if policy.interpolation == "random" else 1)
     return counter_rng.below(*at, FILTER, kinds)
 
 
@@ -144,48 +146,48 @@ def _whole(widths: np.ndarray, heights: np.ndarray) -> np.ndarray:
     return np.column_stack((zeros, zeros, widths, heights))
 
 
-def _patch(look: Look, at: At, widths: np.ndarray, heights: np.ndarray) -> Placed:
-    short, sizes = _resized(look, at, widths, heights)
-    return _whole(widths, heights), sizes, (sizes - short) // 2 + _anywhere(at, short - look.crop_px)
+def _patch(policy: CropPolicy, at: At, widths: np.ndarray, heights: np.ndarray) -> Placement:
+    short, sizes = _resized(policy, at, widths, heights)
+    return _whole(widths, heights), sizes, (sizes - short) // 2 + _anywhere(at, short - policy.crop_px)
 
 
-def _rectangle(look: Look, at: At, widths: np.ndarray, heights: np.ndarray) -> Placed:
-    _, sizes = _resized(look, at, widths, heights)
-    return _whole(widths, heights), sizes, _anywhere(at, sizes - look.crop_px)
+def _rectangle(policy: CropPolicy, at: At, widths: np.ndarray, heights: np.ndarray) -> Placement:
+    _, sizes = _resized(policy, at, widths, heights)
+    return _whole(widths, heights), sizes, _anywhere(at, sizes - policy.crop_px)
 
 
-def _center(look: Look, at: At, widths: np.ndarray, heights: np.ndarray) -> Placed:
-    short, sizes = _resized(look, at, widths, heights)
-    return _whole(widths, heights), sizes, (sizes - short) // 2 + (short - look.crop_px) // 2
+def _center(policy: CropPolicy, at: At, widths: np.ndarray, heights: np.ndarray) -> Placement:
+    short, sizes = _resized(policy, at, widths, heights)
+    return _whole(widths, heights), sizes, (sizes - short) // 2 + (short - policy.crop_px) // 2
 
 
-def _padding(look: Look, at: At, widths: np.ndarray, heights: np.ndarray) -> Placed:
+def _padding(policy: CropPolicy, at: At, widths: np.ndarray, heights: np.ndarray) -> Placement:
     sides = np.minimum(widths, heights)
     boxes = np.column_stack(((widths - sides) // 2, (heights - sides) // 2, sides, sides))
-    room = np.full((len(sides), 2), 2 * look.padding_px)
-    return boxes, np.full_like(room, look.crop_px), _anywhere(at, room) - look.padding_px
+    room = np.full((len(sides), 2), 2 * policy.padding_px)
+    return boxes, np.full_like(room, policy.crop_px), _anywhere(at, room) - policy.padding_px
 
 
-def _area_aspect(look: Look, at: At, widths: np.ndarray, heights: np.ndarray) -> Placed:
+def _area_aspect(policy: CropPolicy, at: At, widths: np.ndarray, heights: np.ndarray) -> Placement:
     """Boxes as torchvision's RandomResizedCrop draws them: ten tries, then the centre."""
-    seed, epoch, keys = at
-    boxes = _central_boxes(look.aspect, widths, heights)
-    waiting = np.arange(len(keys))
+    seed, epoch, sample_keys = at
+    boxes = _central_boxes(policy.aspect, widths, heights)
+    waiting = np.arange(len(sample_keys))
     for attempt in range(TRIES):
-        trying = (seed, epoch, keys[waiting])
-        sides = _sides(look, trying, widths[waiting] * heights[waiting], attempt)
+        trying = (seed, epoch, sample_keys[waiting])
+        sides = _sides(policy, trying, widths[waiting] * heights[waiting], attempt)
         stored = np.column_stack((widths[waiting], heights[waiting]))
         fits = ((sides > 0) & (sides <= stored)).all(axis=1)
-        found = (seed, epoch, keys[waiting[fits]])
+        found = (seed, epoch, sample_keys[waiting[fits]])
         boxes[waiting[fits]] = np.column_stack((_anywhere(found, (stored - sides)[fits]), sides[fits]))
         waiting = waiting[~fits]
         if not len(waiting):
             break
-    sizes = np.full((len(keys), 2), look.crop_px)
+    sizes = np.full((len(sample_keys), 2), policy.crop_px)
     return boxes, sizes, np.zeros_like(sizes)
 
 
-CROPS: dict[str, Callable[[Look, At, np.ndarray, np.ndarray], Placed]] = {
+CROPS: dict[str, Callable[[CropPolicy, At, np.ndarray, np.ndarray], Placement]] = {
     "patch": _patch,
     "rectangle": _rectangle,
     "area_aspect": _area_aspect,
@@ -194,9 +196,9 @@ CROPS: dict[str, Callable[[Look, At, np.ndarray, np.ndarray], Placed]] = {
 }
 
 
-def _resized(look: Look, at: At, widths: np.ndarray, heights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _resized(policy: CropPolicy, at: At, widths: np.ndarray, heights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Short sides `[N, 1]` and `views.resized` of every image `[N, 2]`."""
-    low, high = look.short_side_range
+    low, high = policy.short_side_range
     short = low + counter_rng.below(*at, SHORT_SIDE, np.full(len(widths), high - low + 1))[:, None]
     stored = np.column_stack((widths, heights))
     return short, short * stored // stored.min(axis=1, keepdims=True)
@@ -207,12 +209,12 @@ def _anywhere(at: At, room: np.ndarray) -> np.ndarray:
     return np.column_stack([counter_rng.below(*at, draw, room[:, side] + 1) for draw, side in ((LEFT, 0), (TOP, -1))])
 
 
-def _sides(look: Look, at: At, areas: np.ndarray, attempt: int) -> np.ndarray:
+def _sides(policy: CropPolicy, at: At, areas: np.ndarray, attempt: int) -> np.ndarray:
     """Widths and heights `[N, 2]` of a try."""
-    low, high = look.area
+    low, high = policy.area
     area = areas * (low + (high - low) * counter_rng.uniform(*at, AREA_DRAW + attempt))
-    aspect = _ASPECTS[look.aspect_draw](look.aspect, counter_rng.uniform(*at, ASPECT_DRAW + attempt))
-    if look.swap_aspect:
+    aspect = _ASPECTS[policy.aspect_draw](policy.aspect, counter_rng.uniform(*at, ASPECT_DRAW + attempt))
+    if policy.swap_aspect:
         aspect = np.where(counter_rng.uniform(*at, SWAP_DRAW + attempt) < 0.5, 1 / aspect, aspect)
     return np.rint(np.sqrt(np.column_stack((area * aspect, area / aspect)))).astype(np.int64)
 

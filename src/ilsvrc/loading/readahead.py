@@ -1,7 +1,7 @@
-"""What the kernel is told of a packed file: which bytes come next, and which are done with.
+"""Read-ahead hints to the kernel: bytes of a packed file that come next, and bytes that are done with.
 
-A disk is quicker where it knows what comes. In a quasi-random epoch a window of the file comes next as a whole, in long
-pieces, and is forgotten when the epoch has left it: the page cache holds a few windows, however large the file is.
+A disk is quicker where it knows what comes. In a quasi-random epoch a chunk of the file comes next as a whole, in long
+pieces, and is forgotten when the epoch has left it: the page cache holds a few chunks, however large the file is.
 """
 
 import os
@@ -12,7 +12,7 @@ import numpy as np
 from ilsvrc.packing.beton import Packed
 
 PIECE_BYTES = 8 << 20  # of a file that lie together in a quasi-random order
-WINDOW_PIECES = 32  # whose images are mixed
+CHUNK_PIECES = 32  # whose images are mixed
 BATCHES_AHEAD = 2  # that are announced in a random order
 GAP_BYTES = 1 << 20  # what is read along rather than left out
 
@@ -23,25 +23,25 @@ def pieces(packed: Packed, indices: np.ndarray) -> np.ndarray:
 
 
 def announced(
-    packed: Packed, batches: Sequence[np.ndarray], windows: Sequence[np.ndarray] = ()
+    packed: Packed, batches: Sequence[np.ndarray], read_chunks: Sequence[np.ndarray] = ()
 ) -> Iterator[np.ndarray]:
-    """Hands on batches, and tells the kernel what comes after.
+    """The batches, with the bytes of the next ones announced to the kernel.
 
-    `windows` are the images of a quasi-random order, window by window, those of the batches in their order; none for a
-    random order.
+    `read_chunks` are the images of a quasi-random order, chunk by chunk, in the order of the batches; none for a random
+    order.
     """
-    if not windows:
+    if not read_chunks:
         yield from _random(packed, batches)
         return
-    ends = np.cumsum([len(window) for window in windows])
+    ends = np.cumsum([len(chunk) for chunk in read_chunks])
     reached, done = -1, 0
     with packed.path.open("rb") as file:
         for batch in batches:
-            window = int(np.searchsorted(ends, done, side="right"))
-            if window != reached:
-                _advise(file.fileno(), packed, windows[window : window + 2], os.POSIX_FADV_WILLNEED)
-                _advise(file.fileno(), packed, windows[: max(0, window - 1)][-1:], os.POSIX_FADV_DONTNEED)
-                reached = window
+            chunk = int(np.searchsorted(ends, done, side="right"))
+            if chunk != reached:
+                _advise(file.fileno(), packed, read_chunks[chunk : chunk + 2], os.POSIX_FADV_WILLNEED)
+                _advise(file.fileno(), packed, read_chunks[: max(0, chunk - 1)][-1:], os.POSIX_FADV_DONTNEED)
+                reached = chunk
             yield batch
             done += len(batch)
 
@@ -56,9 +56,9 @@ def _random(packed: Packed, batches: Sequence[np.ndarray]) -> Iterator[np.ndarra
                 yield batches[step]
 
 
-def _advise(file: int, packed: Packed, windows: Sequence[np.ndarray], advice: int) -> None:
-    for window in windows:
-        for start, stop in stretches(packed.offsets[window], packed.sizes[window]):
+def _advise(file: int, packed: Packed, read_chunks: Sequence[np.ndarray], advice: int) -> None:
+    for chunk in read_chunks:
+        for start, stop in stretches(packed.offsets[chunk], packed.sizes[chunk]):
             os.posix_fadvise(file, start, stop - start, advice)
 
 

@@ -1,4 +1,4 @@
-"""Pillow's resize by four filters, bit for bit, computed for a window of the result only. Numba.
+"""Pillow's resize by four filters, bit for bit, computed for a part of the result only. Numba.
 
 Follows libImaging/Resample.c of Pillow 13: weights in 22-bit fixed point, two passes with 8 bits in between, the
 vertical one first where the height shrinks by more than twice what the width does. The nearest pixel, which Geometry.c
@@ -30,7 +30,7 @@ def resized_window(
         box: left, top, width, height in `source`.
         size: width and height that the box is resized to.
         window: left, top, width, height in the resized box.
-        kind: the filter, numbered as in `geometry`.
+        kind: the filter, numbered as in `random_crops`.
 
     Returns:
         uint8 `[window height, window width, 3]`.

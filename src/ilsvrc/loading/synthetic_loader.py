@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ilsvrc.loading.contract import Batch, Regions, Request
+from ilsvrc.loading.contract import Batch, BoxesOf, Request
 from ilsvrc.runtime import counter_rng
 
 
@@ -23,20 +23,20 @@ class SyntheticSource:
         self.noise = torch.empty(0, dtype=torch.uint8)
 
     def __call__(
-        self, batches: Sequence[np.ndarray], regions: Regions, windows: Sequence[np.ndarray] = ()
+        self, batches: Sequence[np.ndarray], boxes_of: BoxesOf, read_chunks: Sequence[np.ndarray] = ()
     ) -> Iterator[Batch]:
         """Batches of noise `[N, H, W, 3]`, or bytes of views."""
-        for keys in batches:
-            indices, copies = counter_rng.parted(keys)
-            images, where = self._shown(len(keys), regions(keys))
-            columns = (self.request.packed.labels[indices], indices, copies, where)
+        for sample_keys in batches:
+            indices, repeat_index = counter_rng.unpack_keys(sample_keys)
+            images, boxes = self._shown(len(sample_keys), boxes_of(sample_keys))
+            columns = (self.request.packed.labels[indices], indices, repeat_index, boxes)
             yield Batch(images, *map(torch.from_numpy, columns))
 
-    def _shown(self, num_images: int, regions: Any) -> tuple[torch.Tensor, np.ndarray]:
+    def _shown(self, num_images: int, boxes: Any) -> tuple[torch.Tensor, np.ndarray]:
         side = self.request.crop_px
         if side is None:
-            return self._bytes(regions.num_bytes), regions.windows
-        return self._bytes(num_images * side * side * 3).view(num_images, side, side, 3), regions.windows[:, 0]
+            return self._bytes(boxes.num_bytes), boxes.view_boxes
+        return self._bytes(num_images * side * side * 3).view(num_images, side, side, 3), boxes.crop_boxes[:, 0]
 
     def _bytes(self, count: int) -> torch.Tensor:
         if len(self.noise) < count:

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 
 from ilsvrc.loading import view_layout, views
-from ilsvrc.loading.batches import chosen_of
-from ilsvrc.loading.contract import Request, Source, source_of
+from ilsvrc.loading.batches import image_places
+from ilsvrc.loading.contract import Request, Source, open_source
 from ilsvrc.packing.beton import Packed, open_packed
 
 BATCH_BYTES = 64 << 20  # of decoded views; about five batches are in memory at a time
-MOST_IMAGES = 256  # a batch
+MAX_IMAGES = 256  # a batch
 
 
 class Shown(NamedTuple):
@@ -52,9 +52,9 @@ def open_views(
         ValueError: the file is damaged, or the loader is not there.
     """
     opened = open_packed(Path(beton))
-    mine = chosen_of(opened, subset)[rank::world_size]
-    batches = [mine[chosen] for chosen in cut(views, opened.widths[mine], opened.heights[mine], max(workers, 1))]
-    return ViewBatches(source_of(loader, Request(opened, None, workers)), opened, batches, tuple(views))
+    shard = image_places(opened, subset)[rank::world_size]
+    batches = [shard[chosen] for chosen in cut(views, opened.widths[shard], opened.heights[shard], max(workers, 1))]
+    return ViewBatches(open_source(loader, Request(opened, None, workers)), opened, batches, tuple(views))
 
 
 @dataclass
@@ -77,21 +77,21 @@ class ViewBatches:
 
     def __iter__(self) -> Iterator[ViewBatch]:
         """Batches, every view of their images decoded."""
-        for batch in self.source(self.batches, self._place):
-            yield ViewBatch(by_size(batch.images, batch.windows.numpy()), batch.labels, batch.indices)
+        for batch in self.source(self.batches, self._view_layout):
+            yield ViewBatch(by_size(batch.images, batch.boxes.numpy()), batch.labels, batch.indices)
 
     def close(self) -> None:
         """Ends threads and processes."""
         self.source.close()
 
-    def _place(self, indices: np.ndarray) -> view_layout.Placed:
-        return view_layout.place(self.views, self.packed.widths[indices], self.packed.heights[indices])
+    def _view_layout(self, indices: np.ndarray) -> view_layout.ViewLayout:
+        return view_layout.lay_out(self.views, self.packed.widths[indices], self.packed.heights[indices])
 
 
-def by_size(content: torch.Tensor, windows: np.ndarray) -> list[Shown]:
+def by_size(content: torch.Tensor, view_boxes: np.ndarray) -> list[Shown]:
     """The images in a batch's memory, uint8 `[bytes]`, without copying them."""
     found = []
-    for height, width, start, images, which in view_layout.groups(windows):
+    for height, width, start, images, which in view_layout.groups(view_boxes):
         pixels = content[start : start + 3 * height * width * len(images)].view(len(images), height, width, 3)
         found.append(Shown(pixels, torch.from_numpy(images), torch.from_numpy(which)))
     return found
@@ -104,14 +104,14 @@ def cut(shown: Sequence[views.View], widths: np.ndarray, heights: np.ndarray, wo
     come one after another, so that they can be passed together.
     """
     distinct, which = np.unique(np.column_stack((widths, heights)), axis=0, return_inverse=True)
-    where = view_layout.windows(shown, distinct[:, 0], distinct[:, 1])
+    where = view_layout.view_boxes(shown, distinct[:, 0], distinct[:, 1])
     sizes = where[:, :, [view_layout.SHOWN_HEIGHT, view_layout.SHOWN_WIDTH]].reshape(len(where), 2 * len(shown))
     kinds = np.unique(sizes, axis=0, return_inverse=True)[1].reshape(-1)
     order = np.argsort(kinds[which.reshape(-1)], kind="stable")  # the file's order where all are alike
     num_bytes, found, start, held = view_layout.image_bytes(where)[which.reshape(-1)][order], [], 0, 0
     for place, more in enumerate(num_bytes.tolist()):
         count = place - start
-        if count == MOST_IMAGES or (count >= workers and held + more > BATCH_BYTES):
+        if count == MAX_IMAGES or (count >= workers and held + more > BATCH_BYTES):
             found.append(order[start:place])
             start, held = place, 0
         held += more

@@ -1,7 +1,7 @@
-"""What a test protocol looks at: views of an image, and where each lies in it. Whole numbers only.
+"""Views of test protocols, and the box of each in an image. Whole numbers only.
 
 A view is made in three steps, the papers': resize the image so that its short side has `short_side_px`; take a
-`region` of it, the whole rectangle or a square; take the window of `crop_px` at `anchor` of the region, or the whole
+`region` of it, the whole rectangle or a square; take the crop of `crop_px` at `anchor` of the region, or the whole
 region as it is (dense), or the whole region resized once more to `crop_px`. Offsets are rounded down, so that the
 centre of the central square is the centre of the rectangle wherever short side and crop differ by an even number, as
 256 and 224 do.
@@ -36,8 +36,8 @@ class View(NamedTuple):
     interpolation: Literal["bilinear", "cubic"] = "bilinear"
 
 
-class Window(NamedTuple):
-    """A view's place, in pixels.
+class ViewBox(NamedTuple):
+    """Box of a view, in pixels.
 
     The resized image's size; the upper left corner in it, the size of what is taken there; and the size that this is
     resized to, its own where it is shown as it is.
@@ -68,19 +68,19 @@ def with_mirrors(views: Sequence[View]) -> list[View]:
     return [view._replace(mirrored=mirrored) for mirrored in (False, True) for view in views]
 
 
-def window(view: View, width: int, height: int) -> Window:
-    """Where `view` lies in an image of `width` x `height` pixels."""
+def view_box(view: View, width: int, height: int) -> ViewBox:
+    """The box of `view` in an image of `width` x `height` pixels."""
     size = resized(width, height, view.short_side_px)
     regions = [_region(side, view) for side in size]
     if view.crop_px is None or view.squeezed:
         (left, top), part = (start for start, _ in regions), [px for _, px in regions]
         shown = part if view.crop_px is None else [view.crop_px] * 2
-        return Window(*size, left, top, part[0], part[1], shown[0], shown[1])
+        return ViewBox(*size, left, top, part[0], part[1], shown[0], shown[1])
     left, top = (
         start + (px - view.crop_px) * anchor // view.steps
         for (start, px), anchor in zip(regions, view.anchor, strict=True)
     )
-    return Window(*size, left, top, *[view.crop_px] * 4)
+    return ViewBox(*size, left, top, *[view.crop_px] * 4)
 
 
 def _region(side_px: int, view: View) -> tuple[int, int]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ilsvrc.packing import beton_layout, jpeg
 
-MOST_PROBED = 10_000  # images whose first and last bytes are looked at: each costs a page from the disk
+MAX_PROBED = 10_000  # images whose first and last bytes are looked at: each costs a page from the disk
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Packed:
         """Images in the file."""
         return len(self.labels)
 
-    def bytes_of(self, content: np.ndarray, index: int) -> np.ndarray:
+    def payload(self, content: np.ndarray, index: int) -> np.ndarray:
         """An image's payload; `content` is `mapped()`."""
         return content[self.offsets[index] : self.offsets[index] + self.sizes[index]]
 
@@ -71,7 +71,7 @@ def read_back(path: Path, checksums: Sequence[int]) -> str:
     opened = open_packed(path)
     content = opened.mapped()
     for index, expected in enumerate(checksums):
-        _require(zlib.crc32(opened.bytes_of(content, index)) == expected, path, f"image {index} reads back differently")
+        _require(zlib.crc32(opened.payload(content, index)) == expected, path, f"image {index} reads back differently")
     return content_sha256(path)
 
 
@@ -115,8 +115,8 @@ def _check_images(opened: Packed) -> None:
     _require(not wrong.any(), path, f"raw image {np.argmax(wrong)} has not three bytes a pixel")
     content = opened.mapped()
     encoded = np.flatnonzero(~raw)
-    for index in encoded[:: max(1, len(encoded) // MOST_PROBED)]:
-        payload = opened.bytes_of(content, index)
+    for index in encoded[:: max(1, len(encoded) // MAX_PROBED)]:
+        payload = opened.payload(content, index)
         whole = payload[:2].tobytes() == jpeg.START and payload[-2:].tobytes() == jpeg.END
         _require(whole, path, f"image {index} is no whole JPEG")
 

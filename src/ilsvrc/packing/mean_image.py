@@ -11,7 +11,7 @@ import numpy as np
 from ilsvrc.packing import c_extension
 
 SIDE_PX = 256  # Krizhevsky et al. 2012, section 2
-MOST_SUMMED = 257  # 257 * 255 is the largest uint16
+MAX_SUMMED = 257  # 257 * 255 is the largest uint16
 
 SquareSums = dict[int, tuple[int, np.ndarray]]  # side -> how many squares, and their sum uint16 [side, side, 3]
 
@@ -47,7 +47,7 @@ def sums_of(squares: Iterable[np.ndarray]) -> SquareSums:
     for square in squares:
         side = len(square)
         count, total = found.get(side, (0, np.zeros((side, side, 3), np.uint16)))
-        assert count < MOST_SUMMED
+        assert count < MAX_SUMMED
         total += square.reshape(side, side, 3)
         found[side] = count + 1, total
     return found

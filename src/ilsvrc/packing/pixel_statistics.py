@@ -16,7 +16,7 @@ from ilsvrc.packing import c_extension
 NUM_MEASURED = 1000  # images that the statistics are of where none need be decoded
 BLOCK_PX, ABREAST = 256, 4  # 256 * 255 ** 2 < 2 ** 24: exact in float32; four pixels abreast fill a processor's lanes
 ENOUGH_ROWS = 64
-MOST_SWEEPS = 30
+MAX_SWEEPS = 30
 
 Matrix = list[list[float]]
 
@@ -117,7 +117,7 @@ def principal_components(covariance: Matrix) -> tuple[list[float], Matrix]:
     """
     matrix = [row[:] for row in covariance]
     vectors = [[float(i == j) for j in range(3)] for i in range(3)]  # rows
-    for _ in range(MOST_SWEEPS):
+    for _ in range(MAX_SWEEPS):
         for p, q in ((0, 1), (0, 2), (1, 2)):
             _rotate(matrix, vectors, p, q)
     order = sorted(range(3), key=lambda i: -matrix[i][i])

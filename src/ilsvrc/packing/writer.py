@@ -26,7 +26,7 @@ from ilsvrc.packing.pixel_statistics import Colours, measured_places
 from ilsvrc.packing.workers import outcomes
 from ilsvrc.runtime import files
 
-MOST_NAMED = 20
+MAX_NAMED = 20
 
 
 class Packing:
@@ -154,7 +154,7 @@ def _compare(packing: Packing, samples: Sequence[Sample], raw: Path, form: FormS
     title, unmeasured = f"compare {path.name.split('.')[0]}", [False] * len(kept)
     with closing(outcomes(kept, unmeasured, MeanImage(), raw, form, workers, title)) as again:
         for row, outcome in enumerate(again):
-            if isinstance(outcome, str) or outcome.payload != opened.bytes_of(content, row).tobytes():
+            if isinstance(outcome, str) or outcome.payload != opened.payload(content, row).tobytes():
                 raise ValueError(
                     f"{kept[row].split}/{kept[row].name} is not in {path.name} what its source gives now: the disk,"
                     " the memory or the source is at fault; run again"
@@ -187,7 +187,7 @@ def _finish(file: IO[bytes], packing: Packing, page_bytes: int, table_at: int) -
 
 def _refuse_bad(packing: Packing, samples: Sequence[Sample], form: FormSpec) -> None:
     if packing.bad and form.on_bad_image == "stop":
-        named = [f"  {samples[p].split}/{samples[p].name}: {why}" for p, why in list(packing.bad.items())[:MOST_NAMED]]
+        named = [f"  {samples[p].split}/{samples[p].name}: {why}" for p, why in list(packing.bad.items())[:MAX_NAMED]]
         more = len(packing.bad) - len(named)
         raise ValueError(
             f"{len(packing.bad)} of {len(samples)} images cannot be packed:\n" + "\n".join(named)

@@ -66,7 +66,7 @@ def decoding(opened: Packed, threads: int) -> Rate:
     content = opened.mapped()
 
     def decode(index: int) -> int:
-        payload = opened.bytes_of(content, index).tobytes()
+        payload = opened.payload(content, index).tobytes()
         return len(jpeg.decode(payload, int(opened.widths[index]), int(opened.heights[index])))
 
     megapixels = (opened.widths * opened.heights).mean() / 1e6
@@ -80,7 +80,7 @@ def loader(beton: Path, spec: specs.TrainSpec, manifest: Manifest, machine: Mach
     """Rate of training batches as the recipe asks for them, thrown away."""
     recipe = spec.recipe
     opened = batches.open_training(
-        machine.loader, beton, look=data.loader_crops(spec, manifest), batch_size=recipe.batch_size, seed=spec.seed,
+        machine.loader, beton, policy=data.loader_crops(spec, manifest), batch_size=recipe.batch_size, seed=spec.seed,
         workers=machine.threads, order=recipe.order, repeats=recipe.repeats,
     )  # fmt: skip
     with closing(opened):
@@ -98,7 +98,7 @@ def network(
     size = recipe.batch_size if machine.gpus else min(recipe.batch_size, group)
     spec = setup.alone(spec, size)
     chosen = precision.choose(requested_precision if recipe.precision == "auto" else recipe.precision, world.device)
-    noise = batches.open_training("synthetic", beton, look=data.loader_crops(spec, manifest), batch_size=size, seed=0)
+    noise = batches.open_training("synthetic", beton, policy=data.loader_crops(spec, manifest), batch_size=size, seed=0)
     torch.set_num_threads(machine.threads)
     beside = inputs.TrainingInputs(packed=beton, mean_image=beton.with_suffix(".mean_image.npy"), loader="synthetic")
     training = build.prepare(spec, manifest, len(noise), world, chosen, beside)

@@ -1,6 +1,6 @@
 """Random numbers that are a function of (seed, epoch, image, draw): the same in any order, batch or process.
 
-Where an epoch shows an image in several copies, `joined` keys stand for images.
+With repeated augmentation, `pack_keys` makes a sample key of an image and its repeat, which stands for the image.
 
 splitmix64 (Steele, Lea and Flood, Fast splittable pseudorandom number generators, 2014) as a hash.
 """
@@ -9,17 +9,17 @@ import numpy as np
 
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 ORDER_DRAW = 1 << 20  # far from the draws of crops
-COPY_AT_BIT = 40  # of a key; below lies the image
+REPEAT_AT_BIT = 40  # of a key; below lies the image
 
 
-def joined(images: np.ndarray, copies: np.ndarray) -> np.ndarray:
-    """Keys int64: what draws know a copy of an image by. A first copy's, number 0, is its image's own number."""
-    return images | (copies << COPY_AT_BIT)
+def pack_keys(images: np.ndarray, repeat_index: np.ndarray) -> np.ndarray:
+    """Sample keys int64 of images and their repeats; the first repeat's key, of index 0, is the image's number."""
+    return images | (repeat_index << REPEAT_AT_BIT)
 
 
-def parted(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Images and copies int64 of keys."""
-    return keys & ((1 << COPY_AT_BIT) - 1), keys >> COPY_AT_BIT
+def unpack_keys(sample_keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Images and repeat indices int64 of sample keys."""
+    return sample_keys & ((1 << REPEAT_AT_BIT) - 1), sample_keys >> REPEAT_AT_BIT
 
 
 def uniform(seed: int, epoch: int, indices: np.ndarray, draw: int) -> np.ndarray:
@@ -48,20 +48,20 @@ def permutation(seed: int, epoch: int, indices: np.ndarray) -> np.ndarray:
 def quasi_permutation(
     seed: int, epoch: int, indices: np.ndarray, places: np.ndarray, num_together: int
 ) -> list[np.ndarray]:
-    """`indices` in an order that reads a file in long pieces: windows, each in an order of its own.
+    """`indices` in an order that reads a file in long pieces: chunks, each in an order of its own.
 
     Args:
         seed: of the training.
         epoch: counted from 0.
         indices: images.
         places: for each, the piece of the file that it lies in.
-        num_together: how many pieces, drawn anywhere, make a window.
+        num_together: how many pieces, drawn anywhere, make a chunk.
     """
     pieces = permutation(seed, epoch, np.unique(places))
     rank = np.empty(int(places.max()) + 1, np.int64)
     rank[pieces] = np.arange(len(pieces)) // num_together
-    windows = rank[places]
-    return [permutation(seed, epoch, indices[windows == window]) for window in range(-(-len(pieces) // num_together))]
+    chunks = rank[places]
+    return [permutation(seed, epoch, indices[chunks == chunk]) for chunk in range(-(-len(pieces) // num_together))]
 
 
 def _mix(value: np.ndarray) -> np.ndarray:

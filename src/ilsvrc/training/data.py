@@ -50,9 +50,9 @@ def opened(
         labels = beton.open_packed(inputs.train).labels
         train_places, validation_places = held_out(labels, manifest, recipe.validation_fraction, spec.seed)
     training = batches.open_training(
-        resources.loader, inputs.train, look=loader_crops(spec, manifest), batch_size=recipe.batch_size, seed=spec.seed,
-        subset=train_places, order=recipe.order, repeats=recipe.repeats,
-        side_in=partial(recipe.crop_px_in, crop_px=spec.crop_px) if recipe.grows_px else None, **shard,
+        resources.loader, inputs.train, policy=loader_crops(spec, manifest), batch_size=recipe.batch_size,
+        seed=spec.seed, subset=train_places, order=recipe.order, repeats=recipe.repeats,
+        crop_px_in=partial(recipe.crop_px_in, crop_px=spec.crop_px) if recipe.grows_px else None, **shard,
     )  # fmt: skip
     validation = inputs.val if validation_places is None else inputs.train
     center = [View(short_side_px(spec), spec.crop_px)]
@@ -72,19 +72,19 @@ def held_out(labels: np.ndarray, manifest: Manifest, fraction: float, seed: int)
     return validation.held_out_multilabel(labels, members, fraction, seed)
 
 
-def crops_of(spec: specs.TrainSpec, manifest: Manifest) -> random_crops.Look:
+def crops_of(spec: specs.TrainSpec, manifest: Manifest) -> random_crops.CropPolicy:
     """Crop policy of training; padding is 0 after normalisation."""
     zero = {"unit": [128] * 3, "none": [0] * 3}.get(spec.recipe.normalization, [round(m) for m in manifest.mean])
     chosen = {name: getattr(spec.recipe, name) for name in LOOK}
-    return random_crops.Look(crop_px=spec.crop_px, fill=(zero[0], zero[1], zero[2]), **chosen)
+    return random_crops.CropPolicy(crop_px=spec.crop_px, fill=(zero[0], zero[1], zero[2]), **chosen)
 
 
-def loader_crops(spec: specs.TrainSpec, manifest: Manifest) -> random_crops.Look:
+def loader_crops(spec: specs.TrainSpec, manifest: Manifest) -> random_crops.CropPolicy:
     """Crop policy of the loader: that of training, or the whole image, which is whitened before it is cropped."""
-    look = crops_of(spec, manifest)
+    policy = crops_of(spec, manifest)
     if spec.recipe.normalization != "gcn_zca":
-        return look
-    return replace(look, crop="patch", short_side_px=(spec.crop_px, spec.crop_px), flip=False)
+        return policy
+    return replace(policy, crop="patch", short_side_px=(spec.crop_px, spec.crop_px), flip=False)
 
 
 def short_side_px(spec: specs.TrainSpec) -> int:
@@ -119,7 +119,7 @@ def mean_image_inputs(
     Where crops leave the central square or change its scale there is nothing under them (He et al. 2015 subtract one
     mean image of the crop's size from all); while crops grow, the mean image grows with them.
     """
-    image, look = normalization.mean_image, crops_of(spec, manifest)
+    image, policy = normalization.mean_image, crops_of(spec, manifest)
     if image is None or (spec.recipe.crop not in mean_image_windows.ALIGNED and spec.recipe.grows_px is None):
         return None
 
@@ -129,9 +129,9 @@ def mean_image_inputs(
 
     def means(batch: Batch, epoch: int) -> Tensor | None:
         side = batch.images.shape[1]
-        if look.crop not in mean_image_windows.ALIGNED:
+        if policy.crop not in mean_image_windows.ALIGNED:
             return under_all(side).expand(len(batch.labels), -1, -1, -1)
-        return None if batch.windows is None else mean_image_windows.mean_windows(image, batch.windows, look.at(side))
+        return None if batch.boxes is None else mean_image_windows.mean_image_crops(image, batch.boxes, policy.at(side))
 
     return means
 
@@ -147,9 +147,9 @@ def augmentation_of(recipe: Recipe, manifest: Manifest) -> Augment | None:
 
 def sample_keys(batch: Batch) -> Tensor:
     """Keys of a batch's images for random numbers `[N]`: each showing of an image in an epoch has its own."""
-    if batch.copies is None:
+    if batch.repeat_index is None:
         return batch.indices
-    return torch.from_numpy(counter_rng.joined(batch.indices.numpy(), batch.copies.numpy()))
+    return torch.from_numpy(counter_rng.pack_keys(batch.indices.numpy(), batch.repeat_index.numpy()))
 
 
 def mixing_of(recipe: Recipe, num_classes: int, seed: int, world: World) -> Mixup | None:

@@ -88,14 +88,14 @@ def sum_over_processes(sums: Moments, world: World) -> Moments:
 
 def crop_windows(spec: specs.TrainSpec, manifest: Manifest) -> NormalizationInputs:
     """Windows of the recipe's crops in whitened images: of a batch and an epoch int64 `[N, 5]`, None for noise."""
-    look = data.crops_of(spec, manifest)
+    policy = data.crops_of(spec, manifest)
 
     def windows(batch: Batch, epoch: int) -> Tensor | None:
-        if batch.windows is None:
+        if batch.boxes is None:
             return None
-        sides = np.full(len(batch.labels), look.crop_px)
-        regions = random_crops.training(look, spec.seed, epoch, data.sample_keys(batch).numpy(), sides, sides)
-        return torch.from_numpy(regions.windows[:, 0])
+        sides = np.full(len(batch.labels), policy.crop_px)
+        boxes = random_crops.draw(policy, spec.seed, epoch, data.sample_keys(batch).numpy(), sides, sides)
+        return torch.from_numpy(boxes.crop_boxes[:, 0])
 
     return windows
 

@@ -20,7 +20,7 @@ from ilsvrc.evaluation.protocols import (
     vgg_multi_crop_150,
     whole,
 )
-from ilsvrc.loading.views import View, window
+from ilsvrc.loading.views import View, view_box
 
 LANDSCAPE, PORTRAIT, SQUARE, ODD = (500, 375), (375, 500), (300, 300), (500, 373)
 
@@ -54,7 +54,7 @@ SIX_VIEWS = {
 
 
 def places(views: list[View], size: tuple[int, int]) -> list[tuple[int, int]]:
-    return [window(view, *size)[2:4] for view in views]
+    return [view_box(view, *size)[2:4] for view in views]
 
 
 def unmirrored(views: list[View]) -> list[View]:
@@ -91,7 +91,7 @@ def test_every_protocol_has_its_number_of_views_at_every_crop(crop_px: int) -> N
     assert {name: len(views) for name, views in found.items()} == NUM_VIEWS
     for view in (view for views in found.values() for view in views):
         for size in ((500, 375), (375, 500), (64, 64), (97, 31)):
-            place = window(view, *size)
+            place = view_box(view, *size)
             assert 0 <= place.left <= place.width - place.part_width
             assert 0 <= place.top <= place.height - place.part_height
             assert min(place.shown_width, place.shown_height) >= crop_px
@@ -115,7 +115,7 @@ def test_ten_crop_takes_the_central_squares_corners_and_centre_then_mirrors(pict
 )
 def test_single_crop_takes_the_centre(width: int, height: int, crop_px: int, expected: tuple) -> None:
     (view,) = single_crop.views(crop_px)
-    assert window(view, width, height) == (*expected, *[crop_px] * 4)
+    assert view_box(view, width, height) == (*expected, *[crop_px] * 4)
     assert not view.mirrored
 
 
@@ -139,7 +139,7 @@ def test_the_cubic_crop_lies_where_the_bilinear_one_does() -> None:
 )
 def test_the_320_crop_is_the_central_square_of_short_side_320(size: tuple, expected: tuple) -> None:
     (view,) = single_crop_320.views(224)
-    assert window(view, *size) == expected
+    assert view_box(view, *size) == expected
 
 
 @pytest.mark.parametrize(("size", "corners"), RECTANGLES_CORNERS.items())
@@ -152,7 +152,7 @@ def test_twelve_crop_adds_the_whole_picture_resized_to_the_crop(size: tuple, cor
     *five, last = unmirrored(twelve_crop.views(224))
     assert places(five, size) == corners
     resized = {LANDSCAPE: (341, 256), PORTRAIT: (256, 341), SQUARE: (256, 256), ODD: (343, 256)}[size]
-    assert window(last, *size) == (*resized, 0, 0, *resized, 224, 224)
+    assert view_box(last, *size) == (*resized, 0, 0, *resized, 224, 224)
 
 
 @pytest.mark.parametrize("size", THREE_SQUARES)
@@ -164,10 +164,10 @@ def test_144_crop_takes_six_views_of_three_squares_at_four_scales(size: tuple) -
         for start in starts
         for x, y in SIX_VIEWS[scale]
     ]
-    assert [window(view, *size)[:4] for view in views] == expected
+    assert [view_box(view, *size)[:4] for view in views] == expected
     portrait = [(scale, long, y, x) for long, scale, x, y in expected]
     swapped = [view._replace(anchor=view.anchor[::-1]) for view in views]  # the order of two corners changes
-    assert [window(view, *size[::-1])[:4] for view in swapped] == portrait
+    assert [view_box(view, *size[::-1])[:4] for view in swapped] == portrait
 
 
 def test_the_144_crops_of_a_portrait_at_its_smallest_scale() -> None:
@@ -180,7 +180,7 @@ def test_the_144_crops_of_a_portrait_at_its_smallest_scale() -> None:
 
 
 def test_the_sixth_view_is_the_square_resized_to_the_crop() -> None:
-    sizes = [window(view, *LANDSCAPE)[4:] for view in unmirrored(googlenet_144_crop.views(224))]
+    sizes = [view_box(view, *LANDSCAPE)[4:] for view in unmirrored(googlenet_144_crop.views(224))]
     assert sizes[:6] == [(224, 224, 224, 224)] * 5 + [(256, 256, 224, 224)]
     assert sizes[-1] == (352, 352, 224, 224)
 
@@ -195,8 +195,8 @@ def whole_pictures(views: list[View]) -> list[int]:
     """Short sides of views that must be whole pictures."""
     for view in views:
         width, height = DENSE_SIZES[view.short_side_px]
-        assert window(view, *LANDSCAPE) == (width, height, 0, 0, width, height, width, height)
-        assert window(view, *PORTRAIT) == (height, width, 0, 0, height, width, height, width)
+        assert view_box(view, *LANDSCAPE) == (width, height, 0, 0, width, height, width, height)
+        assert view_box(view, *PORTRAIT) == (height, width, 0, 0, height, width, height, width)
     return [view.short_side_px for view in views]
 
 
@@ -258,5 +258,5 @@ def test_sizes_go_with_the_crop() -> None:
 
 def test_the_whole_of_a_small_picture_is_seen_as_it_is() -> None:
     (view,) = whole.views(32)
-    assert window(view, 32, 32)[:4] == (32, 32, 0, 0)
-    assert window(view, 48, 32)[:4] == (48, 32, 8, 0)
+    assert view_box(view, 32, 32)[:4] == (32, 32, 0, 0)
+    assert view_box(view, 48, 32)[:4] == (48, 32, 8, 0)

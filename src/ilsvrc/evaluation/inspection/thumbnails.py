@@ -23,7 +23,7 @@ def jpeg(packed: Packed, content: np.ndarray, index: int, longest_px: int) -> by
     Raises:
         OSError: it is damaged.
     """
-    image = _decoded(packed, packed.bytes_of(content, index).tobytes(), index)
+    image = _decoded(packed, packed.payload(content, index).tobytes(), index)
     image.thumbnail((longest_px, longest_px), Image.Resampling.LANCZOS)
     text = io.BytesIO()
     image.save(text, "JPEG", quality=QUALITY, optimize=True)

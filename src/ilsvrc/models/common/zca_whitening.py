@@ -39,7 +39,7 @@ class Whitening(Normalization):
     def forward(self, images: Tensor, means: Tensor | None = None) -> Tensor:
         """`[N, S, S, 3]`, uint8 or floats from 0 to 255, to floats `[N, 3, S, S]`, channels last.
 
-        `means` are no means here but windows int64 `[N, 5]` (`geometry.Regions`) of S x S images, None for the whole.
+        `means` holds crop boxes int64 `[N, 5]` (`random_crops.CropBoxes`) of S x S images, None for whole images.
 
         Raises:
             ValueError: the images have another size.

@@ -41,7 +41,7 @@ def plan(packed: Path, spec: specs.TrainSpec, manifest: Manifest, loader: str) -
     with torch.device("meta"):
         build.build(spec, 2)  # refuses rates that the network has not, which are 0 from here on
     opened = batches.open_training(
-        loader, packed, look=data.loader_crops(spec, manifest), batch_size=recipe.batch_size, seed=spec.seed,
+        loader, packed, policy=data.loader_crops(spec, manifest), batch_size=recipe.batch_size, seed=spec.seed,
         order=recipe.order, repeats=recipe.repeats,
     )  # fmt: skip
     with closing(opened):
@@ -78,7 +78,7 @@ def batch_of_all_classes(packed: Path, spec: specs.TrainSpec, world: World, load
     )
     with closing(opened):
         batch: Batch = next(ahead(iter(opened), world.device))
-    return batch._replace(images=batch.images[:, 0], windows=None)
+    return batch._replace(images=batch.images[:, 0], boxes=None)
 
 
 def indices_of_all_classes(packed: Path) -> np.ndarray:
