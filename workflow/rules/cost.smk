@@ -1,4 +1,4 @@
-# What networks cost on this machine: each job alone on it. What was measured stays, whatever machine comes after.
+# Costs of the networks on this machine, each job alone on it. Files that are there stay, whatever machine comes after.
 rule cost:
     input:
         source=cost_source,

@@ -1,4 +1,4 @@
-# What is inside the networks: of each its first run.
+# Kernels, nearest images and saliency of each network's first run.
 rule inspect:
     input:
         **run_weights(),

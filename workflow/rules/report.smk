@@ -29,7 +29,7 @@ rule score:
         command("score")
 
 
-# The packed test file, from which pictures are shown, is no input: where it is not there, it is not made for that.
+# The packed test file, whose images are shown, is no input: where it is missing, it is not made for that.
 rule report:
     input:
         scores=rules.score.output.scores,
