@@ -9,19 +9,17 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-Info = dict[str, Any]
-
 UNFINISHED = re.compile(r".+\.(?P<process>\d+)\.part")  # names of files that are being written
 
 
-def read_json(path: Path) -> Info:
-    """The mapping that `path` holds.
+def read_json(path: Path) -> dict[str, Any]:
+    """The mapping in a JSON file.
 
     Raises:
         ValueError: the file is damaged.
     """
     try:
-        content: Info = json.loads(path.read_text(encoding="utf-8"))
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{path} is damaged ({error}); remove it and run snakemake again") from None
     return content

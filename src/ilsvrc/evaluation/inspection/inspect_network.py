@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,10 +19,11 @@ from ilsvrc.models.common.layers import Classifier
 from ilsvrc.models.common.normalization import Normalization
 from ilsvrc.packing.beton import open_packed
 from ilsvrc.runtime import files, hardware
-from ilsvrc.runtime.files import Info
 
 NUM_TEST_IMAGES, NUM_NEIGHBOURS = 5, 6  # test images, and the training images beside each, as in AlexNet's figure
 NUM_MAPPED = 3  # of the test images
+
+Inspection = dict[str, Any]  # a part of inspect.json
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ def inspect_network(job: InspectJob) -> list[str]:
     return [key for key in found if key != "nearest_images"]
 
 
-def inspections(job: InspectJob, inspected: InspectedNetwork, manifest: Manifest, album: Album) -> Info:
+def inspections(job: InspectJob, inspected: InspectedNetwork, manifest: Manifest, album: Album) -> Inspection:
     """All inspections by their names in the report, with images by their files' names."""
     shown = first_test_images(job, inspected.weights.crop_px, manifest)
     first = kernels.first_layer_kernels(inspected.network)
@@ -117,7 +118,7 @@ def neighbours(
     shown: list[Shown],
     manifest: Manifest,
     album: Album,
-) -> Info:
+) -> Inspection:
     """The nearest training images of each of `shown`, and how many were compared."""
     crop_px, train, val = inspected.weights.crop_px, open_packed(train_beton), open_packed(job.val)
     chosen = central_crops.spread(train_beton, job.nearest_of)
@@ -126,7 +127,7 @@ def neighbours(
     wanted = hidden(torch.stack([one.crop for one in shown]))
     found = nearest.nearest(wanted, ((at, hidden(images)) for images, _, at in crops), NUM_NEIGHBOURS)
 
-    def neighbour(place: int, distance: float) -> Info:
+    def neighbour(place: int, distance: float) -> Inspection:
         label = label_name(manifest, int(train.labels[place]))
         return {"image": album.thumbnail(train, place), "label": label, "distance": round(distance, 3)}
 
@@ -151,7 +152,7 @@ def last_hidden_layer(inspected: InspectedNetwork) -> nearest.Activations:
     return lambda images: hidden(inspected.normalized(images))
 
 
-def occluded(inspected: InspectedNetwork, one: Shown, album: Album) -> Info:
+def occluded(inspected: InspectedNetwork, one: Shown, album: Album) -> Inspection:
     """The map of the class's probability where a part of the image is covered."""
     found = occlusion.occlusion(inspected.probabilities, one.crop, one.label)
     low, high = (round(100 * float(end), 2) for end in (found.min(), found.max()))
@@ -164,7 +165,7 @@ def occluded(inspected: InspectedNetwork, one: Shown, album: Album) -> Info:
     }
 
 
-def salient(inspected: InspectedNetwork, one: Shown, album: Album) -> Info:
+def salient(inspected: InspectedNetwork, one: Shown, album: Album) -> Inspection:
     """The saliency map: the class's gradient with respect to each pixel."""
     found = saliency.saliency(inspected.scores, one.crop.to(inspected.device), one.label)
     return {
