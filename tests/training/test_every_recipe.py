@@ -1,4 +1,7 @@
-"""Every recipe trains: two real steps of a network that it is for, on a few digits."""
+"""Every recipe trains: two real steps of a network that it is for, on a few digits.
+
+`make test` tries as many recipes as use every mechanism once, `make test-all` tries all.
+"""
 
 import math
 import re
@@ -33,9 +36,12 @@ RECIPES = registry.names("recipes")
 PARAMETERS = {name: int(row["parameters"]) for name, row in reference_counts.architectures().items()}
 NOBODYS = {"vgg_384": "vgg_c", "vgg_jittered": "vgg_c", "bn_inception_x5": "bn_inception",
            "bn_inception_x30": "bn_inception", "quick": "resnet18", "fast": "resnet18"}  # fmt: skip
-SLOW = {"stochastic_depth", "preact_resnet", "fb_resnet_torch", "wrn_50_2", "resnext_cifar", "fractalnet"}
+# Together they use every key of a recipe and every choice of it; `make test-all` runs the others.
+FAST = {"bag_of_tricks", "cuda_convnet_cifar", "densenet", "fast", "ghostnet", "googlenet", "inception_v4", "levit",
+        "nin", "preact_resnet_cifar", "shufflenet", "stochastic_depth_svhn", "vgg_384", "vgg_jittered",
+        "wrn_cifar", "zfnet"}  # fmt: skip
 TEACHER = "shufflenet_g1_0_25x"
-EACH = [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in RECIPES]
+EACH = [pytest.param(name, marks=() if name in FAST else pytest.mark.slow) for name in RECIPES]
 STEPS = 2
 
 
@@ -140,7 +146,23 @@ def test_all_else_is_the_recipes_own():
     for name in RECIPES:
         spec, whole = specification(name), resolve_recipe(name, smallest_network(name), {}).model_dump()
         assert {key for key, value in spec.recipe.model_dump().items() if value != whole[key]} <= sizes
-    assert set(NOBODYS) | SLOW <= set(RECIPES)
+    assert set(NOBODYS) | FAST <= set(RECIPES)
+
+
+def mechanisms(recipe_name: str) -> set[tuple[str, Any]]:
+    """Keys that a recipe sets other than by default, each with its choice, or "set" where it is a number or a list."""
+    whole = resolve_recipe(recipe_name, smallest_network(recipe_name), {}).model_dump()
+    unset = {key: field.get_default(call_default_factory=True) for key, field in Recipe.model_fields.items()}
+    return {
+        (key, value if value is None or isinstance(value, (str, bool)) else "set")
+        for key, value in whole.items()
+        if value != unset[key]
+    }
+
+
+def test_the_recipes_that_every_run_of_the_tests_tries_use_all_that_any_recipe_uses():
+    used = {name: mechanisms(name) for name in RECIPES}
+    assert set().union(*(used[name] for name in FAST)) == set().union(*used.values())
 
 
 def test_a_rate_that_a_network_has_not_is_refused_but_for_zero():
