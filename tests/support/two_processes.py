@@ -55,7 +55,7 @@ def train(beton: Path, batch_size: int, precision: str, steps: int) -> dict[str,
     torch.manual_seed(0)
     grouped = batch_size % (2 * GROUP) == 0
     network = Small(grouped).to(weights_dtype(precision))
-    with distributed.joined(gpus=0) as world:
+    with distributed.process_group(gpus=0) as world:
         share = {"rank": world.rank, "world_size": world.size}
         opened = batches.open_training(
             "pillow",

@@ -10,7 +10,7 @@ from timm.layers import BatchNormAct2d
 from torch import nn
 
 from ilsvrc.config import registry
-from ilsvrc.runtime.distributed import World, joined
+from ilsvrc.runtime.distributed import World, process_group
 from ilsvrc.training.batch_norm import GroupedBatchNorm, check_groups, check_parts, group_statistics, recompute
 
 IMAGES, GROUP = 8, 4
@@ -237,7 +237,7 @@ def test_many_processes_give_what_one_gives(group, processes, tmp_path):
 
 
 if __name__ == "__main__":
-    with joined(gpus=0) as world:
+    with process_group(gpus=0) as world:
         group = "batch" if sys.argv[1] == "batch" else int(sys.argv[1])
         found = trained_once(group, world)
         found += recomputed(group, world).state_dict().values()

@@ -200,6 +200,6 @@ def test_a_process_that_hangs_is_waited_for_no_longer_than_is_said(monkeypatch):
     monkeypatch.setattr(distributed.dist, "init_process_group", lambda backend, **given: asked.update(given))
     for name, value in {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2"}.items():
         monkeypatch.setenv(name, value)
-    with distributed.joined(gpus=0) as world:
+    with distributed.process_group(gpus=0) as world:
         assert (world.rank, world.size) == (1, 2)
     assert asked["timeout"] == distributed.LONGEST_WAIT

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ilsvrc.runtime.distributed import World, joined
+from ilsvrc.runtime.distributed import World, process_group
 from ilsvrc.training.batch_norm import group_statistics
 from ilsvrc.training.weight_averaging import WeightAverage
 
@@ -146,5 +146,5 @@ def test_two_processes_average_what_one_does(tmp_path):
 
 
 if __name__ == "__main__":
-    with joined(gpus=0) as world:
+    with process_group(gpus=0) as world:
         torch.save(trained(world), Path(sys.argv[1]) / f"{world.rank}.pt")

@@ -57,7 +57,7 @@ def measure(job: BottleneckJob, follow: Callable[[str], None] = lambda line: Non
     opened, manifest = open_packed(job.beton), Manifest.read(manifests.beside(job.beton))
     shared, limits = measure_storage(opened, job.machine), []
     follow("\n".join([TABLE_HEAD, *map(table_line, shared)]))
-    with distributed.joined(job.machine.gpus) as world:
+    with distributed.process_group(job.machine.gpus) as world:
         for spec in job.specs:
             loading = throughput.loader(job.beton, spec, manifest, job.machine)
             computing = throughput.network(job.beton, spec, manifest, world, job.precision, job.machine)

@@ -131,7 +131,7 @@ def _running(network: nn.Module) -> list[Tensor]:
 
 
 @contextmanager
-def joined(gpus: int) -> Iterator[World]:
+def process_group(gpus: int) -> Iterator[World]:
     """Joins the process group that torchrun's environment variables describe; a single process without them.
 
     The processes share `gpus` evenly; with 0 they run on the CPU.

@@ -153,8 +153,8 @@ def _copy(address: str, part: Path, remote: Remote) -> bool:
         if remote.size not in (None, size):
             raise UselessError(f"it has {size} bytes and should have {remote.size}")
         check_space(part, size)
-        with source.open("rb") as given, part.open("wb") as file, byte_bar(f"copy {remote.name}", size) as progress:
-            while chunk := given.read(CHUNK_BYTES):
+        with source.open("rb") as local, part.open("wb") as file, byte_bar(f"copy {remote.name}", size) as progress:
+            while chunk := local.read(CHUNK_BYTES):
                 file.write(chunk)
                 progress.update(len(chunk))
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError) as error:

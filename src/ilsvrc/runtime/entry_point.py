@@ -28,11 +28,11 @@ def add_params(parser: argparse.ArgumentParser) -> None:
 
 def run(main: Callable[[argparse.Namespace], None], arguments: argparse.ArgumentParser) -> None:
     """Parses the arguments, runs `main`, and exits with 1 and a message where it fails."""
-    given = arguments.parse_args()
-    if given.log:
-        messages.keep_in(given.log)
+    args = arguments.parse_args()
+    if args.log:
+        messages.keep_in(args.log)
     try:
-        main(given)
+        main(args)
     except (ValueError, OSError) as error:
         messages.say(f"error: {error}")
         messages.log(traceback.format_exc().rstrip())

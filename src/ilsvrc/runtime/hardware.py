@@ -88,13 +88,13 @@ def describe(num_gpus: int = 0) -> str:
 
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that results depend on, as far as they are installed."""
-    found = {"python": platform.python_version()}
+    installed = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
-            found[package] = metadata.version(package)
+            installed[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
 def commit() -> dict[str, Any]:

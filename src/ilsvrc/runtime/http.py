@@ -103,11 +103,11 @@ def _check_status(response: Any, part: Path) -> None:
     if status == 416:  # the half is longer than the file
         part.unlink(missing_ok=True)
         raise _BrokenError("HTTP 416: there is no such range")
-    said = f"HTTP {status} {response.reason}".strip()
+    message = f"HTTP {status} {response.reason}".strip()
     if status in BUSY:
-        asked = response.headers.get("Retry-After", "")
-        raise _BrokenError(said, float(asked) if asked.isdigit() else 0.0)
-    raise UselessError(said)
+        pause_s = response.headers.get("Retry-After", "")
+        raise _BrokenError(message, float(pause_s) if pause_s.isdigit() else 0.0)
+    raise UselessError(message)
 
 
 def _total(response: Any, have: int, part: Path) -> int | None:

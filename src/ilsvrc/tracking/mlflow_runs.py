@@ -30,11 +30,11 @@ def never_stops_training(function: Callable[..., Any]) -> Callable[..., Any]:
     """
 
     @wraps(function)
-    def careful(*given: Any, **named: Any) -> Any:
+    def careful(*args: Any, **kwargs: Any) -> Any:
         if time.monotonic() < _LEFT_ALONE["until"]:
             return None
         try:
-            return function(*given, **named)
+            return function(*args, **kwargs)
         except Exception as error:
             not_installed = isinstance(error, ImportError)
             _LEFT_ALONE["until"] = math.inf if not_installed else time.monotonic() + SECONDS_BETWEEN_TRIES

@@ -42,7 +42,7 @@ def work(job: WorkerJob) -> None:
         SystemExit: with 75 where a signal stopped the training, with 1 where another process says what went wrong.
     """
     stop = StopSignal()
-    with distributed.joined(job.resources.gpus) as world, first_failure_speaks(job.work, world, stop):
+    with distributed.process_group(job.resources.gpus) as world, first_failure_speaks(job.work, world, stop):
         train_run(job, world, stop)
 
 

@@ -37,7 +37,7 @@ class RecipeFinding(NamedTuple):
 
 def check_recipes(job: CheckRecipeJob) -> Iterator[RecipeFinding]:
     """Findings, each as soon as it is made; a run is checked within `job.seconds` but for a step that is under way."""
-    with distributed.joined(job.gpus) as world:
+    with distributed.process_group(job.gpus) as world:
         for spec in job.runs:
             for finding in findings(job, spec, world):
                 yield RecipeFinding(spec.architecture, finding)
