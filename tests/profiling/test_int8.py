@@ -26,12 +26,12 @@ def layers(*more: nn.Module) -> nn.Sequential:
 
 
 def test_convolutions_with_their_norms_and_linear_layers_are_in_int8_and_near_what_they_were():
-    network, pictures = layers(nn.BatchNorm2d(8), nn.ReLU()), calibration()
+    network, images = layers(nn.BatchNorm2d(8), nn.ReLU()), calibration()
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    made = int8.quantize(network, pictures)
+    made = int8.quantize(network, images)
     assert (made.int8_layers, made.layers) == (2, 2)
     with torch.no_grad():
-        expected, found = network(pictures[0]), made.network(pictures[0])
+        expected, found = network(images[0]), made.network(images[0])
     assert 0 < (found - expected).abs().max() < 0.1 * expected.std()
     assert memory.weight_bytes(made.network) < 0.6 * memory.weight_bytes(network)
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())

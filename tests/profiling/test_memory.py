@@ -65,21 +65,21 @@ def prepared(network):
 def test_a_step_holds_weights_momentum_and_gradients_and_what_the_passes_need():
     weights = 4 * 3 * 16 * 16 * 1000
     found = training_memory.parts(prepared(Flat()), batch_size=4, input_px=16)
-    assert found.held == 2 * weights + 4 * 3 * 16 * 16  # weights, momentum, the pictures' bytes
-    assert weights < found.passes < 1.2 * weights  # the gradient, and little for four pictures
+    assert found.held == 2 * weights + 4 * 3 * 16 * 16  # weights, momentum, the images' bytes
+    assert weights < found.passes < 1.2 * weights  # the gradient, and little for four images
     assert weights <= found.update < 2.1 * weights
 
 
 def test_the_same_step_takes_the_same_memory_again():
     def once():
-        return training_memory.parts(prepared(resnet_cifar(depth=20)), batch_size=8, input_px=32).total
+        return training_memory.parts(prepared(resnet_cifar(depth=8)), batch_size=8, input_px=32).total
 
     assert once() == once()
 
 
 def test_what_is_extended_from_smaller_batches_is_what_would_be_measured(monkeypatch):
     def prepare(size):
-        return prepared(resnet_cifar(depth=20))
+        return prepared(resnet_cifar(depth=8))
 
     monkeypatch.setattr(training_memory, "STEP_SECONDS", 1e9)
     measured = training_memory.peak(prepare, 32, 32, free_bytes=8e9)
@@ -90,6 +90,6 @@ def test_what_is_extended_from_smaller_batches_is_what_would_be_measured(monkeyp
 
 
 def test_a_batch_that_would_not_fit_is_not_tried():
-    found = training_memory.peak(lambda size: prepared(resnet_cifar(depth=20)), 1024, 32, free_bytes=50e6)
+    found = training_memory.peak(lambda size: prepared(resnet_cifar(depth=8)), 1024, 32, free_bytes=20e6)
     assert found.extended_from
-    assert found.num_bytes > 500e6
+    assert found.num_bytes > 200e6

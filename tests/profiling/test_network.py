@@ -1,6 +1,7 @@
 """What a network costs: the stage on a small network, and the table of what it leaves."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import fake_results
@@ -16,17 +17,25 @@ from ilsvrc.stages import cost, cost_table
 PRECISIONS = ("float32", "bfloat16")
 
 
-@pytest.fixture(autouse=True)
-def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="module", autouse=True)
+def quick(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Measured in a moment, on one thread, without bfloat16."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(inference, "LATENCY_SECONDS", 0.05)
-    monkeypatch.setattr(inference, "WARM_UP_SECONDS", 0.01)
-    monkeypatch.setattr(inference, "SEARCH_SECONDS", 0.05)
-    monkeypatch.setattr(training_memory, "STEP_SECONDS", 1e-9)
-    monkeypatch.setattr(network.precision, "has_bfloat16", lambda device: False)
-    monkeypatch.setattr(torch, "set_num_threads", lambda number: None)
-    Path("source.json").write_text(json.dumps({"classes": list("0123456789")}))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("costs"))
+        patch.setattr(inference, "LATENCY_SECONDS", 0.05)
+        patch.setattr(inference, "WARM_UP_SECONDS", 0.01)
+        patch.setattr(inference, "SEARCH_SECONDS", 0.05)
+        patch.setattr(training_memory, "STEP_SECONDS", 1e-9)
+        patch.setattr(network.precision, "has_bfloat16", lambda device: False)
+        patch.setattr(torch, "set_num_threads", lambda number: None)
+        Path("source.json").write_text(json.dumps({"classes": list("0123456789")}))
+        yield
+
+
+@pytest.fixture(scope="module")
+def resnet20(quick: None) -> dict:
+    """The file of costs of a small network."""
+    return measured()
 
 
 def measured(**changes):
@@ -39,8 +48,8 @@ def measured(**changes):
     return json.loads(Path("costs/it.json").read_text())
 
 
-def test_a_network_is_counted_and_measured_and_the_machine_named(capsys):
-    found = measured()
+def test_a_network_is_counted_and_measured_and_the_machine_named(resnet20):
+    found = resnet20
     assert (found["parameters"], found["multiply_adds"]) == (269722, 40551040)
     assert found["num_classes"] == 10
     floats, brains = found["tests"]
@@ -53,26 +62,26 @@ def test_a_network_is_counted_and_measured_and_the_machine_named(capsys):
     assert found["training"]["extended_from"] == [2, 4]
     assert "cores of" in found["hardware"]
     assert found["spec"]["architecture"] == "resnet20_cifar"
-    assert "measured resnet20_cifar at 32 px: float32 " in capsys.readouterr().err
 
 
-def test_adam_holds_one_state_more_than_momentum():
-    sgd = measured(precisions=())["training"]["peak_bytes"]
+def test_adam_holds_one_state_more_than_momentum(resnet20):
+    sgd = resnet20["training"]["peak_bytes"]
     adam = measured(precisions=(), step={"optimizer": "adamw"})["training"]["peak_bytes"]
     assert adam - sgd == pytest.approx(4 * 269722, rel=0.01)
 
 
-def test_what_cannot_be_trained_here_is_told_and_stops_nothing():
+def test_a_network_that_cannot_be_trained_here_says_why_and_stops_nothing(capsys):
     found = measured(precisions=(), step={"precision": "float16"})
     assert "float16 wants a GPU" in found["training"]["why_not"]
     assert found["tests"] == []
+    assert "measured resnet20_cifar at 32 px: " in capsys.readouterr().err
 
 
-def test_the_table_joins_costs_and_errors(capsys):
+def test_the_table_joins_costs_and_errors(resnet20, capsys):
     run = fake_results.run("resnet20_cifar")
     file = Path("results/costs/digits/resnet20_cifar,32px-0a1b2c3d.json")
     file.parent.mkdir(parents=True)
-    file.write_text(json.dumps(measured()))
+    file.write_text(json.dumps(resnet20))
     row = {"run": run.name, "architecture": "resnet20_cifar", "recipe": "quick", "seed": 0, "top1_error_percent": 7.0}
     pd.DataFrame([{**row, "protocol": name} for name in ("ten_crop", "single_crop")]).to_csv("scores.csv")
     spec = {"runs": {run.name: str(file)}, "int8": {}, "protocols": ["ten_crop", "single_crop"]}

@@ -28,9 +28,7 @@ def points(
 ) -> pd.DataFrame:  # fmt: skip
     """error_against_size.csv: a row a run and protocol of ours, and a row an architecture that a paper reports.
 
-    The papers' are on the data tested here, else on ImageNet: of each architecture the first row in `results` that is
-    of one network, its own paper's before others', with our exact count at that paper's input. `on_front_<size>`: none
-    of ours, or none of the papers', is as good and as small and better in one of both.
+    `on_front_<size>`: on the Pareto front of ours, or on that of the papers'.
 
     Args:
         errors: the table of errors.
@@ -39,13 +37,7 @@ def points(
         counts: `reference_counts.architectures`.
         papers_data: the papers' name of the data tested on.
     """
-    known = [row for row in results if _of_one(row, counts)] if by is TOP1 else []
-    published = [row for row in known if row.dataset == papers_data] or [
-        row for row in known if row.dataset == IMAGENET
-    ]
-    own_first = sorted(published, key=lambda row: counts[str(row.architecture)]["paper"] != row.paper)
-    first = {row.architecture: row for row in reversed(own_first)}
-    papers = [_published(row, counts[str(row.architecture)]) for row in published if first[row.architecture] is row]
+    papers = published_points(results, counts, papers_data) if by is TOP1 else []
     measured = [by.column, f"{by.stem}_low_percent", f"{by.stem}_high_percent"]
     ours = errors.assign(whose=OURS)[[*COLUMNS, *measured]]
     table = pd.concat([ours, pd.DataFrame(papers, columns=list(ours))], ignore_index=True)
@@ -55,6 +47,21 @@ def points(
         for _, rows in table.groupby(table["whose"] == OURS):
             table.loc[rows.index, f"on_front_{name}"] = front(wrong[rows.index], rows[name])
     return table
+
+
+def published_points(
+    results: Iterable[Result], counts: Mapping[str, Mapping[str, Any]], papers_data: str | None
+) -> list[dict[str, Any]]:
+    """Rows of papers on the data tested here, else on ImageNet, with our exact counts at their papers' input.
+
+    Of each architecture the first row in `results` that is of one network, its own paper's before others'.
+    """
+    known = [row for row in results if _of_one(row, counts)]
+    same_data = [row for row in known if row.dataset == papers_data]
+    rows = same_data or [row for row in known if row.dataset == IMAGENET]
+    own_first = sorted(rows, key=lambda row: counts[str(row.architecture)]["paper"] != row.paper)
+    first = {row.architecture: row for row in reversed(own_first)}
+    return [_published(row, counts[str(row.architecture)]) for row in rows if first[row.architecture] is row]
 
 
 def together(points: pd.DataFrame) -> bool:

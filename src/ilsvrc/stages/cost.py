@@ -3,19 +3,14 @@
 import argparse
 from pathlib import Path
 
+from ilsvrc.profiling.environment import MEASURED_WITH
 from ilsvrc.runtime import entry_point, messages, restart
-from ilsvrc.training.launch import ENVIRONMENT
-
-# The allocator's settings are a training's; the profiler, which counts memory, keeps its remarks to itself.
-MEASURED_WITH = {k: v for k, v in ENVIRONMENT.items() if k.startswith("MALLOC")} | {"KINETO_LOG_LEVEL": "99"}
 
 
 def main(args: argparse.Namespace) -> None:
     """Measures the network of `--spec` for the classes of `--source`, and prints a line."""
-    from ilsvrc.profiling import (  # here, so that what starts again has not imported torch for nothing
-        cost_files,
-        network,
-    )
+    # not above: a program that starts itself again would import torch twice
+    from ilsvrc.profiling import cost_files, network
 
     job = network.CostJob(args.spec, args.source, args.output, args.threads, args.gpus)
     measured = network.measure_network(job)
@@ -27,9 +22,7 @@ def arguments() -> argparse.ArgumentParser:
     """The stage's arguments."""
     parser = entry_point.parser(__doc__)
     parser.add_argument("--spec", required=True, help="config.cost_specs.CostSpec as JSON")
-    parser.add_argument(
-        "--source", type=Path, required=True, help="source.json or weights.json: how many classes there are"
-    )
+    parser.add_argument("--source", type=Path, required=True, help="source.json or weights.json, for the classes")
     parser.add_argument("--output", type=Path, required=True, help="JSON to write")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
     parser.add_argument("--gpus", type=int, default=0, help="0 or 1")

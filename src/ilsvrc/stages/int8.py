@@ -4,9 +4,9 @@ import argparse
 from pathlib import Path
 
 from ilsvrc.profiling import int8_run
+from ilsvrc.profiling.environment import MEASURED_WITH
 from ilsvrc.profiling.int8_run import Int8Job
 from ilsvrc.runtime import entry_point, messages, restart
-from ilsvrc.stages.cost import MEASURED_WITH
 
 
 def main(args: argparse.Namespace) -> None:
