@@ -14,9 +14,9 @@ from PIL import Image
 
 from ilsvrc.artifacts import run_files
 from ilsvrc.config.registry import architecture
-from ilsvrc.evaluation import classify, prediction_file, predictions, register_models
+from ilsvrc.evaluation import classify, prediction_file, predictions, register_models, served_model
 from ilsvrc.runtime.files import read_json
-from ilsvrc.stages import _served, report, score
+from ilsvrc.stages import report, score
 from ilsvrc.tracking import mlflow_runs, registry
 
 NAME = "digits.resnet20_cifar"
@@ -177,7 +177,7 @@ def test_weights_that_are_not_here_are_said_to_be_missing(tmp_path: Path, monkey
     monkeypatch.chdir(tmp_path)
     pointer = {"folder": "/nowhere", "run": network(0).name, "weights_sha256": "0a", "protocol": "single_crop"}
     with pytest.raises(ValueError, match=r"weights of digits/.* are not in /nowhere, .*make pull"):
-        _served.Served(pointer)
+        served_model.Served(pointer)
 
 
 def test_pictures_that_are_not_uint8_are_refused() -> None:
