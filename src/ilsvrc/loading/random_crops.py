@@ -73,9 +73,9 @@ class CropPolicy:
                 f"short_side_px = [{low}, {high}] must rise, from crop_px = {self.crop_px} or more (training: in"
                 " params.yaml)"
             )
-        for name, (low, high), most in (("area", self.area, 1.0), ("aspect", self.aspect, np.inf)):
-            if not 0 < low <= high <= most:
-                raise ValueError(f"{name} = [{low}, {high}] must rise, from above 0 to {most:g} at most")
+        for name, (least, most), limit in (("area", self.area, 1.0), ("aspect", self.aspect, np.inf)):
+            if not 0 < least <= most <= limit:
+                raise ValueError(f"{name} = [{least}, {most}] must rise, from above 0 to {limit:g} at most")
         if self.crop == "padding" and self.padding_px >= self.crop_px:
             raise ValueError(f"padding_px = {self.padding_px} wants a crop_px above it, not {self.crop_px}")
 
@@ -216,12 +216,14 @@ def _sides(policy: CropPolicy, at: At, areas: np.ndarray, attempt: int) -> np.nd
     aspect = _ASPECTS[policy.aspect_draw](policy.aspect, counter_rng.uniform(*at, ASPECT_DRAW + attempt))
     if policy.swap_aspect:
         aspect = np.where(counter_rng.uniform(*at, SWAP_DRAW + attempt) < 0.5, 1 / aspect, aspect)
-    return np.rint(np.sqrt(np.column_stack((area * aspect, area / aspect)))).astype(np.int64)
+    sides: np.ndarray = np.rint(np.sqrt(np.column_stack((area * aspect, area / aspect)))).astype(np.int64)
+    return sides
 
 
 def _log_uniform(limits: tuple[float, float], drawn: np.ndarray) -> np.ndarray:
     low, high = np.log(limits[0]), np.log(limits[1])
-    return np.exp(low + (high - low) * drawn)
+    aspects: np.ndarray = np.exp(low + (high - low) * drawn)
+    return aspects
 
 
 def _uniform(limits: tuple[float, float], drawn: np.ndarray) -> np.ndarray:

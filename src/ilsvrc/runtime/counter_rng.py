@@ -14,7 +14,8 @@ REPEAT_AT_BIT = 40  # of a key; below lies the image
 
 def pack_keys(images: np.ndarray, repeat_index: np.ndarray) -> np.ndarray:
     """Sample keys int64 of images and their repeats; the first repeat's key, of index 0, is the image's number."""
-    return images | (repeat_index << REPEAT_AT_BIT)
+    keys: np.ndarray = images | (repeat_index << REPEAT_AT_BIT)
+    return keys
 
 
 def unpack_keys(sample_keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -29,7 +30,8 @@ def uniform(seed: int, epoch: int, indices: np.ndarray, draw: int) -> np.ndarray
 
 def below(seed: int, epoch: int, indices: np.ndarray, draw: int, limits: np.ndarray) -> np.ndarray:
     """A whole number in [0, limit) for each image, int64; `limits` are small against 2**53."""
-    return (uniform(seed, epoch, indices, draw) * limits).astype(np.int64)
+    numbers: np.ndarray = (uniform(seed, epoch, indices, draw) * limits).astype(np.int64)
+    return numbers
 
 
 def bits(seed: int, epoch: int, indices: np.ndarray, draw: int) -> np.ndarray:
@@ -69,4 +71,5 @@ def _mix(value: np.ndarray) -> np.ndarray:
     value = value + GOLDEN
     value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return value ^ (value >> np.uint64(31))
+    mixed: np.ndarray = value ^ (value >> np.uint64(31))
+    return mixed
