@@ -79,6 +79,9 @@ def training_images(wildcards):
 
 
 def sign_of_damage(wildcards):
-    """An input more where a dry run left damaged predictions: Snakemake makes a file of other inputs again."""
-    folder = f"results/predictions/{wildcards.run}/"
-    return workflow.main_snakefile if any(path.startswith(folder) for path in DAMAGED) else []
+    """An input more, and a new one, where a dry run left damaged predictions: Snakemake lists them to be made again."""
+    folder, sign = f"results/predictions/{wildcards.run}/", workflow.snakemake_tmp_dir / "damaged"
+    if not any(path.startswith(folder) for path in DAMAGED):
+        return []
+    sign.touch()
+    return str(sign)
