@@ -3,16 +3,17 @@
 import argparse
 from pathlib import Path
 
-from ilsvrc.profiling import int8_run
 from ilsvrc.profiling.environment import MEASURED_WITH
-from ilsvrc.profiling.int8_run import Int8Job
 from ilsvrc.runtime import entry_point, messages, restart
 
 
 def main(args: argparse.Namespace) -> None:
     """Measures `--run`, and prints a line."""
+    # not above: a program that starts itself again would import torch twice
+    from ilsvrc.profiling import int8_run
+
     measured = int8_run.measure_run(
-        Int8Job(
+        int8_run.Int8Job(
             run=args.run,
             weights=args.weights,
             weights_info=args.weights_info,
