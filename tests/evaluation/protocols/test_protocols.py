@@ -201,7 +201,7 @@ def whole_pictures(views: list[View]) -> list[int]:
 
 
 @pytest.mark.parametrize(
-    ("trained_px", "one", "three"),
+    ("train_short_sides_px", "one", "three"),
     [
         (None, 256, [224, 256, 288]),
         ((256, 256), 256, [224, 256, 288]),
@@ -211,15 +211,15 @@ def whole_pictures(views: list[View]) -> list[int]:
         ((224, 224), 224, [224, 224, 256]),
     ],
 )
-def test_vggs_scales_go_with_those_of_training(trained_px: tuple | None, one: int, three: list[int]) -> None:
-    assert whole_pictures(unmirrored(vgg_dense.views(224, trained_px))) == [one]
-    if trained_px == (224, 224):  # nothing smaller than the crop can be shown
-        assert vgg_dense_multi_scale.scales(224, trained_px) == three
+def test_vggs_scales_go_with_those_of_training(train_short_sides_px: tuple | None, one: int, three: list[int]) -> None:
+    assert whole_pictures(unmirrored(vgg_dense.views(224, train_short_sides_px))) == [one]
+    if train_short_sides_px == (224, 224):  # nothing smaller than the crop can be shown
+        assert vgg_dense_multi_scale.scales(224, train_short_sides_px) == three
         return
-    assert whole_pictures(unmirrored(vgg_dense_multi_scale.views(224, trained_px))) == three
-    grids = unmirrored(vgg_multi_crop_150.views(224, trained_px))
+    assert whole_pictures(unmirrored(vgg_dense_multi_scale.views(224, train_short_sides_px))) == three
+    grids = unmirrored(vgg_multi_crop_150.views(224, train_short_sides_px))
     assert [view.short_side_px for view in grids] == [side for side in three for _ in range(25)]
-    assert {view.short_side_px for view in vgg_multi_crop.views(224, trained_px)} == {one}
+    assert {view.short_side_px for view in vgg_multi_crop.views(224, train_short_sides_px)} == {one}
 
 
 def test_resnets_five_scales() -> None:
