@@ -202,6 +202,7 @@ class TestingBatches:
         """Batches `[N, V, H, W, 3]`."""
         batches = [self.shard[start : start + self.batch_size] for start in range(0, len(self.shard), self.batch_size)]
         side, num_views = self.views[0].crop_px, len(self.views)
+        assert side is not None
         for batch in self.source(batches, self._view_layout):
             yield batch._replace(images=batch.images.view(len(batch.labels), num_views, side, side, 3))
 

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from ffcv.pipeline.operation import Operation
 
+from ilsvrc.loading import numba_cache
 from ilsvrc.loading.contract import BoxesOf, Request
 from ilsvrc.loading.decode_crops import show_all
 from ilsvrc.loading.decode_views import show_views
@@ -21,13 +22,17 @@ def _unmap(content: np.ndarray) -> None:
         mapped.madvise(mmap.MADV_DONTNEED)
 
 
-class Decoder(Operation):
+def _no_boxes(sample_keys: np.ndarray) -> Any:
+    raise AssertionError("the source sets the boxes of an epoch before it decodes")
+
+
+class Decoder(Operation):  # type: ignore[misc]  # FFCV has no types
     """Decodes each image once, into memory that belongs to the batch."""
 
     def __init__(self, request: Request) -> None:
         super().__init__()
         self.request = request
-        self.boxes_of: BoxesOf | None = None
+        self.boxes_of: BoxesOf = _no_boxes
         self.forgets = False
         self.pinned = torch.cuda.is_available()
         self.shown: tuple[np.ndarray | None, Any] = (None, None)  # of the last sample keys
@@ -81,12 +86,16 @@ class CropDecoder(Decoder):
 
     def boxes_column(self, sample_keys: np.ndarray) -> np.ndarray:
         """`[N, 5]`."""
-        return self.boxes(sample_keys).crop_boxes[:, 0]
+        column: np.ndarray = self.boxes(sample_keys).crop_boxes[:, 0]
+        return column
 
     def show(self, content: np.ndarray, columns: Sequence[np.ndarray], boxes: Any) -> tuple[torch.Tensor, np.ndarray]:
         """Decodes no more of an image than the crop needs."""
+        assert self.request.crop_px is not None
         shown = self.empty(len(columns[0]), 1, self.request.crop_px, self.request.crop_px, 3)
-        status = show_all(content, *columns, *boxes, shown.numpy(), False, self.request.padding)
+        status: np.ndarray = numba_cache.run(
+            show_all, content, *columns, *boxes, shown.numpy(), False, self.request.padding
+        )
         return shown[:, 0], status
 
 
@@ -95,13 +104,14 @@ class ViewsDecoder(Decoder):
 
     def boxes_column(self, sample_keys: np.ndarray) -> np.ndarray:
         """`[N, V, 8]`."""
-        return self.boxes(sample_keys).view_boxes
+        column: np.ndarray = self.boxes(sample_keys).view_boxes
+        return column
 
     def show(self, content: np.ndarray, columns: Sequence[np.ndarray], boxes: Any) -> tuple[torch.Tensor, np.ndarray]:
         """Decodes whole images."""
         shown = self.empty(boxes.num_bytes, 1, 1)
         placed = boxes.view_boxes, boxes.filters, boxes.offsets
-        return shown.view(-1), show_views(content, *columns, *placed, shown.numpy())
+        return shown.view(-1), numba_cache.run(show_views, content, *columns, *placed, shown.numpy())
 
 
 def _refuse_damaged(request: Request, indices: np.ndarray) -> None:

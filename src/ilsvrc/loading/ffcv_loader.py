@@ -105,7 +105,7 @@ def _batches(running: "_Iterator") -> Iterator[Batch]:
         running.close()
 
 
-class _Iterator(EpochIterator):
+class _Iterator(EpochIterator):  # type: ignore[misc]  # FFCV has no types
     """FFCV's thread of an epoch, with errors that reach the caller and an end on request."""
 
     failure: BaseException | None = None
@@ -162,7 +162,7 @@ class _Iterator(EpochIterator):
         return False
 
 
-class _Column(Operation):
+class _Column(Operation):  # type: ignore[misc]  # FFCV has no types
     """A column of numbers, computed from a batch's sample keys."""
 
     def __init__(self, made: Column) -> None:

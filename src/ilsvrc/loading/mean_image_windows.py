@@ -40,7 +40,7 @@ def mean_image_crops(mean_image: Tensor, crop_boxes: Tensor, policy: CropPolicy)
     crop_boxes = crop_boxes.cpu()
     means = mean_image.new_empty(len(crop_boxes), policy.crop_px, policy.crop_px, 3)
     sides = crop_boxes[:, :2].amin(dim=1)
-    for side in sides.unique().tolist():
+    for side in torch.unique(sides).tolist():
         chosen = (sides == side).nonzero()[:, 0]
         means[chosen.to(means.device)] = _cut(scaled(mean_image, side), crop_boxes[chosen], policy)
     return means

@@ -1,26 +1,41 @@
-"""Numba as every compiled function here uses it: cached on the disk, in threads that may run side by side.
+"""Compilation by numba: cached on the disk, once for all processes, in threads that may run side by side.
 
-Import it before anything is decorated. The cache's folder carries a hash of this package's sources, since numba looks
-at the file of the outermost function only, and of the compiled library, which other functions stand in for.
+Import it before anything is decorated. The cache's folder carries a hash of the kernels' sources, since numba looks at
+the file of the outermost function only, and of the compiled library, whose functions replace some of the kernels.
 """
 
 import hashlib
 import os
 import stat
 import tempfile
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import llvmlite.binding
 import numba
+from filelock import FileLock
 from numba import types
 
 from ilsvrc.packing import c_extension
 
+PACKAGE = Path(__file__).parents[1]
+SOURCES = (  # files with kernels, and those whose constants they hold
+    "loading/decode_crops.py",
+    "loading/decode_views.py",
+    "loading/numba_cache.py",
+    "loading/random_crops.py",
+    "loading/resample.py",
+    "packing/beton_layout.py",
+    "packing/c_extension.py",
+    "packing/jpeg.py",
+)
+Kernel = TypeVar("Kernel", bound=Callable[..., Any])
+
 
 def _cache_folder() -> Path:
     library = c_extension.path()
-    sources = [*sorted(Path(__file__).parent.glob("*.py")), *([library] if library else [])]
+    sources = [*(PACKAGE / name for name in SOURCES), *([library] if library else [])]
     digest = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:12]
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     chosen = Path(os.environ.get("NUMBA_CACHE_DIR") or home / "ilsvrc")
@@ -30,30 +45,45 @@ def _cache_folder() -> Path:
             (folder / digest).mkdir(exist_ok=True)
         except OSError:
             continue
-        if _ours(folder) and _ours(folder / digest):
+        if _is_private(folder) and _is_private(folder / digest):
             return folder / digest
     return Path(tempfile.mkdtemp(prefix="ilsvrc-"))
 
 
-def _ours(folder: Path) -> bool:
-    """Whether no stranger can write there: what lies in the cache is run."""
+def _is_private(folder: Path) -> bool:
+    """True if no other user can write there: the cache's content is executed."""
     found = folder.stat()
     return os.access(folder, os.W_OK) and found.st_uid == os.getuid() and not found.st_mode & stat.S_IWOTH
 
 
-numba.config.CACHE_DIR = str(_cache_folder())
+CONFIG: Any = numba.config
+CONFIG.CACHE_DIR = str(_cache_folder())
 # tbb or omp: numba's own pool, workqueue, aborts the process where two loaders run at once
-numba.config.THREADING_LAYER = "threadsafe"
-
-njit = partial(numba.njit, nogil=True, cache=True)
+CONFIG.THREADING_LAYER = "threadsafe"
 
 
-def c_function(name: str, address: int, result: types.Type, *arguments: types.Type) -> types.ExternalFunction:
-    """A C function by its symbol's name, so that what calls it can be cached."""
+def njit(**options: Any) -> Callable[[Kernel], Kernel]:
+    """`numba.njit` without the interpreter's lock and with the cache; the function keeps its type."""
+    decorator: Callable[[Kernel], Kernel] = numba.njit(nogil=True, cache=True, **options)
+    return decorator
+
+
+def run(kernel: Callable[..., Any], *arguments: Any) -> Any:
+    """Calls a kernel. One process compiles it at its first call; others wait for that, and read the cache."""
+    if getattr(kernel, "signatures", ()):
+        return kernel(*arguments)
+    with FileLock(Path(CONFIG.CACHE_DIR) / "compile.lock"):
+        return kernel(*arguments)
+
+
+def c_function(name: str, address: int | None, result: Any, *arguments: Any) -> Callable[..., Any]:
+    """A C function by its symbol's name, so that its callers can be cached."""
+    assert address is not None
     llvmlite.binding.add_symbol(name, address)
-    return types.ExternalFunction(name, result(*arguments))
+    function: Callable[..., Any] = types.ExternalFunction(name, result(*arguments))
+    return function
 
 
 def num_threads(wanted: int) -> int:
     """`wanted`, or as many as this process may use."""
-    return max(1, min(wanted, numba.config.NUMBA_NUM_THREADS))
+    return max(1, min(wanted, int(CONFIG.NUMBA_NUM_THREADS)))

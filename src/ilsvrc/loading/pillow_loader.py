@@ -93,6 +93,7 @@ class _Batches(Dataset[tuple[torch.Tensor, ...]]):
 class _Crops(_Batches):
     def shown(self, images: Iterable[Image.Image], boxes: Any) -> tuple[np.ndarray, np.ndarray]:
         crop_px, padding = self.request.crop_px, self.request.padding
+        assert crop_px is not None
         crops = [
             show(image, box, crop_boxes, crop_px, kind, padding)[0]
             for image, box, crop_boxes, kind in zip(images, *boxes, strict=True)

@@ -19,7 +19,8 @@ GAP_BYTES = 1 << 20  # what is read along rather than left out
 
 def pieces(packed: Packed, indices: np.ndarray) -> np.ndarray:
     """The piece of the file that each image lies in."""
-    return packed.offsets[indices] // PIECE_BYTES
+    numbers: np.ndarray = packed.offsets[indices] // PIECE_BYTES
+    return numbers
 
 
 def announced(

@@ -78,6 +78,7 @@ class ViewBatches:
     def __iter__(self) -> Iterator[ViewBatch]:
         """Batches, every view of their images decoded."""
         for batch in self.source(self.batches, self._view_layout):
+            assert batch.boxes is not None
             yield ViewBatch(by_size(batch.images, batch.boxes.numpy()), batch.labels, batch.indices)
 
     def close(self) -> None:

@@ -73,4 +73,5 @@ def groups(boxes: np.ndarray) -> list[Group]:
 
 def image_bytes(boxes: np.ndarray) -> np.ndarray:
     """Bytes `[N]` of each image's views."""
-    return 3 * (boxes[:, :, SHOWN_WIDTH] * boxes[:, :, SHOWN_HEIGHT]).sum(axis=1)
+    num_bytes: np.ndarray = 3 * (boxes[:, :, SHOWN_WIDTH] * boxes[:, :, SHOWN_HEIGHT]).sum(axis=1)
+    return num_bytes

@@ -2,7 +2,7 @@
 
 import hashlib
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,17 +66,19 @@ def content_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def read_back(path: Path, checksums: Sequence[int]) -> str:
+def read_back(path: Path, checksums: Iterable[int]) -> str:
     """Opens a file that was just written and compares each payload with its CRC-32; returns its SHA-256."""
     opened = open_packed(path)
     content = opened.mapped()
     for index, expected in enumerate(checksums):
-        _require(zlib.crc32(opened.payload(content, index)) == expected, path, f"image {index} reads back differently")
+        _require(
+            zlib.crc32(opened.payload(content, index).data) == expected, path, f"image {index} reads back differently"
+        )
     return content_sha256(path)
 
 
 def _header(path: Path) -> np.void:
-    header = _read(path, beton_layout.HEADER, 1, 0)[0]
+    header: np.void = _read(path, beton_layout.HEADER, 1, 0)[0]
     _require(
         header["version"] == beton_layout.VERSION,
         path,

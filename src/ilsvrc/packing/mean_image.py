@@ -35,7 +35,8 @@ def _picked(pixels: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.nda
     compiled = c_extension.function("ilsvrc_pick", pointer, pointer, pointer, ctypes.c_int64, pointer)
     if compiled is None:
         bytes_of = 3 * columns[:, None] + np.arange(3)
-        return pixels.reshape(len(pixels), -1)[rows].take(bytes_of.ravel(), axis=1)
+        picked: np.ndarray = pixels.reshape(len(pixels), -1)[rows].take(bytes_of.ravel(), axis=1)
+        return picked
     found, starts = np.empty((side, 3 * side), np.uint8), (rows * pixels.strides[0], 3 * columns)
     compiled(pixels.ctypes.data, *(start.ctypes.data for start in starts), side, found.ctypes.data)
     return found

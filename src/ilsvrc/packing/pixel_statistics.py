@@ -53,7 +53,8 @@ def _sums_and_squares(rows: np.ndarray) -> np.ndarray:
         return found
     squares = np.square(rows, dtype=np.uint16).sum(axis=0, dtype=np.uint32)  # 65535 rows of 255 ** 2 fit 32 bits
     both = np.stack([rows.sum(axis=0, dtype=np.uint32), squares])
-    return both.reshape(2, -1, 3).sum(axis=1, dtype=np.int64)
+    total: np.ndarray = both.reshape(2, -1, 3).sum(axis=1, dtype=np.int64)
+    return total
 
 
 def rows_apart(height: int) -> int:
@@ -68,7 +69,8 @@ def _products(values: np.ndarray) -> np.ndarray:
     products = np.matmul(blocks.transpose(0, 2, 1), blocks).sum(axis=0, dtype=np.float64)
     rest = values[whole:].reshape(-1, 3).astype(np.int64)
     same_pixel = np.einsum("pipj->ij", products.reshape(ABREAST, 3, ABREAST, 3))
-    return same_pixel.astype(np.int64) + rest.T @ rest
+    total: np.ndarray = same_pixel.astype(np.int64) + rest.T @ rest
+    return total
 
 
 class Colours:

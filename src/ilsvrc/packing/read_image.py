@@ -86,7 +86,8 @@ def _rgb(image: Image.Image) -> Image.Image:
 
 def _scaled_colours(opened: Image.Image, content: bytes) -> Image.Image | None:
     """A PNG's colours of 16 bits, scaled: Pillow keeps their upper 8. None for all else."""
-    stored = opened.tile[0].args if opened.format == "PNG" and opened.tile else None
+    tiles = getattr(opened, "tile", None)
+    stored = tiles[0].args if opened.format == "PNG" and tiles else None
     opened.load()
     if stored not in COLOUR_PNG_OF_16_BITS:
         return None

@@ -4,7 +4,7 @@ import ctypes
 import os
 import signal
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from itertools import groupby
@@ -30,7 +30,7 @@ Task = tuple[Sample, bool]  # an image, and whether it is measured
 def outcomes(
     samples: Sequence[Sample], measured: Sequence[bool], mean_image: MeanImage, raw: Path, form: FormSpec, workers: int,
     title: str,
-) -> Iterator[Stored | str]:  # fmt: skip
+) -> Generator[Stored | str, None, None]:  # fmt: skip
     """Each image's stored form or the reason why it has none, in order, with few in memory.
 
     `measured` says which images the statistics are of; `mean_image` gets their squares, summed where they are made.

@@ -97,7 +97,7 @@ def pack(
         with files.atomically(beton) as unfinished:  # what a killed packing left is removed: its room is free
             _check_space(samples, form, beton)
             packing = _with_fitting_pages(samples, labels, raw, form, unfinished, workers, page_bytes)
-            packing.content_sha256 = read_back(unfinished, packing.checksums)
+            packing.content_sha256 = read_back(unfinished, packing.checksums.tolist())
             if compare:
                 _compare(packing, samples, raw, form, unfinished, workers)
     except OSError as error:

@@ -69,7 +69,9 @@ def samples(path: Path, raw: Path, train_split: str | None = None, test_split: s
 def _rows(path: Path, train: str | None, test: str | None) -> list[Row]:
     if not path.is_file():
         raise ValueError(f"data.path = {str(path)!r} in params.yaml: there is no such table")
-    columns, found, parting = [], set(), multilabel_csv.Parting(path)
+    columns: list[str] = []
+    found: set[str | None] = set()
+    parting = multilabel_csv.Parting(path)
     for number, line in _lines(path):
         columns = columns or list(line)
         found.add(line.get("split"))

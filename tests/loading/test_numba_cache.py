@@ -1,0 +1,34 @@
+"""The cache of compiled kernels."""
+
+import re
+from pathlib import Path
+
+from ilsvrc.loading import numba_cache
+
+
+def test_the_hash_covers_every_file_with_kernels_and_those_that_they_import():
+    kernels = [path for path in numba_cache.PACKAGE.rglob("*.py") if re.search(r"^ *@njit\(", path.read_text(), re.M)]
+    imported = set()
+    for path in kernels:
+        for module, names in re.findall(r"^from ilsvrc\.(\S+) import (.+)$", path.read_text(), re.M):
+            folder = numba_cache.PACKAGE / module.replace(".", "/")
+            files = [folder / name for name in names.split(", ")] if folder.is_dir() else [folder]
+            imported |= {file.with_suffix(".py") for file in files}
+    found = {path.relative_to(numba_cache.PACKAGE).as_posix() for path in {*kernels, *imported}}
+    assert len(kernels) >= 3
+    assert found == set(numba_cache.SOURCES)
+
+
+def test_only_the_first_call_of_a_kernel_takes_the_lock(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(numba_cache.CONFIG, "CACHE_DIR", str(tmp_path))
+    held = []
+
+    def kernel(number: int) -> int:
+        held.append((tmp_path / "compile.lock").exists())
+        return number
+
+    assert numba_cache.run(kernel, 3) == 3
+    assert held == [True]
+    monkeypatch.setattr(numba_cache, "FileLock", None)
+    kernel.signatures = [()]
+    assert numba_cache.run(kernel, 4) == 4
