@@ -178,7 +178,7 @@ def test_too_little_space_is_found_before_anything_is_written(packer, photos, mo
 )
 def test_needed_space_is_estimated_from_below(form, payloads):
     samples = [Sample("train", "a", name, name, 0, size) for name, size in (("a", 900), ("b", 40_000))]
-    assert writer.least_bytes(samples, writer.FormSpec(data="t", **form)) == payloads + 2 * (24 + 24)
+    assert writer.min_bytes(samples, writer.FormSpec(data="t", **form)) == payloads + 2 * (24 + 24)
 
 
 def test_a_file_that_changed_on_its_way_to_the_disk_is_refused(packer, photos, monkeypatch):

@@ -21,7 +21,7 @@ def remote(name: str, first_mib_md5: str, size: int) -> Remote:
 
 
 def acquire(archive: Remote, raw: Path) -> None:
-    """Fetches the archive and leaves it as a plain tar in `raw`."""
+    """Downloads the archive and leaves it as a plain tar in `raw`."""
     raw.mkdir(parents=True, exist_ok=True)
     decompress(fetch(archive, raw.name), raw / f"{archive.name.removesuffix('.tgz')}.tar")
 

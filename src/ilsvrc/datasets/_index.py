@@ -1,4 +1,4 @@
-"""Which images there are and where each one's bytes lie: a million of them in a hundred megabytes."""
+"""Index of a data set's images and the places of their bytes: a million of them in a hundred megabytes."""
 
 import csv
 from array import array

@@ -27,7 +27,7 @@ PAPERS = "Netzer et al. 2011; Wide ResNet, DenseNet and others with networks for
 
 
 def acquire(raw: Path, options: Mapping[str, Any], parts: tuple[str, ...]) -> None:
-    """Fetches `parts` and writes each as `<part>.bin` in `raw`."""
+    """Downloads `parts` and writes each as `<part>.bin` in `raw`."""
     raw.mkdir(parents=True, exist_ok=True)
     for part in parts:
         _write_records(fetch(REMOTES[part], "svhn"), raw / f"{part}.bin")

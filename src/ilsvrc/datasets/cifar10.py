@@ -39,12 +39,12 @@ CARD = Card(
 
 
 def fingerprint(options: Mapping[str, Any]) -> str:
-    """Nothing of the user's is read."""
+    """Empty: no file of the user's is read."""
     return ""
 
 
 def acquire(raw: Path, options: Mapping[str, Any]) -> None:
-    """Fetches the archive and unpacks its batches into `raw`."""
+    """Downloads the archive and unpacks its batches into `raw`."""
     extract(fetch(REMOTE, "cifar10"), [f"{FOLDER}/{name}" for name in CARD.archives], raw)
 
 

@@ -38,12 +38,12 @@ CARD = Card(
 
 
 def fingerprint(options: Mapping[str, Any]) -> str:
-    """Nothing of the user's is read."""
+    """Empty: no file of the user's is read."""
     return ""
 
 
 def acquire(raw: Path, options: Mapping[str, Any]) -> None:
-    """Fetches the archive and unpacks images and names of the fine labels into `raw`."""
+    """Downloads the archive and unpacks images and names of the fine labels into `raw`."""
     extract(fetch(REMOTE, "cifar100"), [f"{FOLDER}/{name}" for name in CARD.archives], raw)
 
 

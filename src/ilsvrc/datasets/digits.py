@@ -34,7 +34,7 @@ CARD = Card(
 
 
 def fingerprint(options: Mapping[str, Any]) -> str:
-    """Nothing of the user's is read."""
+    """Empty: no file of the user's is read."""
     return ""
 
 

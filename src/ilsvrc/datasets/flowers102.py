@@ -50,12 +50,12 @@ CARD = Card(
 
 
 def fingerprint(options: Mapping[str, Any]) -> str:
-    """Nothing of the user's is read."""
+    """Empty: no file of the user's is read."""
     return ""
 
 
 def acquire(raw: Path, options: Mapping[str, Any]) -> None:
-    """Fetches images, labels and parts; leaves a plain tar and a list of split and class in `raw`."""
+    """Downloads images, labels and parts; leaves a plain tar and a list of split and class in `raw`."""
     raw.mkdir(parents=True, exist_ok=True)
     archive, labels, parts = (fetch(remote, "flowers102") for remote in REMOTES.values())
     decompress(archive, raw / "102flowers.tar")

@@ -9,7 +9,7 @@ image.
 
 A CSV has the columns `file` (relative to its own folder, or absolute), `label` and, if you like, `split`; without the
 last, a fifth of each class is the test split, chosen by a hash of the file's name. Where it has the column `labels` in
-the place of `label`, an image has several classes or none: their names stand in one cell, parted by `;`, `|` or `,`
+the place of `label`, an image has several classes or none: their names stand in one cell, separated by `;`, `|` or `,`
 (one of them in the whole table) or else by spaces, or in several rows of the same file.
 """
 
@@ -30,13 +30,13 @@ CARD = Card(
 
 
 def fingerprint(options: Mapping[str, Any]) -> str:
-    """What stands at `data.path`: names and sizes of a folder's or a CSV's files, size and 64 blocks of an archive."""
+    """Fingerprint of `data.path`: names and sizes of a folder's or a CSV's files, size and 64 blocks of an archive."""
     path = Path(options["path"])
     return csv_table.fingerprint(path) if csv_table.is_one(path) else of_path(path)
 
 
 def acquire(raw: Path, options: Mapping[str, Any]) -> None:
-    """Fetches nothing; checks that the images are there.
+    """Downloads nothing; checks that the images are there.
 
     Raises:
         ValueError: the path is missing or empty, or a split or a class is.
@@ -53,5 +53,5 @@ def samples(raw: Path, options: Mapping[str, Any]) -> Iterator[Sample]:
 
 
 def _names(options: Mapping[str, Any]) -> tuple[str | None, str | None]:
-    """What the user calls the splits."""
+    """The user's names of the splits."""
     return options.get("train_split"), options.get("test_split")

@@ -32,7 +32,7 @@ def fingerprint(options: Mapping[str, Any]) -> str:
 
 
 def acquire(raw: Path, options: Mapping[str, Any]) -> None:
-    """Fetches nothing; checks that there are classes.
+    """Downloads nothing; checks that there are classes.
 
     Raises:
         ValueError: nothing stands at the path, or it holds no tars.

@@ -25,14 +25,14 @@ class_numbers = _ilsvrc2012.class_numbers
 
 
 def fingerprint(options: Mapping[str, Any]) -> str:
-    """That of ImageNet, and the list's."""
+    """Fingerprints of ImageNet and of the list."""
     folder = Path(options["path"])
     lists = (folder / name for name in (_ilsvrc2012.BLACKLIST, _ilsvrc2012.BLACKLIST_DEVKIT))
     return f"{_ilsvrc2012.fingerprint(options)},{of_files(lists)}"
 
 
 def acquire(raw: Path, options: Mapping[str, Any]) -> None:
-    """What ImageNet's does, and looks for the list.
+    """Acquires ImageNet, and checks that the list is there.
 
     Raises:
         ValueError: something is missing, or is not what image-net.org gives.

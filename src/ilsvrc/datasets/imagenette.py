@@ -23,12 +23,12 @@ CARD = Card(
 
 
 def fingerprint(options: Mapping[str, Any]) -> str:
-    """Nothing of the user's is read."""
+    """Empty: no file of the user's is read."""
     return ""
 
 
 def acquire(raw: Path, options: Mapping[str, Any]) -> None:
-    """Fetches the archive and leaves it as a plain tar in `raw`."""
+    """Downloads the archive and leaves it as a plain tar in `raw`."""
     _fastai.acquire(REMOTE, raw)
 
 

@@ -45,12 +45,12 @@ CARD = Card(
 
 
 def fingerprint(options: Mapping[str, Any]) -> str:
-    """Nothing of the user's is read."""
+    """Empty: no file of the user's is read."""
     return ""
 
 
 def acquire(raw: Path, options: Mapping[str, Any]) -> None:
-    """Fetches the four files and decompresses them into `raw`."""
+    """Downloads the four files and decompresses them into `raw`."""
     raw.mkdir(parents=True, exist_ok=True)
     for remote in REMOTES:
         decompress(fetch(remote, "mnist"), raw / remote.name.removesuffix(".gz"))

@@ -26,12 +26,12 @@ CARD = Card(
 
 
 def fingerprint(options: Mapping[str, Any]) -> str:
-    """Nothing of the user's is read."""
+    """Empty: no file of the user's is read."""
     return ""
 
 
 def acquire(raw: Path, options: Mapping[str, Any]) -> None:
-    """Fetches the owners' three files and writes them as records to `raw`."""
+    """Downloads the owners' three files and writes them as records to `raw`."""
     _svhn.acquire(raw, options, (*TRAIN, "test"))
 
 

@@ -227,7 +227,8 @@ def _log_uniform(limits: tuple[float, float], drawn: np.ndarray) -> np.ndarray:
 
 
 def _uniform(limits: tuple[float, float], drawn: np.ndarray) -> np.ndarray:
-    return limits[0] + (limits[1] - limits[0]) * drawn
+    aspects: np.ndarray = limits[0] + (limits[1] - limits[0]) * drawn
+    return aspects
 
 
 _ASPECTS = {"log_uniform": _log_uniform, "uniform": _uniform}

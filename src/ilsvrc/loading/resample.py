@@ -50,7 +50,7 @@ def resized_window(
 
 @njit()
 def source_span(kind: int, in_px: int, out_px: int, start: int, count: int) -> tuple[int, int]:
-    """Where the pixels begin and stop that output pixels `start` to `start + count` are made of, or a wider span."""
+    """Start and stop of the source pixels of output pixels `start` to `start + count`, or a wider span."""
     scale = in_px / out_px
     support = max(scale, 1.0) * (2.0 if kind == CUBIC else 1.0)
     low = max(0, int((start + 0.5) * scale - support + 0.5))

@@ -15,7 +15,7 @@ MAX_PROBED = 10_000  # images whose first and last bytes are looked at: each cos
 
 @dataclass(frozen=True)
 class Packed:
-    """What a packed file holds, in the file's order. Arrays of `num_images`."""
+    """Tables of a packed file, in the file's order. Arrays of `num_images`."""
 
     path: Path
     modes: np.ndarray  # uint8: layout.JPEG or layout.RAW

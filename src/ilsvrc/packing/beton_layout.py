@@ -26,7 +26,7 @@ RECORDS_AT = HEADER.itemsize + len(FIELDS) * FIELD.itemsize
 
 
 def field_descriptors() -> np.ndarray:
-    """What stands behind the header: the names and types of the two fields."""
+    """Field descriptors, after the header: names and types of the two fields."""
     fields = np.zeros(len(FIELDS), FIELD)
     for field, (name, type_id) in zip(fields, FIELDS, strict=True):
         field["type_id"] = type_id
@@ -35,5 +35,5 @@ def field_descriptors() -> np.ndarray:
 
 
 def payloads_at(num_records: int, page_bytes: int) -> int:
-    """Where the first page begins."""
+    """Offset of the first page, in bytes."""
     return -(-(RECORDS_AT + num_records * RECORD.itemsize) // page_bytes) * page_bytes

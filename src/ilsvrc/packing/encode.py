@@ -16,7 +16,7 @@ How = Literal["passed_through", "encoded", "raw"]
 
 
 class Measured(NamedTuple):
-    """What the split's statistics take of an image."""
+    """Contribution of an image to the split's statistics."""
 
     sums: np.ndarray  # colours.sums
     square: np.ndarray  # mean_image.central_square

@@ -40,12 +40,12 @@ class Frame(NamedTuple):
 
     @property
     def portable(self) -> bool:
-        """Whether every decoder gives the same RGB pixels; each version of libjpeg-turbo smooths differently."""
+        """True if every decoder gives the same RGB pixels; each version of libjpeg-turbo smooths differently."""
         return self.plain and not self.smoothed
 
 
 def frame(content: bytes) -> Frame | None:
-    """What the markers before the first scan say, None where they are no JPEG's or are broken."""
+    """The frame in the markers before the first scan, None if they are no JPEG's or are broken."""
     if not content.startswith(START):
         return None
     position, adobe_rgb, progressive, found = 2, False, False, None
@@ -149,7 +149,7 @@ def _segments(content: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _smoothed(content: bytes) -> bool:
-    """Whether a progressive JPEG's scans leave out some of the low coefficients, or some of their bits."""
+    """True if a progressive JPEG's scans leave out some of the low coefficients, or some of their bits."""
     missing: dict[int, set[int]] = {}  # of each component
     try:
         for marker, segment in _segments(content):
@@ -164,7 +164,7 @@ def _smoothed(content: bytes) -> bool:
 
 
 def _end_of_scan(content: bytes, start: int) -> int:
-    """Where the first marker behind a scan's bytes stands."""
+    """Offset of the first marker after a scan's bytes."""
     found = BEHIND_A_SCAN.search(content, start)
     if found is None or found.start() == start:
         raise ValueError(f"damaged JPEG (truncated: the scan at byte {start} of {len(content)} has no end)")

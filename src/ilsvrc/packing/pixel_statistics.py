@@ -22,7 +22,7 @@ Matrix = list[list[float]]
 
 
 def measured_places(samples: Sequence[Sample], form: FormSpec) -> list[bool]:
-    """Which images the statistics are of: all, or where not all are decoded the 1000 of the lowest hashed names."""
+    """Mask of the images in the statistics: all, or if not all are decoded the 1000 of the lowest hashed names."""
     if form.verify != "structure" or len(samples) <= NUM_MEASURED:
         return [True] * len(samples)
     digests = b"".join(hashlib.sha256(s.name.encode(errors="surrogateescape")).digest()[:8] for s in samples)
@@ -58,7 +58,7 @@ def _sums_and_squares(rows: np.ndarray) -> np.ndarray:
 
 
 def rows_apart(height: int) -> int:
-    """Every how many rows products are summed: in all of them, or in 64 or a few more, as they take their time."""
+    """Stride of the rows whose products are summed: all of them, or 64 or a few more, as products are slow."""
     return max(1, height // ENOUGH_ROWS)
 
 

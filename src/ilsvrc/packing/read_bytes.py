@@ -1,4 +1,4 @@
-"""Where an image's bytes lie -> the encoded image or its pixels, as `card.Sample.kind` says."""
+"""Reader of samples: their bytes, and the encoded image or the pixels in them, by `_card.Sample.kind`."""
 
 import errno
 import os
@@ -52,7 +52,7 @@ def image_content(sample: Sample, content: bytes) -> bytes | np.ndarray:
 
 
 def _inflated(content: bytes, size: int) -> bytes:
-    """What a zip's member is when it is not squeezed."""
+    """A zip's member, decompressed."""
     try:
         inflated = zlib.decompressobj(-zlib.MAX_WBITS).decompress(content, size + 1)
     except zlib.error as error:

@@ -37,7 +37,7 @@ def pixels(content: bytes, upright: bool) -> np.ndarray:
 
 
 def is_turned(content: bytes) -> bool:
-    """Whether EXIF says that the image does not stand upright.
+    """True if EXIF says that the image is not upright.
 
     Raises:
         ValueError: it is broken.

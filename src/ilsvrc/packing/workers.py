@@ -24,7 +24,7 @@ from ilsvrc.runtime.progress import bar
 CHUNK_BYTES, CHUNK_IMAGES = 2 << 20, 64
 CHUNKS_AHEAD = 3  # a worker; what bounds the memory
 PR_SET_PDEATHSIG = 1
-Task = tuple[Sample, bool]  # an image, and whether it is measured
+Task = tuple[Sample, bool]  # an image, and True if it is measured
 
 
 def outcomes(
@@ -85,7 +85,7 @@ def _store_all(tasks: Sequence[Task], raw: Path, form: FormSpec) -> tuple[list[S
 
 
 def _without_square(one: Stored | str) -> Stored | str:
-    """What goes to the writer: the square is in the sums."""
+    """The outcome for the writer, without the square, which is in the sums."""
     if isinstance(one, str) or one.measured is None:
         return one
     return one._replace(measured=one.measured._replace(square=np.empty(0, np.uint8)))

@@ -30,7 +30,7 @@ MAX_NAMED = 20
 
 
 class Packing:
-    """What was written: a row an image, in the file's order, and sums over the pixels."""
+    """Table of the written images, in the file's order, and sums over their pixels."""
 
     def __init__(self, most: int) -> None:
         self.kept: list[int] = []  # places in `samples`
@@ -86,7 +86,7 @@ def pack(
         beton: the file to write.
         workers: processes that encode; the bytes do not depend on it.
         page_bytes: a power of two; it doubles until the largest image fits in.
-        compare: whether every image is made once more and compared with what the disk gives back.
+        compare: encode every image once more and compare it with the file as the disk returns it.
 
     Raises:
         ValueError: too little space is free, or images are broken (up to 20 are named) and `form.on_bad_image` is
@@ -162,7 +162,7 @@ def _compare(packing: Packing, samples: Sequence[Sample], raw: Path, form: FormS
 
 
 def _place(position: int, size: int, first_page: int, page_bytes: int) -> int:
-    """Where the next payload goes: here, or at the next page where it would cross the page's end."""
+    """Offset of the next payload: this one, or the next page's if it would cross the page's end."""
     if size > page_bytes:
         raise _PageTooSmallError
     used = (position - first_page) % page_bytes
@@ -201,7 +201,7 @@ def _refuse_bad(packing: Packing, samples: Sequence[Sample], form: FormSpec) -> 
 def _check_space(samples: Sequence[Sample], form: FormSpec, beton: Path) -> None:
     """Refuses to begin what cannot fit."""
     folder = beton.absolute().parent
-    needed, free = least_bytes(samples, form), shutil.disk_usage(folder).free
+    needed, free = min_bytes(samples, form), shutil.disk_usage(folder).free
     if needed > free:
         raise ValueError(
             f"{beton.name} needs {needed / 1e9:.1f} GB at least and {free / 1e9:.1f} GB are free in {folder}:"
@@ -209,8 +209,8 @@ def _check_space(samples: Sequence[Sample], form: FormSpec, beton: Path) -> None
         )
 
 
-def least_bytes(samples: Sequence[Sample], form: FormSpec) -> int:
-    """What the packed file takes, estimated from below: what passes through is known, what is encoded is not."""
+def min_bytes(samples: Sequence[Sample], form: FormSpec) -> int:
+    """Lower bound of the packed file's size: bytes that pass through are known, encoded ones are not."""
     tables = len(samples) * (beton_layout.RECORD.itemsize + beton_layout.ALLOCATION.itemsize)
     square = 3 * form.short_side_px**2 if form.short_side_px else None
     if square and form.encoding == "jpeg":

@@ -41,7 +41,7 @@ class Member(NamedTuple):
 
 
 def hidden(name: str) -> bool:
-    """Whether a path has a part that is hidden or a file manager's litter."""
+    """True if a path has a part that is hidden or a file manager's litter."""
     parts = PurePosixPath(name).parts
     return any((part.startswith(".") and part != "..") or part.lower() in JUNK for part in parts)
 

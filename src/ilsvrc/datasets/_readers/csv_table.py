@@ -31,7 +31,7 @@ class Row(NamedTuple):
 
 
 def is_one(path: Path) -> bool:
-    """Whether `path` is a table."""
+    """True if `path` is a table."""
     return path.suffix.lower() == ".csv" and not path.is_dir()
 
 
@@ -71,7 +71,7 @@ def _rows(path: Path, train: str | None, test: str | None) -> list[Row]:
         raise ValueError(f"data.path = {str(path)!r} in params.yaml: there is no such table")
     columns: list[str] = []
     found: set[str | None] = set()
-    parting = multilabel_csv.Parting(path)
+    parting = multilabel_csv.Separator(path)
     for number, line in _lines(path):
         columns = columns or list(line)
         found.add(line.get("split"))
@@ -127,7 +127,7 @@ def _check_columns(path: Path, columns: list[str]) -> None:
     if "file" not in columns or len({ONE, SEVERAL} & set(columns)) != 1:
         raise ValueError(
             f"{path} has the columns {', '.join(columns)}; it should have file,label (or file,labels where an image"
-            " has several), and split if you like, named in its first line and parted by commas"
+            " has several), and split if you like, named in its first line and separated by commas"
         )
     if len(set(columns)) < len(columns):
         raise ValueError(f"{path} has the columns {', '.join(columns)}; each should have a name of its own")
@@ -147,7 +147,7 @@ def _row(
 
 
 def _is_file(image: Path) -> bool:
-    """Whether it is there; a name that no file can have is that of none."""
+    """True if the file exists; a name that no file can have is that of none."""
     try:
         return image.is_file()
     except OSError as error:
@@ -162,7 +162,7 @@ def _split(file: str) -> str:
 
 
 def _splits(path: Path, found: set[str | None], train: str | None, test: str | None) -> dict[str, str]:
-    """What the table calls a split -> what we do."""
+    """The table's names of the splits -> train and val."""
     train = train or "train"
     test = test or next((name for name in TEST_SPLITS if name in found), "val")
     if found != {train, test} or train == test:

@@ -1,4 +1,4 @@
-"""What stands at a place of the user's, told by a quick look: equal for equal content, wherever it is."""
+"""Fingerprints of the user's files from names, sizes and a few blocks: equal for equal content in any place."""
 
 import hashlib
 from collections.abc import Iterable
@@ -30,6 +30,6 @@ def of_archive(path: Path) -> str:
 
 
 def of_files(files: Iterable[Path]) -> str:
-    """That of several archives together, "missing" where none of them stands."""
+    """Fingerprint of several archives together, "missing" if none of them exists."""
     each = [of_archive(file) if file.is_file() else MISSING for file in files]
     return MISSING if set(each) <= {MISSING} else hashlib.sha256(repr(each).encode()).hexdigest()[:16]

@@ -71,7 +71,7 @@ def files(folder: Path) -> Iterator[Member]:
 
 
 def _below(folder: Path, prefix: str, above: frozenset[tuple[int, int]]) -> Iterator[Member]:
-    """What lies in a folder, whose path begins with `prefix`; a link to a folder that it is in is passed over."""
+    """Files of a folder whose path begins with `prefix`; a link to a folder that it is in is passed over."""
     status = folder.stat()
     here = (status.st_dev, status.st_ino)
     if here in above:

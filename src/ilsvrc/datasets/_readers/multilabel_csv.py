@@ -8,8 +8,8 @@ from ilsvrc.datasets._card import join_classes, split_classes
 MARKS = (";", "|", ",")  # where none of them occurs, white space parts the names
 
 
-class Parting:
-    """What parts the names of a table's cells: one mark in all of them, else white space."""
+class Separator:
+    """Separator of the names in a table's cells: one mark in all of them, else white space."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

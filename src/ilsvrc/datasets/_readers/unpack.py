@@ -1,4 +1,4 @@
-"""What its owners compress and cannot be read in place: one gzip made plain, or a few files taken out of a tar."""
+"""Decompression of archives that cannot be read in place: one gzip, or a few files of a tar."""
 
 import gzip
 import tarfile
