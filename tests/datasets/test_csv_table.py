@@ -76,7 +76,7 @@ def test_without_a_split_a_fifth_is_for_the_test(tmp_path):
         ([*ROWS, '"a/1.jpg,cat', *["x" * 1000] * 200], r"field larger than .* \(is a quote not closed\?\)"),
         ([*ROWS, f"{'x' * 5000},cat,train"], "line 6: there is no file .*xxx"),
         (["file,label,label", "a/1.jpg,cat,cat"], "each should have a name of its own"),
-        ([row.replace(",", ";") for row in ROWS], "has the columns file;label;split; .* parted by commas"),
+        ([row.replace(",", ";") for row in ROWS], "has the columns file;label;split; .* separated by commas"),
         ([*ROWS[:3], ROWS[4]], "one of them has none of 'dog'"),
         ([*ROWS, "images.csv, cat,train"], "one of them has none of ' cat'"),
         (["file,label", "a/1.jpg,cat"], "one of them has none of 'cat' .*without a column split, a fifth"),
