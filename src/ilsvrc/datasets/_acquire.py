@@ -8,6 +8,7 @@ from ilsvrc.config.specs import SourceSpec
 from ilsvrc.datasets import _index
 from ilsvrc.datasets._card import SPLITS
 from ilsvrc.datasets._census import Census, Source, describe
+from ilsvrc.runtime import files
 from ilsvrc.runtime.progress import track
 
 
@@ -38,7 +39,7 @@ def acquire(job: AcquireJob) -> str:
     try:
         _index.write(unchecked, census.counting(track(module.samples(raw, options), f"index {dataset}")))
         source = describe(job.spec, module.CARD, census)
-        unchecked.replace(job.index)
+        files.move(unchecked, job.index)
     finally:
         unchecked.unlink(missing_ok=True)
     source.write(job.source)

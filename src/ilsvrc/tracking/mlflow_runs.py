@@ -10,7 +10,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
-from ilsvrc.runtime import locks, messages
+from ilsvrc.runtime import files, locks, messages
 
 DATABASE = Path("mlflow.db")  # where a plain `mlflow ui` looks
 LOCK = Path("work/mlflow.lock")
@@ -111,8 +111,7 @@ class Tracker:
         run = client.create_run(experiment, run_name=self.name, tags=dict(self.tags))
         parameters = [Param(key, str(value)) for key, value in self.parameters.items()]
         client.log_batch(run.info.run_id, params=parameters)
-        self.id_file.parent.mkdir(parents=True, exist_ok=True)
-        self.id_file.write_text(run.info.run_id)
+        files.write_text(self.id_file, run.info.run_id)
         return str(run.info.run_id)
 
 
