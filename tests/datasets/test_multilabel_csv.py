@@ -63,7 +63,7 @@ def test_where_a_mark_parts_classes_they_may_have_spaces(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        (with_cells(["a;b", "a", "", "a|b"]), r"parts its labels by ';' in line 2 and '\|' in line 5; one mark"),
+        (with_cells(["a;b", "a", "", "a|b"]), r"separates its labels by ';' in line 2 and '\|' in line 5; one mark"),
         (
             with_cells(["a;b", "a", "", "a b"]),
             r"'a b' is one class where ';'.* parts the others, and each of its words",

@@ -62,10 +62,10 @@ def _names(labels: list[int]) -> dict[str, int]:
     """`digits/<split>/<class>/<number>.png` -> the image's place in scikit-learn's list."""
     names = {}
     for label in range(10):
-        mine = [index for index, given in enumerate(labels) if given == label]
-        shuffled = sorted(mine, key=lambda index: hashlib.sha256(f"{SEED}/{index}".encode()).digest())
+        of_label = [index for index, given in enumerate(labels) if given == label]
+        shuffled = sorted(of_label, key=lambda index: hashlib.sha256(f"{SEED}/{index}".encode()).digest())
         for place, index in enumerate(shuffled):
-            split = "val" if place < len(mine) // 5 else "train"
+            split = "val" if place < len(of_label) // 5 else "train"
             names[f"digits/{split}/{label}/{index:04d}.png"] = index
     return names
 

@@ -138,7 +138,7 @@ def _rotate(matrix: Matrix, vectors: Matrix, p: int, q: int) -> None:
     for row in matrix:
         row[p], row[q] = cosine * row[p] - sine * row[q], sine * row[p] + cosine * row[q]
     for rows in (matrix, vectors):
-        mine, other = rows[p], rows[q]
-        rows[p] = [cosine * a - sine * b for a, b in zip(mine, other, strict=True)]
-        rows[q] = [sine * a + cosine * b for a, b in zip(mine, other, strict=True)]
+        first, second = rows[p], rows[q]
+        rows[p] = [cosine * a - sine * b for a, b in zip(first, second, strict=True)]
+        rows[q] = [sine * a + cosine * b for a, b in zip(first, second, strict=True)]
     matrix[p][q] = matrix[q][p] = 0.0

@@ -1,6 +1,6 @@
 """A whole image at another size: Pillow's antialiased bilinear resize, bit for bit, by kernels.c where it can run.
 
-The arithmetic is told in `resample.py`, which resizes windows for the loaders; this needs no numba.
+The arithmetic is described in `resample.py`, which resizes crops for the loaders; this needs no numba.
 """
 
 import ctypes

@@ -125,8 +125,8 @@ def _attempt(
     packing = Packing(len(samples))
     position = first_page = beton_layout.payloads_at(len(samples), page_bytes)
     measured, title = measured_places(samples, form), f"pack {path.name.split('.')[0]}"
-    made = outcomes(samples, measured, packing.mean_image, raw, form, workers, title)
-    with path.open("wb") as file, closing(made) as stored:
+    encoded = outcomes(samples, measured, packing.mean_image, raw, form, workers, title)
+    with path.open("wb") as file, closing(encoded) as stored:
         file.seek(first_page)
         for place, outcome in enumerate(stored):
             if isinstance(outcome, str):

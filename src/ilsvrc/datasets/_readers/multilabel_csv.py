@@ -28,8 +28,8 @@ class Separator:
             ValueError: the table has several marks.
         """
         if len(self.first) > 1:
-            told = " and ".join(f"{mark!r} in line {number}" for mark, number in self.first.items())
-            raise ValueError(f"{self.path} parts its labels by {told}; one mark should part all of them")
+            marks = " and ".join(f"{mark!r} in line {number}" for mark, number in self.first.items())
+            raise ValueError(f"{self.path} separates its labels by {marks}; one mark should separate all of them")
         mark = next(iter(self.first), None)
         return join_classes(name for part in cell.split(mark) if (name := " ".join(part.split())))
 
