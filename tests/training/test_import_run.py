@@ -1,4 +1,4 @@
-"""Weights that were not trained here: found, checked, fitted, and predicted with as their own library does."""
+"""Pretrained weights: found, checked, fitted, and predicted with as their own library does."""
 
 import csv
 import dataclasses

@@ -1,4 +1,4 @@
-"""Networks that were not trained here, from params.yaml to the report: nothing is trained, and train is not packed."""
+"""Pretrained networks, from params.yaml to the report: nothing is trained, and train is not packed."""
 
 import csv
 import io
@@ -76,12 +76,12 @@ def test_they_are_scored_like_any_run_and_nothing_is_left_to_do(tested: Checkout
 
 def test_the_report_marks_them_and_says_what_was_assumed(tested: Checkout) -> None:
     report = (tested.folder / "results/report.html").read_text()
-    assert "not trained here: mine.pth" in report
+    assert "pretrained: mine.pth" in report
     assert (
         "mine.pth: classes: assumed: the data&#39;s, sorted by name; normalisation: assumed: ImageNet&#39;s" in report
     )
     assert "classes: 3 of the weights&#39; 1000 classes, by ImageNet&#39;s synsets" in report
-    assert "weights not trained here" in report  # why the paper's figure is not comparable
+    assert "pretrained weights" in report  # why the paper's figure is not comparable
     assert "Learning curves" not in report
 
 

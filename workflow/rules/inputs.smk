@@ -64,7 +64,7 @@ def work_folder(wildcards):
 
 
 def import_spec(wildcards):
-    """Specification of a run whose weights were not trained here."""
+    """Specification of a run whose weights are pretrained."""
     return specs.specification(PIPELINE.imported[wildcards.run].spec)
 
 

@@ -1,4 +1,4 @@
-# Weights that were not trained here, in the place of a training: the same files.
+# Pretrained weights, in the place of a training: the same files.
 rule import_weights:
     input:
         val_manifest=f"{PIPELINE.packed_for_test}/val.manifest.json",

@@ -25,7 +25,7 @@ class Step(Section):
 class CostSpec(Section):
     """Specification of a measurement, beside the machine and the number of classes; never of seed or weights.
 
-    Where the network was not trained here there is no step, and the weights may say the size (`crop_px` None).
+    Where the network is pretrained there is no step, and the weights may say the size (`crop_px` None).
     """
 
     architecture: str
@@ -37,7 +37,7 @@ class CostSpec(Section):
 class Plan(NamedTuple):
     """The files of costs: a network's at a size -> what is measured; each run's; and the runs' that are in int8.
 
-    `weights` holds the weights.json that say a network's size, where it was not trained here.
+    `weights` holds the weights.json that say a network's size, where it is pretrained.
     """
 
     forms: dict[str, CostSpec]

@@ -1,7 +1,7 @@
 """Ensembles of params.yaml and the runs that are their members. Never imports torch.
 
 A run goes by a short name, such as `resnet18,learning_rate=0.05,seed=0` (what is swept stands between architecture
-and seed), or `resnet18_b,torchvision-IMAGENET1K_V1` where its weights were not trained here. An ensemble names runs by
+and seed), or `resnet18_b,torchvision-IMAGENET1K_V1` where its weights are pretrained. An ensemble names runs by
 the whole of it, by its beginning, or by a pattern: `resnet18`, `resnet18,learning_rate=0.05`, `vgg_[de]`, `*,seed=0`.
 """
 

@@ -98,7 +98,7 @@ class Params(Section):
     data: Data = Data()
     architectures: tuple[str, ...] = ()
     recipe: str | None = None
-    weights: dict[str, Annotated[tuple[Weights, ...], Field(min_length=1)]] = Field(default={})  # not trained here
+    weights: dict[str, Annotated[tuple[Weights, ...], Field(min_length=1)]] = Field(default={})  # pretrained
     training: dict[str, Any] = Field(default={})  # values that replace the recipe's, in every run
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
     protocols: Annotated[tuple[str, ...], Field(min_length=1)]

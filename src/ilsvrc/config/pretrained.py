@@ -1,4 +1,4 @@
-"""Weights that were not trained here, typed: the entries of `weights:` in params.yaml. Never imports torch."""
+"""Pretrained weights, typed: the entries of `weights:` in params.yaml. Never imports torch."""
 
 import hashlib
 import re

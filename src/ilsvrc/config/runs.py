@@ -19,7 +19,7 @@ _NOT_IN_NAMES = re.compile(r"[^\w.]")  # characters of patterns, kept out of fol
 
 
 class Run(Section):
-    """One data set x architecture x recipe x sweep point x seed; or weights that were not trained here.
+    """One data set x architecture x recipe x sweep point x seed; or pretrained weights.
 
     Of the latter `recipe_name` says where they are from, and `file` is where a person's lie.
     """
@@ -65,14 +65,14 @@ def with_dependencies(runs: Iterable[Run]) -> list[Run]:
 
 
 def _imported(params: Params, architecture: str, weights: Weights) -> Run:
-    """The run of weights that were not trained here."""
+    """The run of pretrained weights."""
     found = pretrained.describe(architecture, weights)
     spec = ImportSpec(form=test_form_spec(params), architecture=found.architecture, **found.fields)
     return Run(recipe_name=found.name, changes={}, spec=spec, file=found.file)
 
 
 def _pretrained_teacher(params: Params, source: str) -> Run:
-    """A teacher that was not trained here: the entry of `weights:` with that source, else what the source implies."""
+    """A teacher that is pretrained: the entry of `weights:` with that source, else what the source implies."""
     listed = [(name, one) for name, sources in params.weights.items() for one in sources if one.source == source]
     return _imported(params, *(listed[0] if listed else (pretrained.implied(source), Weights(source=source))))
 

@@ -43,7 +43,7 @@ class PackSpec(FormSpec):
 
 
 class ImportSpec(Section):
-    """Specification of `import_weights`, beside the test images' classes: weights that were not trained here.
+    """Specification of `import_weights`, beside the test images' classes: pretrained weights.
 
     `source` is `<library>/<model>.<tag>`, or `file`, which `sha256` tells. `crop_px`, `mean` and `std` (0 to 255) are
     None where the library says them.

@@ -25,7 +25,7 @@ def views(weights: WeightsInfo, names: Sequence[str]) -> dict[str, list[View]]:
 def train_short_sides_px(weights: WeightsInfo) -> tuple[int, int] | None:
     """The least and the largest short side of images in training, None where crops were of another kind.
 
-    None too where the network was not trained here.
+    None too where the network is pretrained.
     """
     spec = weights.made_from
     if isinstance(spec, specs.ImportSpec):

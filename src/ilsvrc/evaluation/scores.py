@@ -40,7 +40,7 @@ def score(run: RunInfo, protocol: str, prediction: Prediction, counts: Mapping[s
         "multiply_adds": counts["multiply_adds"],
         "train_seconds": run.train_seconds,
         "images_per_second": run.images_per_second,
-        "source": run.source or "",  # of weights that were not trained here
+        "source": run.source or "",  # of pretrained weights
     }
 
 
@@ -174,7 +174,7 @@ def error_with_interval(error_percent: float, num_images: int) -> str:
 
 
 def _sum(costs: Iterable[float | None]) -> float | str:
-    """All of them, or nothing where one is not known: that of weights that were not trained here."""
+    """All of them, or nothing where one is not known: that of pretrained weights."""
     known = list(costs)
     return "" if None in known else sum(cost for cost in known if cost is not None)
 

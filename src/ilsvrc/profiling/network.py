@@ -43,7 +43,7 @@ class Network:
     architecture: str
     crop_px: int
     num_classes: int
-    step: Step | None  # None: not trained here
+    step: Step | None  # None: pretrained
 
     def build(self) -> Classifier:
         """The network, with its recipe's dropout where it has one."""

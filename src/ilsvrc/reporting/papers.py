@@ -13,7 +13,7 @@ from ilsvrc.evaluation import headline_metric
 from ilsvrc.reporting import error_table, published_results
 
 OF_THE_SIZE = {"revision", "crop_px", "short_side_px"}  # follow from the crop, or change nothing
-PRETRAINED = "weights not trained here"
+PRETRAINED = "pretrained weights"
 LENGTHS = ("epochs", "iterations")
 
 

@@ -1,4 +1,4 @@
-"""Weights that were not trained here, in the place of a training: the same files, from a library's or a person's."""
+"""Pretrained weights, in the place of a training: the same files, from a library's or a person's."""
 
 import argparse
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Import of weights that were not trained here, in the place of a training: the same files as a training writes."""
+"""Import of pretrained weights, in the place of a training: the same files as a training writes."""
 
 import json
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ from ilsvrc.training.work_folder import RUN_ID
 
 @dataclass(frozen=True)
 class ImportJob:
-    """Import of weights that were not trained here."""
+    """Import of pretrained weights."""
 
     spec: specs.ImportSpec
     run: str  # name: the folder under results/runs
@@ -51,7 +51,7 @@ def import_run(job: ImportJob) -> None:
     except ValueError as error:
         raise ValueError(f"weights: {job.spec.architecture} with {source.path}: {error}") from None
     write(job, manifest, source, state, places, config)
-    messages.say(f"not trained here: {job.run} from {source.path}; classes: {places.how}")
+    messages.say(f"pretrained weights: {job.run} from {source.path}; classes: {places.how}")
 
 
 class InputConfig(NamedTuple):
