@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -55,5 +56,16 @@ def test_a_killed_process_releases_its_lock(tmp_path: Path) -> None:
     with holder(tmp_path / "lock", 60) as process:
         assert locks.try_lock(tmp_path / "lock") is None
         process.kill()
+
+    assert locks.try_lock(tmp_path / "lock") is not None
+
+
+def test_another_thread_may_release_a_lock(tmp_path: Path) -> None:
+    lock = locks.try_lock(tmp_path / "lock")
+    assert lock is not None
+
+    thread = threading.Thread(target=lock.release)
+    thread.start()
+    thread.join()
 
     assert locks.try_lock(tmp_path / "lock") is not None

@@ -64,4 +64,4 @@ def _lock(path: Path) -> "FileLock":
     from filelock import FileLock  # takes a moment, and a dry run, which imports this module, needs none
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    return FileLock(path, fallback_to_soft=False)
+    return FileLock(path, thread_local=False, fallback_to_soft=False)  # any thread may release it
