@@ -7,8 +7,12 @@ from pathlib import Path
 import pytest
 
 SCRIPT = """
-import sys, warnings
+import logging, sys, warnings
 from ilsvrc.runtime import entry_point, messages, progress
+
+apart = logging.getLogger("apart")
+apart.addHandler(logging.StreamHandler())
+apart.propagate = False
 
 def main(given):
     messages.say("to both: café")
@@ -70,6 +74,20 @@ def test_the_log_keeps_warnings(tmp_path: Path) -> None:
     stage("warnings.warn('once')", "--log", str(tmp_path / "log"))
 
     assert "UserWarning: once" in (tmp_path / "log").read_text()
+
+
+def test_the_terminal_and_the_log_get_warnings_of_libraries(tmp_path: Path) -> None:
+    done = stage("logging.getLogger('library').warning('of a library')", "--log", str(tmp_path / "log"))
+
+    assert done.stderr.count("of a library\n") == 1
+    assert (tmp_path / "log").read_text().endswith("of a library\n")
+
+
+def test_the_log_gets_warnings_of_libraries_that_write_to_the_terminal_themselves(tmp_path: Path) -> None:
+    done = stage("apart.warning('of a library')", "--log", str(tmp_path / "log"))
+
+    assert done.stderr.count("of a library\n") == 1
+    assert (tmp_path / "log").read_text().endswith("of a library\n")
 
 
 def test_a_message_needs_no_entry_point(capsys: pytest.CaptureFixture[str]) -> None:

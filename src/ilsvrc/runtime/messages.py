@@ -11,8 +11,8 @@ LOGGER = logging.getLogger("ilsvrc")
 class _Terminal(logging.StreamHandler[TextIO]):
     """Standard error as it is when a message comes, not as it was when the handler was made."""
 
-    def __init__(self) -> None:
-        logging.Handler.__init__(self, logging.INFO)
+    def __init__(self, level: int = logging.INFO) -> None:
+        logging.Handler.__init__(self, level)
 
     @property
     def stream(self) -> TextIO:  # type: ignore[override]
@@ -31,13 +31,29 @@ def log(message: str) -> None:
 
 
 def keep_in(path: Path) -> None:
-    """From now on the file at `path` keeps the messages, and Python's warnings; several processes may share it."""
+    """Keeps messages, Python's warnings and those of libraries in the file at `path`; several processes may share it.
+
+    Libraries that are imported later, and pass nothing on to the root logger, are not among them.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handler = logging.FileHandler(path, mode="a", encoding="utf-8", errors="backslashreplace")
-    LOGGER.addHandler(handler)
+    LOGGER.addHandler(_file(path, logging.DEBUG))
     logging.captureWarnings(True)
-    for each in (handler, _Terminal()):
-        logging.getLogger("py.warnings").addHandler(each)
+    warnings = _file(path, logging.WARNING)
+    logging.root.addHandler(_Terminal(logging.WARNING))  # in the place of logging's last resort
+    for logger in (logging.root, *_apart()):
+        logger.addHandler(warnings)
+
+
+def _file(path: Path, level: int) -> logging.Handler:
+    handler = logging.FileHandler(path, mode="a", encoding="utf-8", errors="backslashreplace")
+    handler.setLevel(level)
+    return handler
+
+
+def _apart() -> list[logging.Logger]:
+    """Libraries' loggers that write to the terminal themselves and pass nothing on to the root logger."""
+    loggers = [each for each in logging.root.manager.loggerDict.values() if isinstance(each, logging.Logger)]
+    return [each for each in loggers if not each.propagate and each is not LOGGER]
 
 
 LOGGER.setLevel(logging.DEBUG)
