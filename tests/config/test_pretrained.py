@@ -167,3 +167,11 @@ def test_ensembles_name_weights_by_their_source():
 def test_a_trainings_specification_reads_back_as_itself():
     (run,) = runs.expand(Params(dataset="digits", architectures=["alexnet"], recipe="quick", protocols=["whole"]))
     assert records.weights_info(spec=json.loads(specs.specification(run.spec))).made_from == run.spec
+
+
+def test_names_of_classes_in_a_weights_json_beside_a_file_are_read_as_json_has_them(tmp_path: Path):
+    classes = ["\N{GRINNING FACE}", "\udcff"]  # JSON's escapes: a pair, and a byte that is not UTF-8
+    (tmp_path / "weights.json").write_text(records.weights_info(classes=classes, weights_sha256="0" * 64).as_json())
+    ours = pretrained.beside(str(tmp_path / "weights.pth"), "0" * 64)
+    assert ours is not None
+    assert ours.classes == classes

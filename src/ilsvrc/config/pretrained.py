@@ -7,10 +7,11 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, InstanceOf, model_validator
 
 from ilsvrc.config import library_catalog
-from ilsvrc.config.schema import Section, read_yaml
+from ilsvrc.config.schema import Section, parse
+from ilsvrc.runtime.files import read_json
 
 Level = Annotated[float, Field(ge=0, le=255)]
 Channels = tuple[Level, Level, Level]  # red, green, blue
@@ -73,7 +74,7 @@ class WeightsFile(BaseModel):
     mean: tuple[float, ...]
     std: tuple[float, ...]
     normalization: str | None = None
-    classes: list[str] | None = None
+    classes: list[InstanceOf[str]] | None = None  # also names of folders that are not UTF-8
 
 
 def entries(given: Any) -> Any:
@@ -145,9 +146,9 @@ def beside(file: str, sha256: str) -> "WeightsFile | None":
         ValueError: it is of another file.
     """
     path = Path(file).with_name("weights.json")
-    if not path.exists() or "weights_sha256" not in (content := read_yaml(path)):  # somebody else's
+    if not path.exists() or "weights_sha256" not in (content := read_json(path)):  # somebody else's
         return None
-    ours = WeightsFile.model_validate(content)
+    ours = parse(WeightsFile, content, where=str(path))
     if ours.weights_sha256 != sha256:
         raise ValueError(f"{path} describes another file than {file}; move one of them elsewhere")
     return ours
