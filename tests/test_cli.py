@@ -36,6 +36,12 @@ def test_help_and_version_come_without_torch():
     assert run("--version").stdout.startswith("ilsvrc 0.")
 
 
+def test_a_reader_that_has_enough_causes_no_message():
+    command = f"{sys.executable} -m ilsvrc.cli describe --list | head -n 1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("alexnet\n", "")
+
+
 def test_describe_prints_a_table():
     head, row = run("describe", "alexnet").stdout.splitlines()
     assert head.split()[:2] == ["name", "paper"]

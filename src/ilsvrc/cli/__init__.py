@@ -33,6 +33,8 @@ class Commands(click.Group):
         """
         try:
             return super().invoke(ctx)
+        except BrokenPipeError:  # of `ilsvrc describe | head`, which click passes over in silence
+            raise
         except (ValueError, OSError) as error:
             raise click.ClickException(str(error)) from error
         except KeyboardInterrupt:
