@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from ilsvrc.artifacts.json_record import RunRecord
+from ilsvrc.artifacts.json_record import Name, RunRecord
 
 
 class RunInfo(RunRecord):
@@ -40,8 +40,8 @@ class RunInfo(RunRecord):
     reported_epoch: int | None = None  # whose weights are kept
 
     # the source of imported weights
-    source: str | None = None
-    file: str | None = None
+    source: Name | None = None
+    file: Name | None = None
     file_sha256: str | None = None
     class_order: str | None = None
     address: str | None = None

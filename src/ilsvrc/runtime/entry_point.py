@@ -20,12 +20,6 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     return arguments
 
 
-def add_params(parser: argparse.ArgumentParser) -> None:
-    """Adds `--params`, and `--book`, its name in earlier releases."""
-    parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="configuration file (params.yaml)")
-    parser.add_argument("--book", dest="params", type=Path, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
-
-
 def run(main: Callable[[argparse.Namespace], None], arguments: argparse.ArgumentParser) -> None:
     """Parses the arguments, runs `main`, and exits with 1 and a message where it fails."""
     args = arguments.parse_args()
