@@ -30,7 +30,7 @@ rule all:
     default_target: True
     input:
         PIPELINE.for_each_run("results/runs/{run}/weights.json"),
-        PIPELINE.predictions(),
+        all_predictions,
         "results/report.html",
         "work/recorded.json",
 

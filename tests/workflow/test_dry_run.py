@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 from checkouts import Checkout
 
 from ilsvrc.config.params import load
@@ -107,16 +108,40 @@ def test_predictions_can_be_forced_whatever_is_there(checkout):
     assert checkout.jobs("--forcerun", "predict")["predict"] == 3
 
 
-def test_a_damaged_prediction_is_listed_and_named_and_a_dry_run_leaves_it(checkout):
-    flow = complete(checkout)
-    first = next(iter(flow.runs))
+def damaged_prediction(checkout: Checkout) -> Path:
+    """A prediction that is cut short, in a checkout where all others are whole."""
+    first = next(iter(complete(checkout).runs))
     damaged = checkout.folder / "results/predictions" / first / "ten_crop.npz"
     damaged.write_bytes(damaged.read_bytes()[:300])
+    return damaged
+
+
+def test_a_damaged_prediction_is_listed_and_named_and_a_dry_run_leaves_it(checkout):
+    damaged = damaged_prediction(checkout)
     assert checkout.jobs()["predict"] == 1
-    said = f"results/predictions/{first}/ten_crop.npz is damaged or of an older format: it is made again"
+    said = f"{damaged.relative_to(checkout.folder)} is damaged or of an older format: it is made again"
     assert said in checkout.snakemake("--dry-run").stderr
     assert damaged.exists()
     assert checkout.jobs("data") == {}
+
+
+@pytest.mark.parametrize("word", ["--lint", "--summary", "--dag", "--list", "--unlock", "--report=x.html", "--touch"])
+def test_only_a_run_of_jobs_removes_a_damaged_prediction(checkout, word):
+    damaged = damaged_prediction(checkout)
+    checkout.snakemake(word, check=False)
+    assert damaged.exists()
+
+
+def test_a_run_removes_a_damaged_prediction_alone_and_one_that_is_refused_removes_nothing(checkout):
+    damaged = damaged_prediction(checkout)
+    whole, target = damaged.with_name("single_crop.npz"), str(damaged.relative_to(checkout.folder))
+    with locks.locked(checkout.folder / "work/snakemake.lock"):
+        refused = checkout.snakemake(target, check=False)
+    assert "works in this folder" in refused.stderr
+    assert damaged.exists()
+    checkout.snakemake(target, check=False)  # the job fails: there is no network
+    assert not damaged.exists()
+    assert whole.exists()
 
 
 def test_one_pipeline_at_a_time_in_a_folder(checkout):

@@ -1,6 +1,7 @@
 import os
 import re
 import sys
+from functools import cache
 from pathlib import Path
 
 from ilsvrc.config import specs
@@ -61,14 +62,24 @@ def refuse_too_many_gpus():
             raise WorkflowError(f"{rule_name}:gpu={asked} is asked for, but the limit here is {limit}; lower it")
 
 
-def discard_damaged_predictions():
-    """Removes damaged predictions, so that Snakemake makes them again; a dry run leaves and returns them."""
+def runs_jobs():
+    """True where jobs run: not for a dry run, --touch, --summary and the like. Known once jobs are planned, not before."""
+    planned = workflow.is_main_process and workflow.executor_plugin is not None
+    return planned and not workflow.dryrun and not workflow.touch
+
+
+@cache
+def damaged_predictions():
+    """Names damaged predictions and returns them. Where jobs run, it removes them: Snakemake makes what is missing."""
     damaged = PIPELINE.damaged_predictions() if workflow.is_main_process else []
     for path in damaged:
         print(f"{path} is damaged or of an older format: it is made again", file=sys.stderr)
-        if not workflow.output_settings.dryrun:
-            Path(path).unlink()
-    return damaged if workflow.output_settings.dryrun else []
+    if not damaged or not runs_jobs():
+        return damaged
+    wiring.hold_the_lock()  # a run that is refused removes nothing
+    for path in damaged:
+        Path(path).unlink(missing_ok=True)
+    return []
 
 
 def training_threads():
@@ -91,4 +102,3 @@ def print_results():
 
 
 refuse_too_many_gpus()
-DAMAGED = discard_damaged_predictions()

@@ -78,10 +78,16 @@ def training_images(wildcards):
     return PIPELINE.training_images(wildcards.run)
 
 
+def all_predictions(wildcards):
+    """Predictions of every run by every protocol; damaged ones are found before Snakemake looks which are there."""
+    damaged_predictions()
+    return PIPELINE.predictions()
+
+
 def sign_of_damage(wildcards):
-    """An input more, and a new one, where a dry run left damaged predictions: Snakemake lists them to be made again."""
+    """An input more, and a new one, where damaged predictions stay: a dry run lists them to be made again."""
     folder, sign = f"results/predictions/{wildcards.run}/", workflow.snakemake_tmp_dir / "damaged"
-    if not any(path.startswith(folder) for path in DAMAGED):
+    if workflow.touch or not any(path.startswith(folder) for path in damaged_predictions()):
         return []
     sign.touch()
     return str(sign)

@@ -8,7 +8,7 @@ FIGURES = ["learning_curves", "error_against_size", "confusion", "classes", "rel
 
 rule score:
     input:
-        predictions=ancient(PIPELINE.predictions()),
+        predictions=ancient(all_predictions),
         weights_info=PIPELINE.for_each_run("results/runs/{run}/weights.json"),
         history=PIPELINE.for_each_run("results/runs/{run}/history.csv"),
         run_info=PIPELINE.for_each_run("results/runs/{run}/run.json"),

@@ -169,11 +169,13 @@ def find_own_programs() -> None:
 
 
 def hold_the_lock() -> None:
-    """Takes the lock of the folder, in which one pipeline runs at a time; the kernel lets go of it with this process.
+    """Takes the folder's lock, once: one pipeline at a time runs there. The kernel releases it with this process.
 
     Raises:
         BlockingIOError: another one holds it; the message names its process.
     """
+    if _HELD:
+        return
     lock = locks.try_lock(LOCK_FILE)
     if lock is None:
         process = locks.holder(LOCK_FILE)
