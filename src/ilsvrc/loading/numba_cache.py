@@ -31,6 +31,7 @@ SOURCES = (  # files with kernels, and those whose constants they hold
     "packing/jpeg.py",
 )
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
+_compiled: set[Callable[..., Any]] = set()  # kernels that this process has called: numba's own list is not thread-safe
 
 
 def _cache_folder() -> Path:
@@ -70,10 +71,12 @@ def njit(**options: Any) -> Callable[[Kernel], Kernel]:
 
 def run(kernel: Callable[..., Any], *arguments: Any) -> Any:
     """Calls a kernel. One process compiles it at its first call; others wait for that, and read the cache."""
-    if getattr(kernel, "signatures", ()):
+    if kernel in _compiled:
         return kernel(*arguments)
     with FileLock(Path(CONFIG.CACHE_DIR) / "compile.lock"):
-        return kernel(*arguments)
+        result = kernel(*arguments)
+    _compiled.add(kernel)
+    return result
 
 
 def c_function(name: str, address: int | None, result: Any, *arguments: Any) -> Callable[..., Any]:
