@@ -1,8 +1,10 @@
 """What a plain dry run lists and refuses, before any job."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +20,9 @@ FRESH = {
     "report": 1, "record": 1,
 }  # fmt: skip
 
+MADE_WITH = {"revision": 1, "weights_sha256": "w", "manifest_sha256": "m"}
+HASHES = json.dumps({"weights_sha256": "w", "content_sha256": "m"})
+
 NO_TORCH = """
 import sys
 from snakemake.cli import main
@@ -29,10 +34,12 @@ assert not {"torch", "ffcv", "mlflow", "sklearn", "numba"} & set(sys.modules), "
 """
 
 
-def keep(folder: Path, run: str, protocol: str) -> Path:
-    """A whole file of predictions."""
+def keep(folder: Path, run: str, protocol: str, **changes: Any) -> Path:
+    """A whole file of predictions, by the weights that `complete` writes."""
     path = folder / "results/predictions" / run / f"{protocol}.npz"
-    found = predictions.keep(np.array([[0.25, 0.75]], np.float32), np.array([1]), np.array(["a.jpg"]), {})
+    found = predictions.keep(
+        np.array([[0.25, 0.75]], np.float32), np.array([1]), np.array(["a.jpg"]), MADE_WITH | changes
+    )
     predictions.write_prediction(path, found)
     return path
 
@@ -87,7 +94,7 @@ def complete(checkout: Checkout) -> wiring.Pipeline:
     made += [checkout.folder / "results/runs" / run / file for run in flow.runs for file in files]
     for path in made:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("{}")
+        path.write_text(HASHES)
     for run in flow.runs:
         for protocol in flow.params.protocols:
             keep(checkout.folder, run, protocol)
@@ -142,6 +149,15 @@ def test_a_run_removes_a_damaged_prediction_alone_and_one_that_is_refused_remove
     checkout.snakemake(target, check=False)  # the job fails: there is no network
     assert not damaged.exists()
     assert whole.exists()
+
+
+@pytest.mark.parametrize("key", ["revision", "weights_sha256", "manifest_sha256"])
+def test_a_prediction_of_other_weights_images_or_revision_is_made_again_whatever_its_time_says(checkout, key):
+    """Snakemake gives the former prediction a new time where its renewal failed."""
+    stale = keep(checkout.folder, next(iter(complete(checkout).runs)), "ten_crop", **{key: 0})
+    assert checkout.jobs()["predict"] == 1
+    said = f"{stale.relative_to(checkout.folder)} was made with another {key}: it is made again"
+    assert said in checkout.snakemake("--dry-run").stderr
 
 
 def test_one_pipeline_at_a_time_in_a_folder(checkout):

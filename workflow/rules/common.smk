@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 
 from ilsvrc.config import specs
-from ilsvrc.pipeline import wiring
+from ilsvrc.pipeline import refused_predictions, wiring
 from ilsvrc.pipeline.commands import command
 from ilsvrc.runtime import hardware
 
@@ -69,15 +69,15 @@ def runs_jobs():
 
 
 @cache
-def damaged_predictions():
-    """Names damaged predictions and returns them. Where jobs run, it removes them: Snakemake makes what is missing."""
-    damaged = PIPELINE.damaged_predictions() if workflow.is_main_process else []
-    for path in damaged:
-        print(f"{path} is damaged or of an older format: it is made again", file=sys.stderr)
-    if not damaged or not runs_jobs():
-        return damaged
+def refused():
+    """Predictions that scores would refuse, each named in a line. Where jobs run, they are removed, and none is left."""
+    found = refused_predictions.find(PIPELINE) if workflow.is_main_process else {}
+    for path, why in found.items():
+        print(f"{path} {why}: it is made again", file=sys.stderr)
+    if not found or not runs_jobs():
+        return list(found)
     wiring.hold_the_lock()  # a run that is refused removes nothing
-    for path in damaged:
+    for path in found:
         Path(path).unlink(missing_ok=True)
     return []
 

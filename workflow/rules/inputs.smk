@@ -79,15 +79,15 @@ def training_images(wildcards):
 
 
 def all_predictions(wildcards):
-    """Predictions of every run by every protocol; damaged ones are found before Snakemake looks which are there."""
-    damaged_predictions()
+    """Predictions of every run by every protocol; refused ones are found before Snakemake looks which are there."""
+    refused()
     return PIPELINE.predictions()
 
 
-def sign_of_damage(wildcards):
-    """An input more, and a new one, where damaged predictions stay: a dry run lists them to be made again."""
-    folder, sign = f"results/predictions/{wildcards.run}/", workflow.snakemake_tmp_dir / "damaged"
-    if workflow.touch or not any(path.startswith(folder) for path in damaged_predictions()):
+def sign_of_refused(wildcards):
+    """An input more, and a new one, where refused predictions stay: a dry run lists them to be made again."""
+    folder, sign = f"results/predictions/{wildcards.run}/", workflow.snakemake_tmp_dir / "refused"
+    if workflow.touch or not any(path.startswith(folder) for path in refused()):
         return []
     sign.touch()
     return str(sign)

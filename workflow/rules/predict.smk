@@ -5,7 +5,7 @@ rule predict:
         **run_weights(),
         **packed(PIPELINE.packed_for_test, "val"),
         images=ancient(f"{PIPELINE.packed_for_test}/val.images.csv"),
-        damaged=sign_of_damage,
+        refused=sign_of_refused,
     output:
         [update(f"results/predictions/{{run}}/{protocol}.npz") for protocol in PIPELINE.params.protocols],
     log:

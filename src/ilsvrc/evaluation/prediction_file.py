@@ -5,6 +5,7 @@ A file is a zip that numpy reads (NPZ): one member an array, and `about.json`, w
 
 import json
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -80,14 +81,19 @@ def about(path: Path) -> Header:
     return found
 
 
-def is_whole(path: Path) -> bool:
-    """True if `path` is a file of predictions of this format; its ends are read, not all its bytes."""
+def fault(path: Path, expected: Mapping[str, Any]) -> str:
+    """Reason why the file at `path` is not the prediction whose specification holds `expected`; empty where it is.
+
+    The file's ends are read, not all its bytes. Values of None are not compared.
+    """
     try:
-        return bool(about(path))
-    except (DamagedError, FileNotFoundError):
-        return False
+        spec: Mapping[str, Any] = about(path)["spec"]
+    except DamagedError:
+        return "is damaged or of an older format"
+    differing = [name for name, value in expected.items() if value is not None and spec.get(name) != value]
+    return f"was made with another {differing[0]}" if differing else ""
 
 
 def is_current(path: Path, spec: PredictionSpec) -> bool:
     """True if `path` is a file of predictions of this format that was made from `spec`."""
-    return is_whole(path) and about(path)["spec"] == json.loads(json.dumps(spec))
+    return path.exists() and not fault(path, json.loads(json.dumps(spec)))

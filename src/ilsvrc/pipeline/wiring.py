@@ -148,10 +148,6 @@ class Pipeline:
         """Files of predictions of every run by every protocol."""
         return [str(prediction_file.prediction_file(run, p)) for run in self.runs for p in self.params.protocols]
 
-    def damaged_predictions(self) -> list[str]:
-        """Files of predictions that are cut short or of an older format, in which Snakemake would believe."""
-        return [path for path in self.predictions() if Path(path).exists() and not prediction_file.is_whole(Path(path))]
-
 
 def read(values: Any, where: str) -> Pipeline:
     """Pipeline of the values of a configuration file.
