@@ -56,13 +56,14 @@ def test_what_looked_into_networks_that_are_no_longer_named_is_left_over() -> No
 
 def test_unfinished_files_of_killed_processes_are_left_over() -> None:
     of_killed, of_running = (Path(f"results/scores.csv.{process}.part") for process in (2**22 + 1, os.getpid()))
-    for path in (of_killed, of_running):
+    of_earlier_release = Path("work/checkpoint.pt.part")
+    for path in (of_killed, of_running, of_earlier_release):
         path.write_text("half")
 
     assert any(line.endswith(f"  {of_killed}") for line in run_prune())
     run_prune(remove=True)
 
-    assert (of_killed.exists(), of_running.exists()) == (False, True)
+    assert (of_killed.exists(), of_running.exists(), of_earlier_release.exists()) == (False, True, False)
 
 
 def run_prune(remove: bool = False) -> list[str]:

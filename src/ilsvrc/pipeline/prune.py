@@ -90,9 +90,11 @@ def _unnamed(params: Params) -> Iterator[Path]:
 
 
 def _unfinished() -> Iterator[Path]:
-    """Files that killed processes left unfinished."""
+    """Files that killed processes left unfinished; earlier releases named them without the process's id."""
     for root in (run_files.RUNS.parent, run_files.PACKED, WORK):
-        yield from filter(files.is_leftover, sorted(root.rglob("*.part")))
+        for path in sorted(root.rglob("*.part")):
+            if files.is_leftover(path) or not files.UNFINISHED.fullmatch(path.name):
+                yield path
 
 
 def _runs(named: dict[str, runs.Run], protocols: tuple[str, ...]) -> Iterator[Path]:
