@@ -1,14 +1,13 @@
 """Options that verbs share, and how verbs print."""
 
 import json
-import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import click
 
-THREADS = len(os.sched_getaffinity(0))
+from ilsvrc.runtime import hardware
 
 Command = Callable[..., Any]
 
@@ -30,7 +29,9 @@ def machine_options(command: Command) -> Command:
     for option in (
         click.option("--loader", type=click.Choice(["ffcv", "pillow"]), default="ffcv", help="The dataloader."),
         click.option("--gpus", type=click.IntRange(0, 1), help="GPUs to use.  [default: 1 where there is one]"),
-        click.option("--threads", type=click.IntRange(1), default=THREADS, show_default=True, help="CPU threads."),
+        click.option(
+            "--threads", type=click.IntRange(1), default=hardware.num_cores, show_default="all", help="CPU threads."
+        ),
     ):
         command = option(command)
     return command
@@ -38,8 +39,6 @@ def machine_options(command: Command) -> Command:
 
 def gpus_to_use(gpus: int | None) -> int:
     """GPUs to use: those that were named, else one where the machine has one."""
-    from ilsvrc.runtime import hardware
-
     return min(1, hardware.num_gpus()) if gpus is None else gpus
 
 

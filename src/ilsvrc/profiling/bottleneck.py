@@ -15,7 +15,7 @@ from ilsvrc.config import specs
 from ilsvrc.packing.beton import Packed, open_packed
 from ilsvrc.profiling import throughput
 from ilsvrc.profiling.throughput import Machine, Rate
-from ilsvrc.runtime import distributed
+from ilsvrc.runtime import distributed, hardware
 
 TABLE_HEAD = f"{'':<24}{'images/s':>10}  of"
 
@@ -97,7 +97,7 @@ def faster_loader(opened: Packed, machine: Machine) -> str:
     """Advice on the loader's speed."""
     if machine.loader == "pillow":
         return "use --set-resources train:loader=ffcv"
-    cores = len(os.sched_getaffinity(0))
+    cores = hardware.num_cores()
     more = f"use more of the {cores} cores (--set-threads train={cores}), or " if machine.threads < cores else ""
     return f"{more}set {smaller(opened)}"
 

@@ -17,6 +17,11 @@ PACKAGES = ("torch", "torchvision", "timm", "ffcv", "numpy", "mlflow", "snakemak
 SCHEDULERS = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID")  # set where a scheduler hands out devices
 
 
+def num_cores() -> int:
+    """CPU cores that this process may use; those of the machine where a system does not tell."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def num_gpus() -> int:
     """GPUs that this process may use."""
     return len(visible_gpus())
@@ -78,9 +83,8 @@ def _claim(visible: list[str], count: int, folder: Path, claims: ExitStack) -> l
 
 def describe(num_gpus: int = 0) -> str:
     """One line on the machine, such as `2 x AMD EPYC 7763, 16 GB` or `8 cores of ..., 1 x NVIDIA A100 ...`."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
-    parts = [f"{cores} cores of {_cpu()}", f"{memory:.0f} GB"]
+    parts = [f"{num_cores()} cores of {_cpu()}", f"{memory:.0f} GB"]
     if num_gpus:
         parts.append(f"{num_gpus} x {' and '.join(sorted(set(gpu_names()))) or 'GPU'}")
     return ", ".join(parts)
