@@ -15,9 +15,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ilsvrc.runtime import parent_death, torchrun
+from ilsvrc.runtime import files, parent_death, torchrun
 
-FOLDER = ".shares"  # beside the first output, while processes run
+FOLDER = ".shares"  # begins the name of a folder beside the first output, while processes run
 FAILURE, HOW = "failure.txt", "how.txt"
 
 
@@ -65,9 +65,8 @@ def fail(folder: Path, error: Exception) -> None:
 @contextmanager
 def folder_in(beside: Path) -> Iterator[Path]:
     """An empty folder for the files that processes share, removed at the end."""
-    folder = beside / FOLDER
-    shutil.rmtree(folder, ignore_errors=True)  # of a job that was killed
-    folder.mkdir(parents=True)
+    folder = files.temporary_name(beside / FOLDER)
+    folder.mkdir()
     try:
         yield folder
     finally:

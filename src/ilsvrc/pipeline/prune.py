@@ -4,6 +4,7 @@ A run of the pipeline removes none of them: going back to earlier parameters fin
 """
 
 import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from ilsvrc.pipeline import wiring
 from ilsvrc.runtime import files
 
 WORK = Path("work")
+QUIET_S = 3600
 
 
 @dataclass(frozen=True)
@@ -90,11 +92,20 @@ def _unnamed(params: Params) -> Iterator[Path]:
 
 
 def _unfinished() -> Iterator[Path]:
-    """Files that killed processes left unfinished; earlier releases named them without the process's id."""
+    """Unfinished files and folders of killed processes, whose names end with the process's number and `.part`.
+
+    Nobody here knows whether a process of another machine runs, and earlier releases wrote no number: what was changed
+    within the last hour stays.
+    """
     for root in (run_files.RUNS.parent, run_files.PACKED, WORK):
         for path in sorted(root.rglob("*.part")):
-            if files.is_leftover(path) or not files.UNFINISHED.fullmatch(path.name):
+            if not files.is_of_running_process(path) and time.time() - _last_write(path) > QUIET_S:
                 yield path
+
+
+def _last_write(path: Path) -> float:
+    """Time of the last change of a file, or of a folder's files."""
+    return max(each.stat().st_mtime for each in (path, *path.rglob("*")))
 
 
 def _runs(named: dict[str, runs.Run], protocols: tuple[str, ...]) -> Iterator[Path]:

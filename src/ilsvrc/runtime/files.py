@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -44,16 +45,21 @@ def atomically(path: Path) -> Iterator[Path]:
     The temporary name is `<name>.<process>.part`. The file is removed where writing fails; a killed process leaves it,
     and the next writer of `path` removes it.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for each in path.parent.glob("*.part"):
-        if each.name.startswith(f"{path.name}.") and is_leftover(each):
-            each.unlink(missing_ok=True)
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.part")
+    unfinished = temporary_name(path)
     try:
         yield unfinished
         move(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def temporary_name(path: Path) -> Path:
+    """This process's name for `path` while it is unfinished; what killed processes left under theirs is removed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for each in path.parent.glob("*.part"):
+        if each.name.startswith(f"{path.name}.") and is_leftover(each):
+            shutil.rmtree(each) if each.is_dir() else each.unlink(missing_ok=True)
+    return path.with_name(f"{path.name}.{os.getpid()}.part")
 
 
 def move(source: Path, target: Path) -> None:
@@ -74,9 +80,14 @@ def sync(path: Path) -> None:
 
 
 def is_leftover(path: Path) -> bool:
-    """True if `path` is an unfinished file, and the process that wrote it no longer runs on this machine."""
+    """True if `path` is an unfinished file or folder, and no process of its number runs on this machine."""
+    return UNFINISHED.fullmatch(path.name) is not None and not is_of_running_process(path)
+
+
+def is_of_running_process(path: Path) -> bool:
+    """True if `path` is an unfinished file or folder, and the process of its number runs on this machine."""
     found = UNFINISHED.fullmatch(path.name)
-    return found is not None and not _is_running(int(found["process"]))
+    return found is not None and _is_running(int(found["process"]))
 
 
 def _is_running(process: int) -> bool:
