@@ -195,6 +195,12 @@ def test_layers_of_their_own_are_readable_in_a_folder_and_part_of_the_key():
     assert specs.parse_specification(specs.TrainSpec, specs.specification(changed)) == changed
 
 
+def test_layers_are_named_in_the_order_of_params_yaml():
+    """Another order would be another folder, and the training would be done again."""
+    found = names(training={"layer_rates": {"fc*": 10, "conv*": 0.5}})
+    assert all("layer_rates=fc_10-conv_0.5" in name for name in found)
+
+
 def test_the_longest_training_begins_first():
     flow = wiring.Pipeline(
         Params(**BOOK | {"architectures": ["alexnet", "resnet18", "googlenet"], "training": {"epochs": 2}})

@@ -36,7 +36,7 @@ def resolve_recipe(name: str, architecture: str, changes: Mapping[str, Any], dat
     Raises:
         ValueError: a key is unknown or a value is not allowed.
     """
-    return _resolve(name, architecture, json.dumps(changes, sort_keys=True, default=str), dataset)
+    return _resolve(name, architecture, json.dumps(changes, default=str), dataset)
 
 
 @cache
