@@ -15,7 +15,7 @@ import pytest
 from faulty_server import Server, serving
 
 from ilsvrc.runtime import download, http
-from ilsvrc.runtime.disk import alone
+from ilsvrc.runtime.disk import exclusive
 from ilsvrc.runtime.download import Remote, fetch, mismatch
 
 CONTENT = random.Random(0).randbytes(400_000)
@@ -58,7 +58,7 @@ def test_a_file_is_fetched_once(server):
     assert PLACE.read_bytes() == CONTENT
     fetch(of(server), "set")
     assert server.asked == [("/it.tar", None)]
-    assert sorted(path.name for path in PLACE.parent.iterdir()) == ["it.tar", "it.tar.checked"]
+    assert sorted(path.name for path in PLACE.parent.iterdir()) == [".lock", "it.tar", "it.tar.checked"]
 
 
 def test_a_sha256_and_the_md5_of_the_first_mib_hold_too(server):
@@ -240,7 +240,7 @@ def test_a_fetch_that_was_killed_goes_on_where_it_was(server):
 
 def test_a_second_process_waits_until_the_first_is_done(server):
     PLACE.parent.mkdir(parents=True)
-    with alone(PLACE.parent):
+    with exclusive(PLACE.parent):
         second = process(server)
         assert second.stderr
         assert second.stderr.readline() == "another process writes to data/downloads/set: waiting for it\n"

@@ -96,7 +96,7 @@ def network(
     recipe, threads = spec.recipe, torch.get_num_threads()
     group = recipe.batch_norm_group if isinstance(recipe.batch_norm_group, int) else CPU_BATCH
     size = recipe.batch_size if machine.gpus else min(recipe.batch_size, group)
-    spec = setup.alone(spec, size)
+    spec = setup.standalone(spec, size)
     chosen = precision.choose(requested_precision if recipe.precision == "auto" else recipe.precision, world.device)
     noise = batches.open_training("synthetic", beton, policy=data.loader_crops(spec, manifest), batch_size=size, seed=0)
     torch.set_num_threads(machine.threads)

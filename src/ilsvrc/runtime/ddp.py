@@ -31,7 +31,7 @@ class Replicas(DistributedDataParallel):
 
     def _settle(self, inputs: tuple[Any, ...]) -> None:
         synchronizes, self.require_backward_grad_sync = self.require_backward_grad_sync, True
-        with as_if_nothing_happened(self.module):
+        with preserved_state(self.module):
             super().forward(*inputs)[0].backward()  # type: ignore[no-untyped-call]
         self.require_backward_grad_sync = synchronizes
         for parameter in self.module.parameters():
@@ -39,7 +39,7 @@ class Replicas(DistributedDataParallel):
 
 
 @contextmanager
-def as_if_nothing_happened(module: nn.Module) -> Iterator[None]:
+def preserved_state(module: nn.Module) -> Iterator[None]:
     """Restores buffers and the states of random generators at the end."""
     buffers = [(buffer, buffer.clone()) for buffer in module.buffers()]
     devices = {buffer.device for buffer, _ in buffers} | {p.device for p in module.parameters()}

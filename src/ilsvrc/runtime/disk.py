@@ -48,7 +48,7 @@ def check_space(path: Path, needed: int) -> None:
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
+def exclusive(folder: Path) -> Iterator[None]:
     """Exclusive access to a folder: waits until no other process of this machine has it."""
     lock = None
     with suppress(OSError):  # a file system that has no locks

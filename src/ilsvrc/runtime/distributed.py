@@ -16,7 +16,7 @@ from ilsvrc.runtime.ddp import Replicas
 
 CPU = torch.device("cpu")
 LONGEST_WAIT = timedelta(minutes=10)  # for another process; one that died is noticed at once
-WAITED = re.compile(r"tim(ed|e) ?out", re.IGNORECASE)  # what gloo, NCCL and their stores say after it
+TIMED_OUT = re.compile(r"tim(ed|e) ?out", re.IGNORECASE)  # as gloo, NCCL and their stores say it
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class World:
         dist.all_gather_object(found, (position, values.tolist()))
         return int(lowest), next(remote for place, remote in found if place == lowest)
 
-    def everyones(self, value: Any) -> list[Any]:
+    def all_gather(self, value: Any) -> list[Any]:
         """`value` (plain) of each process, by rank."""
         found = [value] * self.size
         if self.size > 1:
@@ -75,7 +75,7 @@ class World:
 
     def hangs(self, error: BaseException) -> str:
         """Message on an `error` that means that another process did not answer in time; empty for other errors."""
-        if self.size == 1 or not isinstance(error, RuntimeError) or not WAITED.search(str(error)):
+        if self.size == 1 or not isinstance(error, RuntimeError) or not TIMED_OUT.search(str(error)):
             return ""
         return (
             f"process {self.rank} of {self.size} waited {LONGEST_WAIT.total_seconds():g} s for another one that no "
@@ -94,7 +94,7 @@ class World:
         return Replicas(objective, device_ids=devices, forward_sync_buffers=False, gradient_as_bucket_view=True)
 
     @torch.no_grad()
-    def everyones_buffers(self, network: nn.Module) -> list[Tensor]:
+    def gather_buffers(self, network: nn.Module) -> list[Tensor]:
         """Running statistics of each process, one vector a process, on the CPU; empty if there is one process."""
         if self.size == 1:
             return []
@@ -104,11 +104,11 @@ class World:
         return [vector.cpu() for vector in all_of_them]
 
     @torch.no_grad()
-    def take_buffers(self, network: nn.Module, everyones: Sequence[Tensor]) -> None:
-        """Restores this process's part of `everyones_buffers`; their mean if the number of processes differs."""
-        if not everyones:
+    def restore_buffers(self, network: nn.Module, gathered: Sequence[Tensor]) -> None:
+        """Restores this process's part of `gather_buffers`; their mean if the number of processes differs."""
+        if not gathered:
             return
-        vector = everyones[self.rank] if len(everyones) == self.size else torch.stack(list(everyones)).mean(dim=0)
+        vector = gathered[self.rank] if len(gathered) == self.size else torch.stack(list(gathered)).mean(dim=0)
         at = 0
         for buffer in _running(network):
             buffer.copy_(vector[at : at + buffer.numel()].view_as(buffer))

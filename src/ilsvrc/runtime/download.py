@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from ilsvrc.runtime import files
-from ilsvrc.runtime.disk import CHUNK_BYTES, alone, byte_bar, check_space, enough_disk
+from ilsvrc.runtime.disk import CHUNK_BYTES, byte_bar, check_space, enough_disk, exclusive
 from ilsvrc.runtime.http import UselessError, download
 from ilsvrc.runtime.messages import say
 
@@ -56,7 +56,7 @@ def fetch(remote: Remote, data_set: str) -> Path:
     """
     folder = DOWNLOADS / data_set
     folder.mkdir(parents=True, exist_ok=True)
-    with alone(folder):
+    with exclusive(folder):
         return _fetch(remote, folder)
 
 

@@ -76,5 +76,5 @@ def restore(content: Mapping[str, Any], training: Training) -> Progress:
         part.load_state_dict(content[name])
     training.schedule.errors[:] = content["errors"]
     progress = Progress(**content["progress"])
-    training.world.take_buffers(training.network, progress.buffers)
+    training.world.restore_buffers(training.network, progress.buffers)
     return progress

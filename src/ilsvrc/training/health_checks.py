@@ -94,7 +94,7 @@ class Checks:
         world, network = self.training.world, self.training.network
         if at_the_end:
             world.average_buffers(network)
-        self.progress.buffers = [] if at_the_end else world.everyones_buffers(network)
+        self.progress.buffers = [] if at_the_end else world.gather_buffers(network)
         sums = world.sum(self.gathered.clone()).tolist()
         self.progress.sums = [kept + new for kept, new in zip(self.progress.sums, sums, strict=True)]
         self.gathered.zero_()

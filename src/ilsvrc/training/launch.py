@@ -20,7 +20,7 @@ from ilsvrc.training import nodes
 from ilsvrc.training.job import Resources, TrainJob, words
 from ilsvrc.training.work_folder import FAILURE, LOCK, MACHINE, RUN_ID, STOPPED
 
-PLACES = ("processes", "gpus", "accumulate")  # a person may want others than the run began with
+PLACEMENT = ("processes", "gpus", "accumulate")  # a person may want others than the run began with
 # glibc would give big tensors back to the kernel after each step and page them in again: AlexNet's takes half the time.
 # OpenMP's threads would spin while they wait for each other, on cores that the loader's threads want.
 ENVIRONMENT = {
@@ -87,10 +87,10 @@ def resources_of(job: TrainJob) -> Resources:
     requested, began = requested_resources(job), first_resources(job.work)
     if began is None or began == requested:
         return requested
-    places = {name: getattr(requested, name) for name in PLACES}
+    places = {name: getattr(requested, name) for name in PLACEMENT}
     if not job.resources.processes:
         places["processes"] = began.processes
-    if places == {name: getattr(began, name) for name in PLACES}:
+    if places == {name: getattr(began, name) for name in PLACEMENT}:
         return began
     messages.say(
         f"{job.run} began with {described(began)} and goes on with {described(requested)}: its weights will not be "
@@ -113,7 +113,7 @@ def requested_resources(job: TrainJob) -> Resources:
 
 def described(resources: Resources) -> str:
     """Resources that settle a run's bits, in words."""
-    return ", ".join(f"{name} = {getattr(resources, name)}" for name in PLACES)
+    return ", ".join(f"{name} = {getattr(resources, name)}" for name in PLACEMENT)
 
 
 def first_resources(work: Path) -> Resources | None:

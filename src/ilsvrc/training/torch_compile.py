@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ilsvrc.runtime.ddp import as_if_nothing_happened
+from ilsvrc.runtime.ddp import preserved_state
 
 CHOICES = ("auto", "on", "off")
 IN_YAML = {"True": "on", "False": "off"}  # what a profile's `compile: on` becomes
@@ -64,7 +64,7 @@ class Compiled(nn.Module):
         trained = [parameter for parameter in self.objective.parameters() if parameter.requires_grad]
         began = time.perf_counter()
         try:
-            with as_if_nothing_happened(self.objective):
+            with preserved_state(self.objective):
                 torch.autograd.grad(self.objective(*inputs)[0], trained, allow_unused=True)
         except Exception as error:  # of a compiler's many kinds; what is wrong without it too comes again
             self.is_given_up = True

@@ -38,7 +38,7 @@ def fit_whitening(spec: specs.TrainSpec, manifest: Manifest, inputs: TrainingInp
     path: Path | None = inputs.work and inputs.work / NAME
     made_of = {"manifest_sha256": manifest.content_sha256, "crop_px": str(spec.crop_px)}
     own = _read(path, made_of) if path is not None and world.is_main else None
-    if not world.everyones(own is not None)[0]:
+    if not world.all_gather(own is not None)[0]:
         sums = sum_over_processes(shard_moments(spec.crop_px, inputs, world), world)
         if world.is_main:
             own = fitted(sums)

@@ -61,7 +61,7 @@ def probe(
     torch.set_num_threads(threads)  # ffcv's import sets it to one
     group = spec.recipe.batch_norm_group
     shared = group if isinstance(group, int) and len(batch.labels) % group == 0 else None
-    small = changed(alone(spec, len(batch.labels)), **WITHOUT_DRAWS, batch_norm_group=shared)
+    small = changed(standalone(spec, len(batch.labels)), **WITHOUT_DRAWS, batch_norm_group=shared)
     mean_image = packed.with_suffix(".mean_image.npy")
     inputs = TrainingInputs(packed=packed, mean_image=mean_image, loader=loader, threads=threads)
     training = build.prepare(small, manifest, 1, world, "float32", inputs)
@@ -91,7 +91,7 @@ def indices_of_all_classes(packed: Path) -> np.ndarray:
     return chosen
 
 
-def alone(spec: specs.TrainSpec, batch_size: int) -> specs.TrainSpec:
+def standalone(spec: specs.TrainSpec, batch_size: int) -> specs.TrainSpec:
     """`spec` in small batches, without a teacher, from its own initialisation."""
     return changed(spec, batch_size=batch_size, repeats=1, teacher=None, start_from=None, trained_layers="all")
 
