@@ -1,5 +1,6 @@
 """The cache of compiled kernels."""
 
+import errno
 import re
 from pathlib import Path
 
@@ -29,6 +30,14 @@ def test_only_the_first_call_of_a_kernel_takes_the_lock(tmp_path: Path, monkeypa
 
     assert numba_cache.run(kernel, 3) == 3
     assert held == [True]
-    monkeypatch.setattr(numba_cache, "FileLock", None)
+    monkeypatch.setattr(numba_cache, "locks", None)
     kernel.signatures = [()]
     assert numba_cache.run(kernel, 4) == 4
+
+
+def test_a_file_system_without_locks_stops_no_training(tmp_path: Path, monkeypatch):
+    def refuse(path: Path) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(numba_cache.locks, "wait_for_lock", refuse)
+    assert numba_cache.run(lambda number: number, 3) == 3

@@ -10,14 +10,17 @@ import stat
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import llvmlite.binding
 import numba
-from filelock import FileLock
 from numba import types
 
 from ilsvrc.packing import c_extension
+from ilsvrc.runtime import locks
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 PACKAGE = Path(__file__).parents[1]
 SOURCES = (  # files with kernels, and those whose constants they hold
@@ -73,10 +76,22 @@ def run(kernel: Callable[..., Any], *arguments: Any) -> Any:
     """Calls a kernel. One process compiles it at its first call; others wait for that, and read the cache."""
     if kernel in _compiled:
         return kernel(*arguments)
-    with FileLock(Path(CONFIG.CACHE_DIR) / "compile.lock"):
+    lock = _compile_lock()
+    try:
         result = kernel(*arguments)
+    finally:
+        if lock:
+            lock.release()
     _compiled.add(kernel)
     return result
+
+
+def _compile_lock() -> "FileLock | None":
+    """The lock of the cache, held; None on a file system without locks, where each process compiles for itself."""
+    try:
+        return locks.wait_for_lock(Path(CONFIG.CACHE_DIR) / "compile.lock")
+    except OSError:
+        return None
 
 
 def c_function(name: str, address: int | None, result: Any, *arguments: Any) -> Callable[..., Any]:
