@@ -149,7 +149,9 @@ def written(trained: runs.Run, *protocols: str) -> list[int]:
 def test_a_protocol_added_later_is_predicted_alone(run: runs.Run, packed: Path) -> None:
     predict_split.predict_split(job(run, packed, "single_crop"))
     (before,) = written(run, "single_crop")
-    assert predict_split.predict_split(job(run, packed, "single_crop", "ten_crop")).protocols == ("ten_crop",)
+    done = predict_split.predict_split(job(run, packed, "single_crop", "ten_crop"))
+    assert (done.protocols, done.kept) == (("ten_crop",), ("single_crop",))
+    assert done.line().endswith("images/s; single_crop kept as it was")
     assert written(run, "single_crop") == [before]
 
 

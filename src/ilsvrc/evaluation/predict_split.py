@@ -61,18 +61,20 @@ class PredictJob:
 
 
 class Predicted(NamedTuple):
-    """Summary of a test: the run, the protocols, the number of images, the way in words, and the seconds it took."""
+    """Summary of a test: run, protocols, number of images, the way in words, seconds, and protocols of kept files."""
 
     run: str
     protocols: tuple[str, ...]
     num_images: int
     how: str
     seconds: float
+    kept: tuple[str, ...] = ()
 
     def line(self) -> str:
         """One line for a person."""
         done = f"{self.num_images} images of {self.how}, {self.num_images / self.seconds:.0f} images/s"
-        return f"predicted {self.run} by {', '.join(self.protocols)}: {done}"
+        kept = f"; {', '.join(self.kept)} kept as it was" if self.kept else ""
+        return f"predicted {self.run} by {', '.join(self.protocols)}: {done}{kept}"
 
 
 def predict_split(job: PredictJob) -> Predicted:
@@ -97,7 +99,8 @@ def predict_split(job: PredictJob) -> Predicted:
     targets = task.from_manifest(manifest).targets(labels)
     for path in job.output:
         predictions.write_prediction(path, predictions.keep(rows[path.stem], targets, names, by_path[path]))
-    return Predicted(job.run, job.protocols, len(labels), how, seconds)
+    kept = tuple(path.stem for path in by_path if path not in job.output)
+    return Predicted(job.run, job.protocols, len(labels), how, seconds, kept)
 
 
 def probabilities(

@@ -1,7 +1,7 @@
 /* Decodes a part of a JPEG, Pillow's resize in AVX2, sums over pixels: what makes loading and packing fast.
 
-   Optional: where this is not compiled, decode.py, resample.py, colours.py and mean_image.py give the same without it.
-   loading/native.py opens it. */
+   Optional: where this is not compiled, decode_crops.py, resample.py, pixel_statistics.py and mean_image.py give the same
+   without it. c_extension.py opens it. */
 
 #include <setjmp.h>
 #include <stddef.h>
