@@ -25,7 +25,7 @@ def named(template: str, listed: Sequence[str] = (), **choices: Sequence[Any]) -
 
     The builder gets each field of `template` as a keyword. `choices` are the values that a field may have, literal
     tuples or ranges; where ranges make very many names, `listed` are those that tests, tables and lists hold.
-    `plugins` reads all of it from the source.
+    `config.model_builders` reads all of it from the source.
     """
 
     def leave(build: Build) -> Build:
