@@ -1,4 +1,4 @@
-"""What is measured of an experiment book: each network at a size once."""
+"""Specifications of measurements: each network at a size once."""
 
 from ilsvrc.config.cost_specs import CostSpec, Step
 from ilsvrc.config.params import Params
