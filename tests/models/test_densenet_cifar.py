@@ -145,7 +145,7 @@ def test_a_bottleneck_block_is_torchvisions_with_its_weights():
 
 def test_depths_that_leave_a_rest_are_no_networks():
     for name in ("densenet41_12_cifar", "densenet_bc_103_12_cifar", "densenet4_12_cifar"):
-        with pytest.raises(ValueError, match="models has no"):
+        with pytest.raises(ValueError, match="no architecture is called"):
             registry.architecture(name)
 
 

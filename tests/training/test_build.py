@@ -186,9 +186,9 @@ def test_pictures_that_cannot_be_mixed_two_and_two_are_an_error():
 @pytest.mark.parametrize(
     ("accumulate", "size", "group", "said"),
     [
-        (0, 1, None, "accumulate = 0 parts of the 8 images"),
-        (9, 1, None, "accumulate = 9 parts of the 8 images"),
-        (3, 2, None, "accumulate = 3 parts of the 2 images"),
+        (0, 1, None, "accumulate = 0 micro-batches cannot be made of the 8 images"),
+        (9, 1, None, "accumulate = 9 micro-batches cannot be made of the 8 images"),
+        (3, 2, None, "accumulate = 3 micro-batches cannot be made of the 2 images"),
         (4, 1, 4, "batch_norm_group = 4"),
         (2, 2, 4, "batch_norm_group = 4"),
     ],
