@@ -73,12 +73,17 @@ def njit(**options: Any) -> Callable[[Kernel], Kernel]:
 
 
 def run(kernel: Callable[..., Any], *arguments: Any) -> Any:
-    """Calls a kernel. One process compiles it at its first call; others wait for that, and read the cache."""
+    """Calls a kernel. One process compiles it at its first call; others wait for that, and read the cache.
+
+    Once it is in the cache, processes read it side by side.
+    """
     if kernel in _compiled:
         return kernel(*arguments)
-    lock = _compile_lock()
+    cached = Path(CONFIG.CACHE_DIR) / f"{kernel.__module__}.{kernel.__name__}.cached"
+    lock = None if cached.exists() else _compile_lock()
     try:
         result = kernel(*arguments)
+        cached.touch()
     finally:
         if lock:
             lock.release()
