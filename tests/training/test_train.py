@@ -78,7 +78,7 @@ def stopped(run, packed, tmp_path_factory) -> Outcome:
     second = small_training.start(run, packed, outcome.at)
     outcome.waited_for = first.pid
     stop(outcome, run, first, 7, 0, signal.SIGKILL)
-    outcome.said.append(second.communicate(timeout=60)[1])
+    outcome.said.append(second.communicate(timeout=180)[1])
     outcome.codes.append(second.returncode)
     return outcome
 
@@ -88,7 +88,7 @@ def stop(outcome: Outcome, run: runs.Run, launcher: subprocess.Popen, epochs: in
     wait_for(lambda: finished_epochs(outcome, run) >= epochs, launcher)
     family = [psutil.Process(launcher.pid), *psutil.Process(launcher.pid).children(recursive=True)]
     family[victim].send_signal(number)
-    outcome.said.append(launcher.communicate(timeout=60)[1])
+    outcome.said.append(launcher.communicate(timeout=180)[1])
     outcome.codes.append(launcher.returncode)
     outcome.orphans.append(psutil.wait_procs(family, timeout=5)[1])
     outcome.epochs.append(finished_epochs(outcome, run))
@@ -105,7 +105,7 @@ def finished_epochs(outcome: Outcome, run: runs.Run) -> int:
     return len(torch.load(found[0], weights_only=True)["progress"]["history"]) if found else 0
 
 
-def wait_for(condition, process: subprocess.Popen, seconds: float = 60) -> None:
+def wait_for(condition, process: subprocess.Popen, seconds: float = 180) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and process.poll() is None:
         try:
