@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 CORES ?= all
-BESIDE := --numprocesses 2 --dist loadfile  # tests of two files go side by side
+BESIDE := --numprocesses 2 --dist loadfile --no-loadscope-reorder  # tests of two files go side by side
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: reproduce test test-all check setup report pull format lock help

@@ -7,6 +7,20 @@ import pytest
 pytest_plugins = ["packed_files"]
 
 ROOT = Path(__file__).resolve().parent.parent
+LONGEST = (  # files that take minutes: begun first, so that no worker is left alone with one at the end
+    "workflow/test_whole_run.py",
+    "models/test_architectures.py",
+    "training/test_train.py",
+    "loading/test_batches.py",
+    "workflow/test_dry_run.py",
+    "training/test_batch_norm.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts the longest files first."""
+    places = {ROOT / "tests" / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
 @pytest.fixture(scope="session")

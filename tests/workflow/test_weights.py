@@ -78,7 +78,7 @@ def test_the_report_marks_them_and_says_what_was_assumed(tested: Checkout) -> No
     report = (tested.folder / "results/report.html").read_text()
     assert "pretrained: mine.pth" in report
     assert (
-        "mine.pth: classes: assumed: the data&#39;s, sorted by name; normalisation: assumed: ImageNet&#39;s" in report
+        "mine.pth: classes: assumed: the data&#39;s, sorted by name; normalization: assumed: ImageNet&#39;s" in report
     )
     assert "classes: 3 of the weights&#39; 1000 classes, by ImageNet&#39;s synsets" in report
     assert "pretrained weights" in report  # why the paper's figure is not comparable

@@ -75,7 +75,17 @@ def ends(input_px=17):
     }
 
 
-@pytest.fixture(scope="module", params=smallest_of_each_file())
+ONE_OF_EACH_END = {  # flattened maps, pooled ones, pooled by timm, maps of scores
+    "alexnet_one_gpu", "vgg_a_lrn", "googlenet", "resnet20_cifar", "shufflenet_g1_0_25x", "ghostnet_0_5x", "nin_cifar",
+}  # fmt: skip
+
+
+def slow_unless_fast():
+    fast = ONE_OF_EACH_END.__contains__
+    return [pytest.param(name, marks=() if fast(name) else pytest.mark.slow) for name in smallest_of_each_file()]
+
+
+@pytest.fixture(scope="module", params=slow_unless_fast())
 def sliding(request):
     """(network in evaluation, its form that slides, two crops) for the smallest network of each file."""
     side = crop_px(request.param)
