@@ -1,5 +1,6 @@
 """The durable writer: whole files or none, and no leftovers."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -7,6 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+import safetensors.torch
+import torch
 
 from ilsvrc.runtime import files
 
@@ -79,3 +82,63 @@ def test_the_next_writer_removes_what_a_killed_one_left(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["file.part", "file.1.tmp", "file", "99999.part"])
 def test_other_names_are_no_leftovers(name: str, tmp_path: Path) -> None:
     assert not files.is_leftover(tmp_path / name)
+
+
+def test_a_process_looks_for_leftovers_of_a_folder_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked = []
+    glob = Path.glob
+    monkeypatch.setattr(Path, "glob", lambda self, pattern: looked.append(self) or glob(self, pattern))
+
+    for number in range(5):
+        files.write_text(tmp_path / f"{number}", "whole")
+
+    assert looked == [tmp_path]
+
+
+def test_what_a_former_process_of_the_same_number_left_is_in_nobodys_way(tmp_path: Path) -> None:
+    left = tmp_path / f".shares.{os.getpid()}.part"
+    left.mkdir()
+    (left / "rows.npy").write_text("half")
+
+    files.temporary_name(tmp_path / ".shares").mkdir()
+
+    assert list(left.iterdir()) == []
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_the_umask_settles_who_may_read_what_a_library_writes(umask: int, mode: int, tmp_path: Path) -> None:
+    before = os.umask(umask)
+    try:
+        with files.atomically(tmp_path / "weights.safetensors") as unfinished:
+            safetensors.torch.save_file({"weight": torch.zeros(3)}, unfinished)
+    finally:
+        os.umask(before)
+
+    assert (tmp_path / "weights.safetensors").stat().st_mode & 0o777 == mode
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        OSError(errno.EDQUOT, "Disk quota exceeded"),
+        RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 64 vs 0: No space left on device"),
+    ],
+)
+def test_a_full_disk_is_said_with_the_files_name(error: Exception, tmp_path: Path) -> None:
+    path = tmp_path / "single_crop.npz"
+
+    with pytest.raises(OSError, match=r"disk is full: make room and run again: .*single_crop.npz"):  # noqa: SIM117
+        with files.atomically(path):
+            raise error
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_new_folders_last_through_a_loss_of_power_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced = []
+    monkeypatch.setattr(files, "sync", synced.append)
+
+    files.write_text(tmp_path / "runs" / "new" / "run.json", "{}")
+
+    assert {tmp_path, tmp_path / "runs", tmp_path / "runs" / "new"} <= set(synced)

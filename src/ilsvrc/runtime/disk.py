@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ilsvrc.runtime import locks
+from ilsvrc.runtime import files, locks
 from ilsvrc.runtime.messages import say
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ def enough_disk(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT) and "make room" not in str(error):
-            raise OSError(error.errno, "the disk is full: make room and run again", str(path)) from None
+        if files.is_of_full_disk(error):
+            raise OSError(error.errno, files.FULL, str(path)) from None
         raise
 
 

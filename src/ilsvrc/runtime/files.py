@@ -1,5 +1,6 @@
 """Files: read, hashed, and written so that a reader never sees half of one, also after a loss of power."""
 
+import errno
 import hashlib
 import json
 import os
@@ -7,10 +8,13 @@ import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-UNFINISHED = re.compile(r".+\.(?P<process>\d+)\.part")  # names of files that are being written
+UNFINISHED = re.compile(r"(?P<name>.+)\.(?P<process>\d+)\.part")  # names of files that are being written
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+FULL = "the disk is full: make room and run again"
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -43,23 +47,62 @@ def atomically(path: Path) -> Iterator[Path]:
     """A temporary name beside `path` to write to; the file moves to `path` once it is whole and on the disk.
 
     The temporary name is `<name>.<process>.part`. The file is removed where writing fails; a killed process leaves it,
-    and the next writer of `path` removes it.
+    and the next process that writes `path` removes it. The umask settles who may read it, whatever library writes it.
+
+    Raises:
+        OSError: the disk is full; the message names `path`.
     """
     unfinished = temporary_name(path)
     try:
+        unfinished.touch()
+        mode = unfinished.stat().st_mode
         yield unfinished
+        if unfinished.stat().st_mode != mode:
+            unfinished.chmod(mode)
         move(unfinished, path)
+    except Exception as error:
+        if is_of_full_disk(error):
+            raise OSError(errno.ENOSPC, FULL, str(path)) from error
+        raise
     finally:
         unfinished.unlink(missing_ok=True)
 
 
+def is_of_full_disk(error: Exception) -> bool:
+    """True if a write failed for want of room, and nobody said so; some libraries tell it in words alone."""
+    if "make room" in str(error):
+        return False
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno in NO_ROOM
+    return any(os.strerror(number) in str(error) for number in NO_ROOM)
+
+
 def temporary_name(path: Path) -> Path:
     """This process's name for `path` while it is unfinished; what killed processes left under theirs is removed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for each in path.parent.glob("*.part"):
-        if each.name.startswith(f"{path.name}.") and is_leftover(each):
-            shutil.rmtree(each) if each.is_dir() else each.unlink(missing_ok=True)
-    return path.with_name(f"{path.name}.{os.getpid()}.part")
+    folder, own = path.parent.absolute(), path.with_name(f"{path.name}.{os.getpid()}.part")
+    make_folder(folder)
+    for each in (own, *_leftovers(folder).pop(path.name, ())):  # in containers processes often have the same number
+        shutil.rmtree(each, ignore_errors=True) if each.is_dir() else each.unlink(missing_ok=True)
+    return own
+
+
+@cache
+def _leftovers(folder: Path) -> dict[str, list[Path]]:
+    """Leftovers in `folder` by the name that they were to get; a process looks once."""
+    found: dict[str, list[Path]] = {}
+    for each in folder.glob("*.part"):
+        if (named := UNFINISHED.fullmatch(each.name)) and is_leftover(each):
+            found.setdefault(named["name"], []).append(each)
+    return found
+
+
+def make_folder(folder: Path) -> None:
+    """Makes a folder and those above it, which last through a loss of power."""
+    made = [each for each in (folder, *folder.parents) if not each.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for each in made:
+        with suppress(OSError):  # some file systems cannot sync folders
+            sync(each.parent)
 
 
 def move(source: Path, target: Path) -> None:

@@ -10,6 +10,7 @@ from ilsvrc.artifacts.manifest import Manifest
 from ilsvrc.evaluation import task
 from ilsvrc.evaluation.inspection import drawing, thumbnails
 from ilsvrc.packing.beton import Packed
+from ilsvrc.runtime import files
 
 THUMBNAIL_PX, MAP_PX = 160, 156
 
@@ -31,8 +32,8 @@ class Album(NamedTuple):
 
     def keep(self, name: str, content: bytes) -> str:
         """Writes a file; returns its relative name."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / name).write_bytes(content)
+        with files.atomically(self.folder / name) as unfinished:
+            unfinished.write_bytes(content)
         return str((self.folder / name).relative_to(self.beside))
 
     def thumbnail(self, opened: Packed, place: int) -> str:
