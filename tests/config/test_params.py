@@ -2,11 +2,12 @@
 
 import pytest
 
-from ilsvrc.config.params import Params
+from ilsvrc.config.params import Data, Params
 from ilsvrc.config.recipe import Recipe
 from ilsvrc.config.recipe_files import resolve_recipe
 from ilsvrc.config.recipe_synonyms import SYNONYMS
-from ilsvrc.config.schema import parse
+from ilsvrc.config.schema import parse, read_yaml
+from ilsvrc.pipeline import wiring
 
 BOOK = {
     "dataset": "digits",
@@ -59,6 +60,91 @@ def test_a_key_by_another_projects_name_is_answered_with_ours(name, key):
 def test_synonyms_are_no_keys_and_mean_keys():
     assert set(SYNONYMS.values()) <= set(Recipe.model_fields)
     assert not set(SYNONYMS) & set(Recipe.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("lr", "training: {learning_rate: ...}"), ("epochs", "training: {epochs: ...}"), ("model", "architectures"),
+        ("seed", "seeds"), ("pretrained", "weights"), ("path", "data: {path: ...}"), ("Batch-Size", "training: {"),
+    ],
+)  # fmt: skip
+def test_a_key_on_the_wrong_level_or_by_another_name_is_answered_with_where_it_stands(name, meant):
+    assert f"params.yaml: {name} is not a key; did you mean {meant}" in message(**{name: 1})
+
+
+def test_other_names_of_params_keys_are_no_keys_and_mean_keys():
+    for model in (Params, Data):
+        assert not set(model.SYNONYMS) & set(model.model_fields)
+        assert {meant for meant in model.SYNONYMS.values() if ":" not in meant} <= set(model.model_fields)
+
+
+def test_one_value_is_a_list_of_one():
+    one = {
+        "architectures": "alexnet",
+        "seeds": 3,
+        "protocols": "ten_crop",
+        "costs": "float32",
+        "sweep": {"momentum": 0.5},
+    }
+    lists = {"architectures": ["alexnet"], "seeds": [3], "protocols": ["ten_crop"], "costs": ["float32"]}
+    listed = lists | {"sweep": {"momentum": [0.5]}}
+    assert parse(Params, BOOK | one, "params.yaml") == parse(Params, BOOK | listed, "params.yaml")
+    assert "architectures = True" in message(architectures=True)
+    assert "no architecture is called 'alexnett'" in message(architectures="alexnett")
+
+
+def test_one_milestone_is_a_list_of_one():
+    by = {"schedule": "step", "step_epochs": 3}
+    assert resolve_recipe("quick", "alexnet", by) == resolve_recipe("quick", "alexnet", by | {"step_epochs": [3]})
+
+
+def test_a_warm_up_that_was_not_asked_for_gives_way_to_a_short_training():
+    short = resolve_recipe("quick", "alexnet", {"epochs": 1})
+    assert short == resolve_recipe("quick", "alexnet", {"epochs": 1, "warmup_epochs": 0})
+    assert resolve_recipe("quick", "alexnet", {"epochs": 2}).warmup_epochs == 1
+    text = message(training={"epochs": 1, "warmup_epochs": 1})
+    assert "warmup_epochs = 1 must be below epochs = 1; lower it, to 0 for none" in text
+
+
+def test_a_line_says_where_a_warm_up_gives_way_and_none_where_it_was_left_out_on_purpose():
+    def lines(**changes):
+        return wiring.read({**BOOK, **changes}, where="params.yaml").remarks
+
+    (line,) = lines(training={"epochs": 1})
+    assert line.startswith("recipe quick: its warm-up gives way to epochs: 1 (alexnet, resnet18); a shorter one")
+    assert lines() == lines(training={"epochs": 1, "warmup_epochs": 0}) == lines(training={"epochs": 2}) == []
+
+
+DOUBLED = {
+    "seeds: [0]\nrecipe: quick\nseeds: [1]\n": "seeds stands twice, in lines 1 and 3; keep one of them",
+    "training:\n  epochs: 1\n  epochs: 2\n": "training.epochs stands twice, in lines 2 and 3",
+    "sweep: {lr: [1], 'lr': [2]}\n": "sweep.lr stands twice, in line 1",
+    "weights:\n  resnet18:\n  - source: a\n    crop_px: 8\n    crop_px: 9\n": "weights.resnet18.crop_px stands twice",
+    '{"seeds": [0],\n\t"seeds": [1]}': "seeds stands twice, in lines 1 and 2",
+}
+
+
+@pytest.mark.parametrize("text", DOUBLED)
+def test_a_key_that_stands_twice_is_refused_with_both_lines_at_every_depth(tmp_path, text):
+    (tmp_path / "book.yaml").write_text(text)
+    with pytest.raises(ValueError, match=r"book\.yaml: ") as error:
+        read_yaml(tmp_path / "book.yaml")
+    assert DOUBLED[text] in str(error.value)
+
+
+def test_a_merged_mapping_may_be_overridden_and_named_by_several(tmp_path):
+    (tmp_path / "book.yaml").write_text("a: &a {x: 1, y: 2}\nb: {<<: *a, x: 3}\nc: *a\n")
+    assert read_yaml(tmp_path / "book.yaml") == {"a": {"x": 1, "y": 2}, "b": {"x": 3, "y": 2}, "c": {"x": 1, "y": 2}}
+
+
+def test_what_is_no_yaml_is_named_with_its_line(tmp_path):
+    (tmp_path / "book.yaml").write_text("seeds: [0\nrecipe: quick\n")
+    with pytest.raises(ValueError, match=r"book\.yaml, line 2 is not YAML: "):
+        read_yaml(tmp_path / "book.yaml")
+    (tmp_path / "book.yaml").write_bytes("recipe: é\n".encode("latin-1"))
+    with pytest.raises(ValueError, match=r"book\.yaml is not text in UTF-8"):
+        read_yaml(tmp_path / "book.yaml")
 
 
 def test_wrong_values_name_key_value_and_what_is_allowed():

@@ -14,7 +14,7 @@ if workflow.overwrite_configfiles:
 else:
     BOOK = "params.yaml"
 try:
-    PIPELINE = wiring.read(config, where=BOOK)
+    PIPELINE = wiring.read(config, where=BOOK, read_from=workflow.configfiles)
 except ValueError as error:
     raise WorkflowError(str(error)) from None
 wiring.find_own_programs()
@@ -46,6 +46,12 @@ wildcard_constraints:
     run=r"[^/]+/[^/]+/[^/]+/seed=\d+-[0-9a-f]{8}",
     split="train|val",
     form="|".join(map(re.escape, PIPELINE.pack_specs)),
+
+
+def print_remarks():
+    """Prints what runs do otherwise than their recipes, once and not by each job."""
+    for line in PIPELINE.remarks if workflow.is_main_process else ():
+        print(line, file=sys.stderr)
 
 
 def machine(*names):
@@ -102,3 +108,4 @@ def print_results():
 
 
 refuse_too_many_gpus()
+print_remarks()

@@ -1,15 +1,17 @@
 """Configuration of params.yaml, typed and checked before anything runs. Never imports torch."""
 
 import itertools
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import Field, field_validator, model_validator
 
-from ilsvrc.config import pretrained, registry
+from ilsvrc.config import params_synonyms, pretrained, registry
 from ilsvrc.config.pretrained import Weights
 from ilsvrc.config.recipe import Recipe
 from ilsvrc.config.recipe_files import check_name, resolve_recipe
+from ilsvrc.config.recipe_synonyms import SYNONYMS
 from ilsvrc.config.schema import Positive, Section, did_you_mean, parse, read_yaml
 
 Value = TypeVar("Value")
@@ -36,6 +38,8 @@ class Data(Section):
     A form option left at None takes the data set's own (its card's). `test_form` packs the test images once more for
     the protocols, such as at their original size beside training images of short side 400.
     """
+
+    SYNONYMS: ClassVar[Mapping[str, str]] = params_synonyms.by_name(params_synonyms.OF_DATA)
 
     path: str | None = None
     name: str | None = Field(None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
@@ -94,6 +98,8 @@ class Inspect(Section):
 class Params(Section):
     """Configuration of an experiment, params.yaml."""
 
+    SYNONYMS: ClassVar[Mapping[str, str]] = params_synonyms.of_params(Data.model_fields, Recipe.model_fields, SYNONYMS)
+
     dataset: str
     data: Data = Data()
     architectures: tuple[str, ...] = ()
@@ -140,6 +146,15 @@ class Params(Section):
     def _names_exist(cls, given: tuple[str, ...], info: Any) -> tuple[str, ...]:
         kind = "models" if info.field_name == "architectures" else "protocols"
         return _unique(tuple(registry.check(kind, name) for name in given))
+
+    @field_validator("sweep", mode="before")
+    @classmethod
+    def _one_value_is_a_list_of_one(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        return {
+            key: values if isinstance(values, (list, tuple, type(None))) else [values] for key, values in given.items()
+        }
 
     @field_validator("seeds")
     @classmethod

@@ -141,7 +141,9 @@ class Recipe(Section):
         if (self.schedule == "exponential") != bool(self.decay_epochs or self.decay_iterations):
             raise ValueError("schedule: exponential and decay_epochs (or decay_iterations) go together")
         if self.epochs is not None and self.warmup_epochs >= self.epochs and self.warmup_epochs > 0:
-            raise ValueError(f"warmup_epochs = {self.warmup_epochs} must be below epochs = {self.epochs}")
+            raise ValueError(
+                f"warmup_epochs = {self.warmup_epochs:g} must be below epochs = {self.epochs}; lower it, to 0 for none"
+            )
         return self
 
     @model_validator(mode="after")

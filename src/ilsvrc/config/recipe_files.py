@@ -1,7 +1,7 @@
 """Recipes by name: the files of `recipes/`, for an architecture and a data set. Never imports torch."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from functools import cache
 from typing import Any
@@ -10,6 +10,7 @@ from ilsvrc.config import registry
 from ilsvrc.config.recipe import Recipe
 from ilsvrc.config.schema import parse, read_yaml
 
+WARM_UP = "warmup_"  # begins the keys of a warm-up
 PAPER = "paper"  # the recipe that stands for each architecture's own
 
 
@@ -47,9 +48,27 @@ def _resolve(name: str, architecture: str, changes: str, dataset: str) -> Recipe
     values: dict[str, Any] = book.pop("datasets", {}).get(dataset, {})
     for pattern, lines in book.pop("architectures", {}).items():
         values = values | (lines if fnmatchcase(architecture, pattern) else {})
-    for later in (values, json.loads(changes)):
+    asked = json.loads(changes)
+    for later in (values, asked):
         book = {key: value for key, value in book.items() if _in_the_other_unit(key) not in later} | later
-    return parse(Recipe, book, where=f"recipe {name} for {architecture}")
+    return parse(Recipe, _without_too_long_a_warm_up(book, asked), where=f"recipe {name} for {architecture}")
+
+
+def _without_too_long_a_warm_up(book: Mapping[str, Any], asked: Mapping[str, Any]) -> Mapping[str, Any]:
+    """`book` without its warm-up where the length that was `asked` for leaves no room, and no warm-up was asked for."""
+    if any(key.startswith(WARM_UP) for key in asked):
+        return book
+    for unit in {"epochs", "iterations"} & set(asked):
+        length, warm_up = asked[unit], book.get(f"{WARM_UP}{unit}")
+        if isinstance(length, (int, float)) and isinstance(warm_up, (int, float)) and warm_up >= length > 0:
+            return {key: value for key, value in book.items() if not key.startswith(WARM_UP)}
+    return book
+
+
+def shortened(changes: Mapping[str, Any], asked: Iterable[str]) -> bool:
+    """True if a run's `changes` of its recipe leave out a warm-up for a length, where params.yaml `asked` for none."""
+    left_out = any(changes.get(f"{WARM_UP}{unit}") == 0 for unit in ("epochs", "iterations"))
+    return left_out and not any(key.startswith(WARM_UP) for key in asked)
 
 
 def _in_the_other_unit(key: str) -> str:

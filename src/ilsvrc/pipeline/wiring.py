@@ -9,10 +9,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ilsvrc.config import cost_specs, packed_formats, registry, runs, specs
+from ilsvrc.config import cost_specs, packed_formats, recipe_files, registry, runs, specs
 from ilsvrc.config.ensembles import find
 from ilsvrc.config.params import Params
-from ilsvrc.config.schema import parse
+from ilsvrc.config.schema import parse, read_yaml
 from ilsvrc.evaluation import prediction_file
 from ilsvrc.models.common import reference_counts
 from ilsvrc.pipeline import contracts
@@ -45,6 +45,22 @@ class Pipeline:
             packed_formats.form_name(form): specs.specification(packed_formats.pack_spec(params, form))
             for form in self.forms
         }
+
+    @cached_property
+    def remarks(self) -> list[str]:
+        """Lines on what a run does otherwise than its recipe without being asked to: recipes' warm-ups give way."""
+        asked = {*self.params.training, *self.params.sweep}
+        short: dict[tuple[str, str], dict[str, None]] = {}
+        for run in self.trained.values():
+            if recipe_files.shortened(run.changes, asked):
+                unit = "epochs" if "epochs" in run.changes else "iterations"
+                length = f"{unit}: {run.changes[unit]}"
+                short.setdefault((run.recipe_name, length), {})[run.spec.architecture] = None
+        return [
+            f"recipe {recipe}: its warm-up gives way to {length} ({', '.join(networks)}); a shorter one can be asked "
+            "for by training: {warmup_epochs: ...}"
+            for (recipe, length), networks in short.items()
+        ]
 
     @cached_property
     def source_spec(self) -> str:
@@ -149,12 +165,14 @@ class Pipeline:
         return [str(prediction_file.prediction_file(run, p)) for run in self.runs for p in self.params.protocols]
 
 
-def read(values: Any, where: str) -> Pipeline:
-    """Pipeline of the values of a configuration file.
+def read(values: Any, where: str, read_from: Iterable[str | Path] = ()) -> Pipeline:
+    """Pipeline of the values of a configuration file, or of the files `read_from` that were merged to them.
 
     Raises:
-        ValueError: a key is unknown or a value is not allowed.
+        ValueError: a key is unknown or stands twice in a file, or a value is not allowed.
     """
+    for path in read_from:
+        read_yaml(path)  # names keys that Snakemake, which read the values, has overwritten
     return Pipeline(parse(Params, values, where=where))
 
 
