@@ -74,7 +74,7 @@ def test_unknown_key_stops_before_any_job_and_is_named(checkout):
 def test_a_key_that_stands_twice_stops_before_any_job_and_is_named(checkout):
     with (checkout.folder / "params.yaml").open("a") as book:
         book.write("seeds: [1, 2]\n")
-    done = checkout.snakemake("-n", check=False)
+    done = checkout.snakemake(check=False)
     assert done.returncode == 1
     assert "params.yaml: seeds stands twice, in lines " in done.stderr
 
