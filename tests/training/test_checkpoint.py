@@ -1,3 +1,4 @@
+import random
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,43 @@ def test_a_damaged_one_gives_way_to_the_one_before_with_a_line(saved):
     assert content["progress"]["step"] == 3
     assert "checkpoint.pt is damaged" in why
     assert why.endswith(f"going on from the checkpoint before it, {saved / checkpoint.BEFORE}")
+
+
+def test_a_flipped_bit_anywhere_is_seen_before_anything_is_used(saved, monkeypatch):
+    checkpoint.save(saved, tiny.training(), Progress(step=7), identity=IDENTITY)
+    path, chosen, opened = saved / checkpoint.NAME, random.Random(0), []
+    whole, load = path.read_bytes(), torch.load
+    monkeypatch.setattr(torch, "load", lambda path, **options: opened.append(path) or load(path, **options))
+    ends = [place / len(whole) for place in (0, *range(len(whole) - 25, len(whole)))]
+    for place in (*ends, *(chosen.random() for _ in range(100))):
+        path.write_bytes(whole)
+        flip(path, place)
+        content, why = checkpoint.load(saved, IDENTITY)
+        assert content["progress"]["step"] == 3
+        assert "checkpoint.pt is damaged" in why
+    assert set(opened) == {saved / checkpoint.BEFORE}
+
+
+def flip(path, place):
+    """Flips a bit, `place` from 0 to 1."""
+    content = bytearray(path.read_bytes())
+    bit = int(place * 8 * len(content))
+    content[bit // 8] ^= 1 << bit % 8
+    path.write_bytes(content)
+
+
+def test_one_from_before_there_were_checksums_comes_back_bit_for_bit(saved):
+    content, _ = checkpoint.load(saved, IDENTITY)
+    torch.save(content, saved / checkpoint.NAME)
+    (found, why) = checkpoint.load(saved, IDENTITY)
+    assert why == ""
+    assert torch.equal(found["network"]["linear.weight"], content["network"]["linear.weight"])
+    assert found["progress"] == content["progress"]
+
+
+def test_an_earlier_release_reads_one_with_a_checksum(saved):
+    found = torch.load(saved / checkpoint.NAME, map_location="cpu", weights_only=True)
+    assert found["progress"]["step"] == 3
 
 
 def test_a_death_between_the_two_renames_loses_nothing(saved):

@@ -1,6 +1,7 @@
 """Checkpoints: the whole state of a training in one file, from which it resumes as if it had never stopped.
 
-The last two are kept: where the newer one is damaged, the older one takes its place.
+Each ends with a checksum over all its bytes, which is compared before anything of it is used. The last two are kept:
+where the newer one is damaged, the older one takes its place.
 """
 
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ from typing import Any
 
 import torch
 
-from ilsvrc.runtime import files
+from ilsvrc.runtime import checksum, files
 from ilsvrc.training.state import Progress, Training
 
 NAME, BEFORE = "checkpoint.pt", "checkpoint.before.pt"
@@ -38,7 +39,9 @@ def save(folder: Path, training: Training, progress: Progress, **facts: Any) -> 
     try:
         with files.atomically(folder / NAME) as unfinished:
             with unfinished.open("wb") as file:
-                torch.save(content, file)
+                summed = checksum.ChecksumWriter(file)
+                torch.save(content, summed)  # type: ignore[arg-type]  # it writes and flushes, no more
+                summed.close_line()
             files.sync(unfinished)
             if (folder / NAME).exists():
                 (folder / NAME).replace(folder / BEFORE)
@@ -61,6 +64,7 @@ def load(folder: Path, identity: Identity) -> tuple[dict[str, Any] | None, str]:
 
 def _load(path: Path, identity: Identity) -> tuple[dict[str, Any] | None, str]:
     try:
+        checksum.check_zip(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
         made_from = content["format"], content["identity"]
     except Exception as error:  # of many kinds: a damaged archive, a pickle that is not weights
