@@ -32,7 +32,7 @@ from ilsvrc.models.resnet_cifar import resnet_cifar
 from ilsvrc.packing import manifest as manifests
 from ilsvrc.packing.writer import pack
 from ilsvrc.runtime.distributed import World
-from ilsvrc.runtime.files import file_sha256, read_json
+from ilsvrc.runtime.files import DamagedError, file_sha256, read_json
 from ilsvrc.stages import predict as predict_stage
 
 BRIGHT_LEFT, BRIGHT_RIGHT = 0, 1
@@ -449,8 +449,12 @@ def test_two_processes_write_what_one_writes(tmp_path: Path, monkeypatch: pytest
 def test_what_goes_wrong_in_several_processes_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = trained(partial(resnet_cifar, 20), tmp_path, monkeypatch, architecture="resnet20_cifar")
     save_file({"scale": torch.zeros(1)}, run_files.RUNS / run.name / "weights.safetensors")
+    two = job(run, tmp_path, "flip", processes=2, threads=2)
+    with pytest.raises(DamagedError):
+        predict_split.predict_split(two)
+    monkeypatch.setattr(predict_split.load_network, "require_whole", lambda weights, path: None)  # not in its workers
     with pytest.raises(
         ValueError, match=r"^\S*weights\.safetensors is not the file that weights\.json describes[^\n]*$"
     ):
-        predict_split.predict_split(job(run, tmp_path, "flip", processes=2, threads=2))
+        predict_split.predict_split(two)
     assert not list(prediction_file.prediction_file(run.name, "flip").parent.iterdir())

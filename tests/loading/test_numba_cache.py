@@ -49,3 +49,13 @@ def test_a_file_system_without_locks_stops_no_training(tmp_path: Path, monkeypat
 
     monkeypatch.setattr(numba_cache.locks, "wait_for_lock", refuse)
     assert numba_cache.run(lambda number: number, 3) == 3
+
+
+def test_what_a_loss_of_power_left_empty_or_zeroed_in_the_cache_is_compiled_again(tmp_path: Path):
+    folder = tmp_path / "loading_0"
+    folder.mkdir()
+    contents = {"empty.nbi": b"", "zeros.nbc": bytes(100), "whole.nbi": b"\x80\x04index", "of_kernel.cached": b""}
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
+    assert numba_cache._without_lost_files(tmp_path) == tmp_path
+    assert sorted(path.name for path in folder.iterdir()) == ["of_kernel.cached", "whole.nbi"]

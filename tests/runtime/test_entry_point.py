@@ -53,6 +53,22 @@ def test_a_persons_mistake_is_one_message_with_status_1(error: str, tmp_path: Pa
     assert "Traceback" in (tmp_path / "log").read_text()
 
 
+def test_a_damaged_file_is_set_aside_so_that_the_same_command_makes_it_again(tmp_path: Path) -> None:
+    damaged = tmp_path / "results" / "scores.json"
+    damaged.parent.mkdir()
+    damaged.write_text("half")
+    end = "import os; from pathlib import Path; from ilsvrc.runtime import files; "
+    end += f"os.chdir({str(tmp_path)!r}); files.read_json(Path('results/scores.json'))"
+
+    done = stage(end)
+
+    assert done.returncode == 1
+    said = "it is set aside as work/damaged/results_scores.json: the same command makes it again"
+    assert said in done.stderr.splitlines()[-1]
+    assert not damaged.exists()
+    assert (tmp_path / "work/damaged/results_scores.json").read_text() == "half"
+
+
 def test_our_own_mistake_shows_its_traceback_with_status_1(tmp_path: Path) -> None:
     done = stage("assert not 'ours'", "--log", str(tmp_path / "log"))
 

@@ -142,3 +142,30 @@ def test_new_folders_last_through_a_loss_of_power_too(tmp_path: Path, monkeypatc
     files.write_text(tmp_path / "runs" / "new" / "run.json", "{}")
 
     assert {tmp_path, tmp_path / "runs", tmp_path / "runs" / "new"} <= set(synced)
+
+
+@pytest.mark.parametrize(("inside", "moves"), [("results/runs/a/run.json", True), ("elsewhere/run.json", False)])
+def test_only_a_damaged_file_of_data_or_results_is_set_aside(
+    inside: str, moves: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = Path(inside)
+    path.parent.mkdir(parents=True)
+    path.write_text("{half")
+
+    with pytest.raises(
+        files.DamagedError, match=r"run\.json is damaged .*; remove it and run snakemake again"
+    ) as error:
+        files.read_json(path)
+    aside = files.set_aside(error.value.path)
+
+    assert path.exists() is not moves
+    assert aside == (Path("work/damaged/results_runs_a_run.json") if moves else None)
+    assert aside is None or aside.read_text() == "{half"
+
+
+def test_a_damaged_file_that_another_job_set_aside_is_no_second_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert files.set_aside(Path("results/runs/a/weights.safetensors")) is None

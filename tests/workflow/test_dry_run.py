@@ -1,6 +1,8 @@
 """What a plain dry run lists and refuses, before any job."""
 
 import json
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -157,6 +159,44 @@ def test_a_run_removes_a_damaged_prediction_alone_and_one_that_is_refused_remove
     checkout.snakemake(target, check=False)  # the job fails: there is no network
     assert not damaged.exists()
     assert whole.exists()
+
+
+def emptied(checkout: Checkout, name: str) -> Path:
+    """A file of the first run that a loss of power left empty, its time kept; all others are whole."""
+    path = checkout.folder / "results/runs" / next(iter(complete(checkout).runs)) / name
+    time = path.stat().st_mtime_ns
+    path.write_bytes(b"")
+    os.utime(path, ns=(time, time))
+    return path
+
+
+@pytest.mark.parametrize("target", ["all", "models"])
+def test_an_emptied_file_is_listed_and_named_and_a_dry_run_leaves_it(checkout, target):
+    path = emptied(checkout, "weights.safetensors")
+    done = checkout.snakemake("--dry-run", target)
+    assert f"{path.relative_to(checkout.folder)} is empty: it is made again" in done.stderr
+    assert re.search(r"^train +1$", done.stdout, re.MULTILINE)
+    assert path.exists()
+
+
+def test_a_run_removes_an_emptied_file_and_one_that_is_refused_removes_nothing(checkout):
+    path = emptied(checkout, "history.csv")
+    with locks.locked(checkout.folder / "work/snakemake.lock"):
+        assert "works in this folder" in checkout.snakemake("models", check=False).stderr
+    assert path.exists()
+    checkout.snakemake("models", "--until", "acquire", check=False)
+    assert not path.exists()
+
+
+def test_emptied_data_go_and_are_made_again_when_a_job_needs_them(checkout):
+    flow = complete(checkout)
+    path = checkout.folder / flow.packed / "train.beton"
+    path.write_bytes(bytes(100))
+    done = checkout.snakemake("--dry-run", "data")
+    said = f"{path.relative_to(checkout.folder)} holds zeros in the place of its content"
+    assert f"{said}: it is made again when a job needs it" in done.stderr
+    checkout.snakemake("data")
+    assert not path.exists()
 
 
 @pytest.mark.parametrize("key", ["revision", "weights_sha256", "manifest_sha256"])

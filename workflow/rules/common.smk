@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 
 from ilsvrc.config import specs
-from ilsvrc.pipeline import refused_predictions, wiring
+from ilsvrc.pipeline import lost_files, refused_predictions, wiring
 from ilsvrc.pipeline.commands import command
 from ilsvrc.runtime import hardware
 
@@ -86,6 +86,20 @@ def refused():
     for path in found:
         Path(path).unlink(missing_ok=True)
     return []
+
+
+@cache
+def discard_lost():
+    """Names what a loss of power left empty or zeroed. Where jobs run, it is removed; results are made again at once."""
+    found = lost_files.find(PIPELINE) if workflow.is_main_process and not workflow.touch else {}
+    for path, why in found.items():
+        again = "it is made again" if lost_files.is_made_at_once(path) else "it is made again when a job needs it"
+        print(f"{path} {why}: {again}", file=sys.stderr)
+    workflow.dag.forcefiles.update(filter(lost_files.is_made_at_once, found))
+    if found and runs_jobs():
+        wiring.hold_the_lock()
+        for path in found:
+            Path(path).unlink(missing_ok=True)
 
 
 def training_threads():

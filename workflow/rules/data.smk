@@ -40,4 +40,4 @@ rule pack:
 
 rule data:
     input:
-        PIPELINE.manifests(),
+        all_manifests,

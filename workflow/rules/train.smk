@@ -27,4 +27,4 @@ rule train:
 
 rule models:
     input:
-        PIPELINE.for_each_run("results/runs/{run}/weights.json"),
+        all_models,

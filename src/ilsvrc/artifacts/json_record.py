@@ -31,7 +31,8 @@ class JsonRecord(BaseModel):
 
         Raises:
             FileNotFoundError: there is no such file.
-            ValueError: the file is damaged, written by a later version, or another kind of file.
+            files.DamagedError: the file is damaged, or another kind of file.
+            ValueError: it was written by a later version.
         """
         if not path.exists():
             raise FileNotFoundError(errno.ENOENT, f"{cls.noun} is missing; run snakemake, which writes it", str(path))
@@ -42,7 +43,8 @@ class JsonRecord(BaseModel):
         """The record that the JSON `content` of `path` holds.
 
         Raises:
-            ValueError: written by a later version, or another kind of file.
+            files.DamagedError: it is another kind of file.
+            ValueError: it was written by a later version.
         """
         found = content.get(VERSION_KEY, 1) if isinstance(content, dict) else 1
         if found > cls.schema_version:
@@ -56,7 +58,7 @@ class JsonRecord(BaseModel):
             first = error.errors()[0]
             key = ".".join(map(str, first["loc"])) or "content"
             why = "missing" if first["type"] == "missing" else first["msg"]
-            raise ValueError(f"{path} is not {cls.noun} ({key}: {why}); remove it and run snakemake again") from None
+            raise files.DamagedError(path, f"is not {cls.noun} ({key}: {why})") from None
 
     def write(self, path: Path) -> None:
         """Writes the file, whole or not at all."""

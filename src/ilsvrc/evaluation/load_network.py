@@ -39,14 +39,23 @@ def predictor(
     return built
 
 
+def require_whole(weights: WeightsInfo, path: Path) -> None:
+    """Compares weights with their hash.
+
+    Raises:
+        files.DamagedError: the file at `path` is not the one that weights.json describes.
+    """
+    if files.file_sha256(path) != weights.weights_sha256:
+        raise files.DamagedError(path, "is not the file that weights.json describes")
+
+
 def trained(weights: WeightsInfo, path: Path) -> tuple[Classifier, Normalization]:
     """The network that `weights` describes with the weights at `path`, and the normalization of its input.
 
     Raises:
-        ValueError: the file at `path` is not the one that weights.json describes.
+        files.DamagedError: the file at `path` is not the one that weights.json describes.
     """
-    if files.file_sha256(path) != weights.weights_sha256:
-        raise ValueError(f"{path} is not the file that weights.json describes; remove its folder and train again")
+    require_whole(weights, path)
     spec = weights.made_from
     network = registry.architecture(spec.architecture)(num_classes=weights.num_classes, input_px=weights.crop_px)
     state = safetensors.torch.load_file(path)

@@ -26,7 +26,7 @@ from ilsvrc.evaluation.prediction_file import PredictionSpec
 from ilsvrc.evaluation.predictor import plan, predict, require_each_once
 from ilsvrc.loading import view_batches
 from ilsvrc.packing import beton
-from ilsvrc.runtime import distributed, hardware, precision
+from ilsvrc.runtime import distributed, files, hardware, precision
 from ilsvrc.runtime.distributed import World
 
 WORKER = "ilsvrc.stages.predict_worker"
@@ -90,7 +90,7 @@ def predict_split(job: PredictJob) -> Predicted:
     by_path = {path: specification(job.run, path.stem, weights, manifest) for path in job.output}
     missing = [path for path, spec in by_path.items() if not prediction_file.is_current(path, spec)]
     job = dataclasses.replace(job, output=missing or job.output)
-    names, labels = image_names(job.images), beton.open_packed(job.val).labels
+    names, labels = image_names(job.images, manifest.num_images), beton.open_packed(job.val).labels
     started = time.perf_counter()
     with hardware.claimed_gpus(job.gpus) as gpus:
         rows, times_seen, how = probabilities(job, gpus, (len(labels), weights.num_classes))
@@ -109,6 +109,7 @@ def probabilities(
     """Probabilities float32 of `shape` `[N, K]` by protocol, how often each image came `[N]`, and how, in words."""
     num_processes = job.processes or job.gpus or 1
     if num_processes > 1:
+        load_network.require_whole(WeightsInfo.read(job.weights_info), job.weights)
         threads = max(1, job.threads // num_processes)
         command = multiprocess.Command(WORKER, worker_words(job, threads), num_processes, threads, gpus, job.log)
         return multiprocess.run(command, job.output[0].parent, job.protocols, shape)
@@ -215,7 +216,14 @@ def specification(run: str, protocol: str, weights: WeightsInfo, manifest: Manif
     }
 
 
-def image_names(path: Path) -> np.ndarray:
-    """Names of the test images `[N]`, in the packed file's order."""
+def image_names(path: Path, num_images: int) -> np.ndarray:
+    """Names of the test images `[N]`, in the packed file's order.
+
+    Raises:
+        files.DamagedError: they are not `num_images`.
+    """
     with path.open(newline="", errors="surrogateescape") as file:
-        return np.array([row["name"].encode("utf-8", "replace").decode() for row in csv.DictReader(file)])
+        names = [row.get("name") or "" for row in csv.DictReader(file)]
+    if len(names) != num_images:
+        raise files.DamagedError(path, f"lists {len(names)} of {num_images} images")
+    return np.array([name.encode("utf-8", "replace").decode() for name in names])

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypedDict
 
+from ilsvrc.runtime import files
+
 PREDICTIONS = Path("results/predictions")
 FORMAT = 2  # 1: probabilities, labels, images and spec alone
 ABOUT = "about.json"
@@ -47,12 +49,8 @@ class Header(TypedDict):
 FIRST_FORMAT: Header = {"format": 1, "num_classes": 0, "spec": {}}  # of files without a header
 
 
-class DamagedError(ValueError):
+class DamagedError(files.DamagedError):
     """A file of predictions that is cut short, changed, of another format or none at all: it has to be made again."""
-
-    def __init__(self, path: Path, why: object) -> None:
-        super().__init__(f"{path} {why}")
-        self.path = path
 
 
 def prediction_file(run: str, protocol: str) -> Path:

@@ -79,7 +79,9 @@ def score(job: ScoreJob) -> Scored:
         rows += score_ensembles(chosen, rows, tables)
     except prediction_file.DamagedError as error:
         error.path.unlink()
-        raise ValueError(f"{error}; it is removed: run snakemake again, which makes it anew") from error
+        raise ValueError(
+            f"{error.path} {error.why}; it is removed: run snakemake again, which makes it anew"
+        ) from error
     write(job, rows, curve_rows, tables)
     register_models.register(rows, job.spec.protocols[0])
     return Scored(rows, incomplete + absent)

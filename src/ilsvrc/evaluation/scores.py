@@ -11,6 +11,7 @@ from ilsvrc.artifacts.run_info import RunInfo
 from ilsvrc.evaluation import metrics, multilabel_scores
 from ilsvrc.evaluation.predictions import Prediction
 from ilsvrc.evaluation.task import MultiLabel
+from ilsvrc.runtime import files
 
 COLUMNS = (
     "run", "dataset", "architecture", "recipe", "seed", "protocol", "networks", "members", "num_images",
@@ -99,10 +100,16 @@ def reliability(prediction: Prediction) -> list[metrics.Bin]:
 
 
 def curve(run: RunInfo, history: Path) -> list[Row]:
-    """The run's learning curve, a row an epoch: history.csv's columns behind the run's identity."""
-    with history.open(newline="") as file:
-        rows = csv.DictReader(file)
-        return [{**_identity(run), **{k: "" if v == "nan" else v for k, v in row.items()}} for row in rows]
+    """The run's learning curve, a row an epoch: history.csv's columns behind the run's identity.
+
+    Raises:
+        files.DamagedError: the file has not a row of each of the run's epochs.
+    """
+    with history.open(newline="", errors="replace") as file:
+        rows = list(csv.DictReader(file))
+    if run.epochs is not None and len(rows) != run.epochs:
+        raise files.DamagedError(history, f"has rows of {len(rows)} of {run.epochs} epochs")
+    return [{**_identity(run), **{k: "" if v == "nan" else v for k, v in row.items()}} for row in rows]
 
 
 def as_csv(rows: Iterable[Row], columns: Sequence[str], header: bool = True) -> str:

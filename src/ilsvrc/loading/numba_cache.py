@@ -33,6 +33,7 @@ SOURCES = (  # files with kernels, and those whose constants they hold
     "packing/c_extension.py",
     "packing/jpeg.py",
 )
+HEAD_BYTES = 16  # of a file of numba's never all zeros
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 _compiled: set[Callable[..., Any]] = set()  # kernels that this process has called: numba's own list is not thread-safe
 
@@ -60,8 +61,18 @@ def _is_private(folder: Path) -> bool:
     return os.access(folder, os.W_OK) and found.st_uid == os.getuid() and not found.st_mode & stat.S_IWOTH
 
 
+def _without_lost_files(folder: Path) -> Path:
+    """The cache's folder; what a loss of power left empty or zeroed in it is removed: numba would stop there."""
+    for path in folder.glob("*/*.nb[ci]"):
+        with path.open("rb") as file:
+            lost = not file.read(HEAD_BYTES).strip(b"\0")
+        if lost:
+            path.unlink(missing_ok=True)
+    return folder
+
+
 CONFIG: Any = numba.config
-CONFIG.CACHE_DIR = str(_cache_folder())
+CONFIG.CACHE_DIR = str(_without_lost_files(_cache_folder()))
 # tbb or omp: numba's own pool, workqueue, aborts the process where two loaders run at once
 CONFIG.THREADING_LAYER = "threadsafe"
 

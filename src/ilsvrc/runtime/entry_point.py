@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from ilsvrc.runtime import messages
+from ilsvrc.runtime import files, messages
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
@@ -27,6 +27,12 @@ def run(main: Callable[[argparse.Namespace], None], arguments: argparse.Argument
         messages.keep_in(args.log)
     try:
         main(args)
+    except files.DamagedError as error:
+        aside = files.set_aside(error.path)
+        what = f"{error.path} {error.why}; it is set aside as {aside}: the same command makes it again"
+        messages.say(f"error: {what if aside else error}")
+        messages.log(traceback.format_exc().rstrip())
+        sys.exit(1)
     except (ValueError, OSError) as error:
         messages.say(f"error: {error}")
         messages.log(traceback.format_exc().rstrip())

@@ -14,19 +14,43 @@ from typing import Any
 
 UNFINISHED = re.compile(r"(?P<name>.+)\.(?P<process>\d+)\.part")  # names of files that are being written
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+MADE_HERE, ASIDE = ("data", "results"), Path("work/damaged")
 FULL = "the disk is full: make room and run again"
+
+
+class DamagedError(ValueError):
+    """A file that a stage wrote is not as it was written: it has to be made again.
+
+    Args:
+        path: the file.
+        why: what is wrong with it, as the rest of a sentence.
+    """
+
+    def __init__(self, path: Path, why: object) -> None:
+        super().__init__(f"{path} {why}; remove it and run snakemake again")
+        self.path, self.why = path, why
+
+
+def set_aside(path: Path) -> Path | None:
+    """Moves a damaged file of this folder's data or results to work/damaged; None where it is elsewhere, and stays."""
+    with suppress(ValueError, OSError):
+        inside = path.absolute().relative_to(Path.cwd())
+        if inside.parts[0] in MADE_HERE:
+            make_folder(ASIDE)
+            return Path(shutil.move(path, ASIDE / "_".join(inside.parts)))
+    return None
 
 
 def read_json(path: Path) -> dict[str, Any]:
     """The mapping in a JSON file.
 
     Raises:
-        ValueError: the file is damaged.
+        DamagedError: the file is damaged.
     """
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"{path} is damaged ({error}); remove it and run snakemake again") from None
+        raise DamagedError(path, f"is damaged ({error})") from None
     return content
 
 

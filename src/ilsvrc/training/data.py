@@ -20,7 +20,7 @@ from ilsvrc.loading.contract import Batch
 from ilsvrc.loading.views import View, square_px
 from ilsvrc.models.common.normalization import Normalization, central
 from ilsvrc.packing import beton
-from ilsvrc.runtime import counter_rng
+from ilsvrc.runtime import counter_rng, files
 from ilsvrc.runtime.distributed import World
 from ilsvrc.training import validation
 from ilsvrc.training.augmentation import Augmentation
@@ -107,8 +107,21 @@ def normalization_of(spec: specs.TrainSpec, manifest: Manifest, mean_image: Path
     if spec.recipe.normalization == "mean_image":
         if mean_image is None or not mean_image.exists():
             raise ValueError(f"normalization: mean_image wants {mean_image}, which is not there; run snakemake again")
-        image = mean_image_windows.scaled(torch.from_numpy(np.load(mean_image)), short_side_px(spec))
+        image = mean_image_windows.scaled(torch.from_numpy(read_mean_image(mean_image)), short_side_px(spec))
     return Normalization(manifest.mean, manifest.std, spec.recipe.normalization, image)
+
+
+def read_mean_image(path: Path) -> np.ndarray:
+    """The mean image float32 `[S, S, 3]` that packing wrote.
+
+    Raises:
+        files.DamagedError: the file is cut short or no array.
+    """
+    try:
+        image: np.ndarray = np.load(path)
+    except (ValueError, EOFError) as error:
+        raise files.DamagedError(path, f"is no mean image ({error})") from None
+    return image
 
 
 def mean_image_inputs(

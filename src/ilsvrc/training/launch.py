@@ -119,7 +119,13 @@ def described(resources: Resources) -> str:
 def first_resources(work: Path) -> Resources | None:
     """Resources that the checkpoint in `work` was made with."""
     path = work / MACHINE
-    return Resources.of({"compile": "off"} | files.read_json(path)) if path.exists() else None  # once never compiled
+    if not path.exists():
+        return None
+    try:
+        return Resources.of({"compile": "off"} | files.read_json(path))  # once never compiled
+    except (files.DamagedError, KeyError, TypeError):
+        messages.say(f"{path} is damaged: whether the training began with the same resources is not known")
+        return None
 
 
 def keep_resources(work: Path, resources: Resources) -> None:

@@ -1,0 +1,79 @@
+"""Lost files: what a loss of power left empty or zeroed, found when jobs are planned by the files' first bytes.
+
+Their times are those of whole files, so that Snakemake would find nothing to do. Never imports torch.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from ilsvrc.artifacts import run_files
+from ilsvrc.artifacts.manifest import SUFFIX
+from ilsvrc.datasets._card import SPLITS
+from ilsvrc.pipeline import wiring
+
+PACKED_SUFFIXES = (".beton", SUFFIX, ".images.csv", ".mean_image.npy")
+SUMMARIES = ("scores.csv", "metrics.json", "curves.csv", "report.html")
+FOLDERS = ("tables", "figures")
+MARKER = "work/recorded.json"
+TEXT = (".json", ".csv", ".svg", ".html")  # end in a character
+HEAD_BYTES = 16  # of no kind of file all zeros
+
+
+def find(flow: wiring.Pipeline) -> dict[str, str]:
+    """Reason by path of the files of `params.yaml` that are lost, but for predictions, whose headers tell more."""
+    found = {path: why for path in (*data(flow), *results(flow)) if (why := fault(path))}
+    for run in flow.inspected:
+        inspection, pictures = f"{run_files.INSPECTED}/{run}/inspect.json", f"{run_files.INSPECTED}/{run}/pictures"
+        if lost := next((path for path in _inside(Path(pictures)) if (why := fault(path))), ""):
+            found[inspection] = f"has a picture, {lost}, that {fault(lost)}"
+    return found
+
+
+def is_made_at_once(path: str) -> bool:
+    """True of results; data are made again when a job needs them, since all trainings would follow them."""
+    return not path.startswith("data/")
+
+
+def data(flow: wiring.Pipeline) -> Iterator[str]:
+    """Acquired and packed data, which are made again when a job needs them."""
+    yield from (f"{flow.raw}/source.json", f"{flow.raw}/index.csv", *flow.archives)
+    for form in flow.pack_specs:
+        yield from (f"{flow.all_packed}/{form}/{split}{end}" for split in SPLITS for end in PACKED_SUFFIXES)
+
+
+def results(flow: wiring.Pipeline) -> Iterator[str]:
+    """Runs, costs, inspections, scores and report."""
+    for run in (*flow.trained, *flow.imported):
+        yield from (f"{run_files.RUNS}/{run}/{name}" for name in run_files.RUN_FILES)
+    yield from flow.costs.files
+    for run in flow.inspected:
+        yield f"{run_files.INSPECTED}/{run}/inspect.json"
+    results = run_files.RUNS.parent
+    yield from (f"{results}/{name}" for name in SUMMARIES)
+    yield from (path for name in FOLDERS for path in _inside(results / name))
+    yield MARKER
+
+
+def _inside(folder: Path) -> list[str]:
+    """Files in a folder, none where it is not there."""
+    return sorted(str(path) for path in folder.iterdir() if path.suffix) if folder.is_dir() else []
+
+
+def fault(path: str) -> str:
+    """Reason why a file cannot be what a stage wrote, empty where it may be, or is not there."""
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except OSError:  # not here
+        return ""
+    try:
+        head = os.read(handle, HEAD_BYTES)
+        if not head:
+            return "is empty"
+        os.lseek(handle, -1, os.SEEK_END)
+        cut_off = path.endswith(TEXT) and os.read(handle, 1) == b"\0"
+        return "holds zeros in the place of its content" if cut_off or not head.strip(b"\0") else ""
+    except OSError:  # a folder, or a disk that fails, of which the stage that reads it says more
+        return ""
+    finally:
+        os.close(handle)

@@ -1,0 +1,104 @@
+"""What a loss of power left empty or zeroed is found when jobs are planned, whatever its time says."""
+
+from pathlib import Path
+
+import pytest
+
+from ilsvrc.config import params
+from ilsvrc.pipeline import lost_files, wiring
+
+BOOK = """
+dataset: digits
+architectures: [resnet18]
+recipe: quick
+protocols: [single_crop]
+costs: [float32]
+inspect: {nearest_of: 9}
+"""
+KINDS = {
+    "source.json": "data/raw/digits/source.json",
+    "index.csv": "data/raw/digits/index.csv",
+    "archive": "data/raw/digits/digits.tar",
+    "packed file": "data/packed/digits/*/train.beton",
+    "manifest": "data/packed/digits/*/val.manifest.json",
+    "list of images": "data/packed/digits/*/val.images.csv",
+    "mean image": "data/packed/digits/*/train.mean_image.npy",
+    "weights": "results/runs/*/*/*/*/weights.safetensors",
+    "weights.json": "results/runs/*/*/*/*/weights.json",
+    "history.csv": "results/runs/*/*/*/*/history.csv",
+    "run.json": "results/runs/*/*/*/*/run.json",
+    "costs": "results/costs/*/*.json",
+    "inspection": "results/inspect/*/*/*/*/inspect.json",
+    "scores": "results/scores.csv",
+    "metrics": "results/metrics.json",
+    "curves": "results/curves.csv",
+    "table": "results/tables/errors.csv",
+    "figure": "results/figures/times.svg",
+    "report": "results/report.html",
+    "record": "work/recorded.json",
+}
+
+
+@pytest.fixture
+def flow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> wiring.Pipeline:
+    """A pipeline whose files are all there, each with some text."""
+    monkeypatch.chdir(tmp_path)
+    Path("params.yaml").write_text(BOOK)
+    flow = wiring.Pipeline(params.load())
+    for path in ("results/tables/errors.csv", "results/figures/times.svg", *lost_files.data(flow), *whole(flow)):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).write_text("content of a file\n")
+    return flow
+
+
+def whole(flow: wiring.Pipeline) -> list[str]:
+    return [path for path in lost_files.results(flow) if not Path(path).exists()]
+
+
+def test_whole_files_are_not_lost(flow: wiring.Pipeline) -> None:
+    assert lost_files.find(flow) == {}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_emptied_or_zeroed_file_of_each_kind_is_found(flow: wiring.Pipeline, kind: str) -> None:
+    path = next(Path().glob(KINDS[kind]))
+
+    path.write_bytes(b"")
+    assert lost_files.find(flow) == {str(path): "is empty"}
+
+    path.write_bytes(bytes(5000))
+    assert lost_files.find(flow) == {str(path): "holds zeros in the place of its content"}
+
+
+@pytest.mark.parametrize("end", [".json", ".csv", ".svg", ".html"])
+def test_text_whose_end_was_not_written_is_found(end: str, tmp_path: Path) -> None:
+    path = tmp_path / f"file{end}"
+    path.write_bytes(b"content of the first page" + bytes(4096))
+
+    assert lost_files.fault(str(path)) == "holds zeros in the place of its content"
+
+
+def test_numbers_may_end_in_zeros(tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(b"\x40\0\0\0\0\0\0\0{}" + bytes(4096))
+
+    assert lost_files.fault(str(path)) == ""
+
+
+def test_an_inspection_with_a_lost_picture_is_made_again(flow: wiring.Pipeline) -> None:
+    inspection = next(Path().glob(KINDS["inspection"]))
+    picture = inspection.parent / "pictures" / "val_3.jpg"
+    picture.parent.mkdir()
+    picture.write_bytes(b"")
+
+    assert lost_files.find(flow) == {str(inspection): f"has a picture, {picture}, that is empty"}
+
+
+def test_results_are_made_again_at_once_and_data_when_a_job_needs_them() -> None:
+    assert lost_files.is_made_at_once("results/scores.csv")
+    assert not lost_files.is_made_at_once("data/raw/digits/index.csv")
+
+
+@pytest.mark.parametrize("path", ["nothing/here.json", "."])
+def test_what_is_not_here_or_a_folder_is_not_lost(path: str) -> None:
+    assert lost_files.fault(path) == ""
