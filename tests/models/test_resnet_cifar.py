@@ -54,6 +54,14 @@ def test_a_network_of_zero_residuals_shows_the_classifier_its_stem():
     assert torch.allclose(network(images), expected, atol=1e-6)
 
 
+def test_split_padding_puts_half_of_the_new_channels_before_and_half_behind():
+    images = torch.arange(1.0, 1 + 2 * 4 * 4).reshape(1, 2, 4, 4)
+    padded = ZeroPaddedShortcut(2, 4, 2, split=True)(images)
+    assert padded[0].tolist() == [[[0, 0], [0, 0]], [[1, 3], [9, 11]], [[17, 19], [25, 27]], [[0, 0], [0, 0]]]
+    split, behind = weightless("resnet56_cifar_split_padding"), weightless("resnet56_cifar")
+    assert list(split.state_dict()) == list(behind.state_dict())
+
+
 def test_the_same_seed_starts_plain_and_residual_networks_alike():
     residual, plain = (initialized(name).state_dict() for name in ("resnet20_cifar", "plain20_cifar"))
     assert all(torch.equal(residual[key], plain[key]) for key in residual)

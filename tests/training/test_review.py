@@ -27,7 +27,7 @@ def vgg(name: str) -> nn.Module:
 def test_deeper_vggs_take_the_first_convolutions_of_a_file_whose_names_are_in_another_order(name: str, tmp_path: Path):
     a, deeper = vgg("vgg_a"), vgg(name)
     save_file({key: value.contiguous() for key, value in a.state_dict().items()}, tmp_path / "a.safetensors")
-    given = read_weights.read_weights(tmp_path / "a.safetensors")
+    given = read_weights.read_weights(tmp_path / "a.safetensors").state
     assert list(given) != list(a.state_dict())
     transfer.take_over(deeper, given, "vgg", set())
     first, taken = ([m for m in net.modules() if isinstance(m, nn.Conv2d)] for net in (a, deeper))

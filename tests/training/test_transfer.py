@@ -5,8 +5,10 @@ from torch import nn
 
 from ilsvrc.config import registry
 from ilsvrc.models.common import classifier_names
+from ilsvrc.models.pretrained import own_names
 from ilsvrc.models.pretrained.read_weights import read_weights
-from ilsvrc.training import transfer
+from ilsvrc.runtime.distributed import World
+from ilsvrc.training import build, transfer
 
 
 def built(name: str = "resnet18", classes: int = 4, px: int = 64) -> nn.Module:
@@ -95,11 +97,30 @@ def test_weights_are_read_from_the_usual_files(tmp_path, file):
     else:
         wrapped = {f"module.{name}": value for name, value in state.items()}
         torch.save({"state_dict": wrapped, "epoch": 3} if file.endswith("pth") else state, tmp_path / file)
-    found = read_weights(tmp_path / file)
-    assert found.keys() == state.keys()
+    found = own_names.by_own_names(read_weights(tmp_path / file).state, state, names("resnet18"))
+    assert found.state.keys() == state.keys()
 
 
-def test_a_file_that_holds_no_weights_is_named(tmp_path):
-    (tmp_path / "weights.pt").write_bytes(b"<html>")
-    with pytest.raises(ValueError, match=r"weights\.pt holds no weights"):
-        read_weights(tmp_path / "weights.pt")
+def test_counts_of_batches_may_be_missing_and_nan_may_not_be_there():
+    old, new = built(classes=4), built(classes=4)
+    without = {name: value for name, value in old.state_dict().items() if not name.endswith("num_batches_tracked")}
+    taken = transfer.take_over(new, without, "all", names("resnet18"))
+    assert torch.equal(new.layer4[1].bn2.weight, old.layer4[1].bn2.weight)
+    assert not any(name.endswith("num_batches_tracked") for name in taken)
+    without["layer2.0.conv1.weight"][0, 0, 0, :2] = float("nan")
+    with pytest.raises(
+        ValueError, match=r"start_from: layer2\.0\.conv1\.weight holds NaN or infinity \(2 of 73728 val"
+    ):
+        transfer.take_over(new, without, "all", names("resnet18"))
+
+
+def test_weights_from_elsewhere_start_a_training(tmp_path, capsys):
+    old, new = built(classes=7), built(classes=4)
+    state = {name.replace("fc.", "linear."): value.half() for name, value in old.state_dict().items()}
+    wrapped = {f"module.{name}": value for name, value in state.items() if "num_batches" not in name}
+    torch.save({"net": wrapped, "acc": 93.1}, tmp_path / "net.pth")
+    read = build.read_start(tmp_path / "net.pth", new, names("resnet18"), World(device=torch.device("cpu")))
+    transfer.take_over(new, read, "but_classifier", names("resnet18"))
+    assert torch.equal(new.conv1.weight, old.conv1.weight.half().float())
+    said = "module.conv1.weight taken for conv1.weight, and others likewise; the classifier linear taken for fc"
+    assert said in capsys.readouterr().err

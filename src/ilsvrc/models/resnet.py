@@ -223,15 +223,17 @@ class Bottleneck(nn.Module):
 
 
 class ZeroPaddedShortcut(nn.Module):
-    """Every second pixel of each side, channels of zeros behind."""
+    """Every second pixel of each side, channels of zeros behind, or half of them before where they are `split`."""
 
-    def __init__(self, channels: int, width: int, stride: int) -> None:
+    def __init__(self, channels: int, width: int, stride: int, split: bool = False) -> None:
         super().__init__()
         self.new_channels, self.stride = width - channels, stride
+        self.channels_before = self.new_channels // 2 if split else 0
 
     def forward(self, x: Tensor) -> Tensor:
         """`[N, C, H, W]` to `[N, C + new, H / stride, W / stride]`."""
-        return F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.new_channels))
+        channels = (self.channels_before, self.new_channels - self.channels_before)
+        return F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, *channels))
 
 
 class ProjectionShortcut(nn.Sequential):
@@ -255,5 +257,6 @@ class Shortcuts(NamedTuple):
 
 # Section 3.3, "Identity vs. projection shortcuts".
 OPTION_A = Shortcuts(nn.Identity, ZeroPaddedShortcut)
+OPTION_A_SPLIT = Shortcuts(nn.Identity, partial(ZeroPaddedShortcut, split=True))
 OPTION_B = Shortcuts(nn.Identity, ProjectionShortcut)
 OPTION_C = Shortcuts(ProjectionShortcut, ProjectionShortcut)

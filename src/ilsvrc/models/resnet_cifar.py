@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ilsvrc.models.common.layers import GlobalAveragePool, check_input_px, named
-from ilsvrc.models.resnet import OPTION_A, BasicBlock, FromHe, Make, PlainBlock, Stage
+from ilsvrc.models.resnet import OPTION_A, OPTION_A_SPLIT, BasicBlock, FromHe, Make, PlainBlock, Stage
 
 
 @named("resnet{depth}_cifar", depth=(20, 32, 44, 56, 110, 1202))
@@ -25,6 +25,25 @@ def resnet_cifar(depth: int, num_classes: int = 10, input_px: int = 32) -> "Cifa
     Differs from the paper: at test, batch norm uses running averages; the paper does not say what it uses here.
     """
     return CifarResNet(partial(BasicBlock, OPTION_A), 16, 16, (depth - 2) // 6, num_classes, input_px)
+
+
+@named("resnet{depth}_cifar_split_padding", depth=(20, 32, 44, 56, 110, 1202))
+def resnet_cifar_split_padding(depth: int, num_classes: int = 10, input_px: int = 32) -> "CifarResNet":
+    """`resnet_cifar` whose shortcuts put half of the new channels' zeros before the others and half behind.
+
+    Input 32 px. The networks of github.com/akamaster/pytorch_resnet_cifar10, whose weights go by our names; with the
+    zeros behind alone the same weights are near chance.
+
+        resnet20_cifar_split_padding        269,722 parameters (0.27 M)       40,551,040 multiply-adds
+        resnet32_cifar_split_padding        464,154 parameters (0.46 M)       68,862,592 multiply-adds
+        resnet44_cifar_split_padding        658,586 parameters (0.66 M)       97,174,144 multiply-adds
+        resnet56_cifar_split_padding        853,018 parameters (0.85 M)      125,485,696 multiply-adds
+        resnet110_cifar_split_padding     1,727,962 parameters (1.7 M)       252,887,680 multiply-adds
+        resnet1202_cifar_split_padding   19,421,274 parameters (19.4 M)    2,829,238,912 multiply-adds
+
+    Differs from the paper: the place of the zeros, which the paper does not say; and as `resnet_cifar`.
+    """
+    return CifarResNet(partial(BasicBlock, OPTION_A_SPLIT), 16, 16, (depth - 2) // 6, num_classes, input_px)
 
 
 @named("plain{depth}_cifar", depth=(20, 32, 44, 56))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ilsvrc.artifacts.manifest import Manifest
 from ilsvrc.artifacts.weights_info import WeightsInfo
@@ -18,8 +19,8 @@ from ilsvrc.loading.contract import Batch
 from ilsvrc.models.common import classifier_names
 from ilsvrc.models.common.layers import Classifier
 from ilsvrc.models.common.normalization import Normalization
-from ilsvrc.models.pretrained import read_weights
-from ilsvrc.runtime import precision
+from ilsvrc.models.pretrained import own_names, read_weights
+from ilsvrc.runtime import messages, precision
 from ilsvrc.runtime.distributed import World
 from ilsvrc.training import batch_norm, data, dropout, initialization, optimizer, parameter_groups, transfer
 from ilsvrc.training.best_checkpoint import BestEpoch
@@ -98,7 +99,8 @@ def first_network(
     classifier = classifier_names.classifier_names(partial(build, spec)) if inputs.start else set()
     taken: list[str] = []
     if inputs.start:
-        taken = transfer.take_over(network, read_weights.read_weights(inputs.start), recipe.start_layers, classifier)
+        start = read_start(inputs.start, network, classifier, world)
+        taken = transfer.take_over(network, start, recipe.start_layers, classifier)
     network = place(network, world, dtype)
     settings = parameter_groups.layer_settings(network, recipe.bias_rate, recipe.layer_rates, recipe.layer_decays)
     settings = settings.times(transfer.rates(network, taken, recipe.trunk_rate))
@@ -106,6 +108,15 @@ def first_network(
     dropout.draw_for_whole_batch(network)
     frozen = transfer.freeze(network, classifier, recipe.trained_layers)
     return network, settings, frozen
+
+
+def read_start(path: Path, network: Classifier, classifier: set[str], world: World) -> dict[str, Tensor]:
+    """Weights to start from, by the network's names; the first process says what was taken for what."""
+    found = read_weights.read_weights(path)
+    named = own_names.by_own_names(found.state, network.state_dict(), classifier)
+    if world.rank == 0 and (said := (*found.said, *named.said)):
+        messages.say(f"start_from: {path}: {'; '.join(said)}")
+    return named.state
 
 
 def place(network: Classifier, world: World, dtype: torch.dtype) -> Classifier:

@@ -14,7 +14,7 @@ from ilsvrc.artifacts.run_info import RunInfo
 from ilsvrc.artifacts.weights_info import WeightsInfo
 from ilsvrc.config import pretrained, registry, specs
 from ilsvrc.evaluation import load_network
-from ilsvrc.models.pretrained import adapt, download, libraries
+from ilsvrc.models.pretrained import adapt, download, libraries, own_names
 from ilsvrc.models.pretrained.read_weights import read_weights
 from ilsvrc.runtime import files, messages
 from ilsvrc.tracking import mlflow_runs
@@ -47,11 +47,12 @@ def import_run(job: ImportJob) -> None:
     manifest = Manifest.read(job.val_manifest)
     source = find_weights(job.spec, job.file)
     try:
-        state, places, config = fit(job.spec, source, manifest.classes)
+        fitted = fit(job.spec, source, manifest.classes)
     except ValueError as error:
         raise ValueError(f"weights: {job.spec.architecture} with {source.path}: {error}") from None
-    write(job, manifest, source, state, places, config)
-    messages.say(f"pretrained weights: {job.run} from {source.path}; classes: {places.how}")
+    write(job, manifest, source, fitted.state, fitted.places, fitted.config)
+    said = "; ".join((f"classes: {fitted.places.how}", *source.said, *fitted.said))
+    messages.say(f"pretrained weights: {job.run} from {source.path}; {said}")
 
 
 class InputConfig(NamedTuple):
@@ -72,6 +73,16 @@ class SourceWeights(NamedTuple):
     label: str  # for a person
     classes: list[str] | None
     published: libraries.Published | None  # where they are a library's
+    said: tuple[str, ...] = ()  # lines on what was passed over
+
+
+class FittedWeights(NamedTuple):
+    """Weights for the network, the outputs that are the data's classes, its input, and lines on what was taken."""
+
+    state: dict[str, Tensor]
+    places: adapt.Places
+    config: InputConfig
+    said: tuple[str, ...]
 
 
 def find_weights(spec: specs.ImportSpec, file: Path | None) -> SourceWeights:
@@ -88,7 +99,8 @@ def find_weights(spec: specs.ImportSpec, file: Path | None) -> SourceWeights:
     if files.file_sha256(file) != spec.sha256:
         raise ValueError(f"{file} has changed since params.yaml was read; run snakemake again")
     ours = pretrained.beside(str(file), spec.sha256)
-    return SourceWeights(file, read_weights(file), file.name, ours.classes if ours else None, None)
+    found = read_weights(file)
+    return SourceWeights(file, found.state, file.name, ours.classes if ours else None, None, found.said)
 
 
 def library_weights(spec: specs.ImportSpec) -> tuple[str, str, str]:
@@ -98,10 +110,8 @@ def library_weights(spec: specs.ImportSpec) -> tuple[str, str, str]:
     return library, model, tag
 
 
-def fit(
-    spec: specs.ImportSpec, source: SourceWeights, classes: list[str]
-) -> tuple[dict[str, Tensor], adapt.Places, InputConfig]:
-    """Weights for the network, the outputs that are the data's classes, and size and normalisation of its input."""
+def fit(spec: specs.ImportSpec, source: SourceWeights, classes: list[str]) -> FittedWeights:
+    """Weights for the network, from whatever names they have in their file."""
     config = input_config(spec, source.published)
     builder = partial(registry.architecture(spec.architecture), input_px=config.crop_px)
 
@@ -111,9 +121,11 @@ def fit(
     state = dict(source.state)
     normalization = {name: state.pop(name) for name in list(state) if name.startswith(load_network.NORMALIZATION)}
     classifier = adapt.classifier_dims(build)
+    state, said = own_names.by_own_names(state, adapt.weightless(build, 2), classifier)
     num_outputs = adapt.num_outputs(state, classifier)
     places = adapt.places(classes, num_outputs, source.classes, from_library=source.published is not None)
-    return adapt.fitted(state, build, classifier, places.outputs) | normalization, places, config
+    fitted = adapt.fitted(state, build, classifier, places.outputs)
+    return FittedWeights(fitted | normalization, places, config, said)
 
 
 def input_config(spec: specs.ImportSpec, published: libraries.Published | None) -> InputConfig:

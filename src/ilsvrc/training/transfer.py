@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ilsvrc.config import choices
 from ilsvrc.models.common.layers import Classifier
+from ilsvrc.models.pretrained import adapt
 
 VGG_CONVS, VGG_LINEARS = 4, 3  # Simonyan and Zisserman 2014, section 3.1: the first four, and the last three
 
@@ -40,13 +41,13 @@ def take_over(
             wanted = set(own) - classifier
         case _:
             assert_never(which)
-    missing = sorted(wanted - set(weights))
+    missing = sorted(name for name in wanted - set(weights) if not name.endswith("num_batches_tracked"))
     if missing:
         raise ValueError(
             f"start_from: {len(missing)} of {len(wanted)} weights are not in the file, {', '.join(missing[:5])} among "
-            "them; is it of this architecture?"
+            f"them; is it of this architecture? The first of its {len(weights)} names are {', '.join([*weights][:5])}"
         )
-    return _take(own, {name: weights[name] for name in own if name in wanted}, own)
+    return _take(own, {name: weights[name] for name in own if name in wanted and name in weights}, own)
 
 
 def _take(own: Mapping[str, Tensor], weights: Mapping[str, Tensor], into: Mapping[str, Tensor]) -> list[str]:
@@ -56,6 +57,10 @@ def _take(own: Mapping[str, Tensor], weights: Mapping[str, Tensor], into: Mappin
                 f"start_from: {name} is {list(value.shape)} in the file and {list(own[name].shape)} here; another "
                 "number of classes wants start_layers: but_classifier, other images the same crop_px"
             )
+    try:
+        adapt.require_finite(weights)
+    except ValueError as error:
+        raise ValueError(f"start_from: {error}") from None
     with torch.no_grad():
         for name, value in weights.items():
             into[name].copy_(value)

@@ -36,6 +36,13 @@ def test_the_classifiers_weights_are_those_whose_shape_depends_on_the_classes():
     assert adapt.num_outputs(weights(), adapt.classifier_dims(Small)) == 4
 
 
+def test_nan_and_infinity_are_refused_by_the_tensors_name():
+    for bad in (float("nan"), float("inf")):
+        given = weights(**{"stem.bias": torch.tensor([0.0, bad])})
+        with pytest.raises(ValueError, match=r"stem\.bias holds NaN or infinity \(1 of 2 values\): of a training"):
+            adapt.fitted(given, Small, adapt.classifier_dims(Small), [0])
+
+
 def test_rows_of_other_classes_are_taken_away_and_the_order_is_the_datas():
     found = adapt.fitted(weights(), Small, adapt.classifier_dims(Small), [3, 1])
     assert found["fc.bias"].tolist() == [3.0, 1.0]

@@ -51,21 +51,28 @@ def places(classes: Sequence[str], num_outputs: int, named: Sequence[str] | None
         shown = ", ".join(classes[:MAX_NAMES])
         raise ValueError(
             f"the weights tell {num_outputs} classes apart and the data has {len(classes)} ({shown} ...), which are "
-            "not ImageNet's synsets, such as n01440764; take weights for these classes"
+            "not ImageNet's synsets, such as n01440764; take weights for these classes, or train a new classifier on "
+            "these by training: {start_from: <the file>}"
         )
     return Places(list(range(num_outputs)), "assumed: the data's, sorted by name")
 
 
 def classifier_dims(build: Build) -> dict[str, int]:
     """Names of the weights whose shape depends on the number of classes -> the dimension that does."""
-    with torch.device("meta"):
-        few, more = (build(count).state_dict() for count in (2, 3))
+    few, more = weightless(build, 2), weightless(build, 3)
     differing = {
         name: (value.shape, more[name].shape) for name, value in few.items() if value.shape != more[name].shape
     }
     return {
         name: next(i for i, (a, b) in enumerate(zip(*both, strict=True)) if a != b) for name, both in differing.items()
     }
+
+
+def weightless(build: Build, num_classes: int) -> dict[str, Tensor]:
+    """The network's state without numbers: names, shapes and types."""
+    with torch.device("meta"):
+        state: dict[str, Tensor] = build(num_classes).state_dict()
+    return state
 
 
 def num_outputs(weights: Mapping[str, Tensor], classifier: Mapping[str, int]) -> int:
@@ -78,7 +85,11 @@ def num_outputs(weights: Mapping[str, Tensor], classifier: Mapping[str, int]) ->
         weights[name].shape[dim] for name, dim in classifier.items() if name in weights and weights[name].dim() > dim
     }
     if len(sizes) != 1:
-        raise ValueError(f"the weights have no classifier {', '.join(classifier)}: are they of this architecture?")
+        names = ", ".join(list(weights)[:MAX_NAMES])
+        raise ValueError(
+            f"the weights have no classifier {', '.join(classifier)}: are they of this architecture? The first of "
+            f"their {len(weights)} names are {names}"
+        )
     return int(sizes.pop())
 
 
@@ -112,9 +123,23 @@ def fitted(
                 f"{name} is {list(state[name].shape)} in the file and {list(value.shape)} in the network; other sizes "
                 "of images (crop_px), or another network?"
             )
-    return {
-        name: _plain(state[name]) if name in state else torch.zeros(v.shape, dtype=v.dtype) for name, v in own.items()
-    }
+    kept = {name: _plain(state[name]) for name in own if name in state}
+    require_finite(kept)
+    return {name: kept[name] if name in kept else torch.zeros(v.shape, dtype=v.dtype) for name, v in own.items()}
+
+
+def require_finite(weights: Mapping[str, Tensor]) -> None:
+    """Refuses NaN and infinities.
+
+    Raises:
+        ValueError: names the first tensor that holds any.
+    """
+    for name, value in weights.items():
+        if value.is_floating_point() and (bad := value.numel() - int(value.isfinite().sum())):
+            raise ValueError(
+                f"{name} holds NaN or infinity ({bad} of {value.numel()} values): of a training that diverged, or a "
+                "damaged file; take other weights"
+            )
 
 
 def _auxiliary_names(network: Classifier) -> set[str]:
