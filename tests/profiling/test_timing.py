@@ -29,6 +29,19 @@ def test_passes_fill_the_time_that_is_given(each, given, passes):
     assert timing.passes(run, given, clock=lambda: now[0]) == [each] * passes
 
 
+def test_rounds_are_repeated_until_the_two_fastest_agree():
+    rounds = iter([[3.0], [1.0, 1.0], [2.0], [1.05], [9.0]])
+    found = timing.settled(lambda: next(rounds), rounds=5)
+    assert (found.seconds, found.median, found.passes) == ([1.0, 1.0, 1.05], 1.0, 5)
+    assert found.spread == pytest.approx(0.05)
+
+
+def test_rounds_that_never_agree_end_with_their_spread():
+    rounds = iter([[4.0], [1.0], [2.0], [9.0]])
+    found = timing.settled(lambda: next(rounds), rounds=3)
+    assert (found.seconds, found.median, found.spread, found.passes) == ([1.0, 2.0], 1.0, 1.0, 3)
+
+
 def search(rates):
     """The best batch where a batch passes so many images a second, and those that were tried."""
     best, tried = timing.best_batch(lambda size: size / rates[size] if size in rates else None, 1 / rates[1])

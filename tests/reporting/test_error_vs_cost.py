@@ -118,6 +118,37 @@ def test_the_figure_has_a_panel_a_measured_cost_and_fills_the_front(table, score
     assert ">int8<" in svg
 
 
+@pytest.fixture
+def disturbed() -> pd.DataFrame:
+    """A table whose quick network was measured on a busy machine."""
+    busy = passes("float32", 2.0, 500.0, busy_machine=True, other_cores=1.5, spread=0.34)
+    quick, slow = network("quick", 10, busy), network("slow", 90, passes("float32", 8.0, 125.0))
+    return error_vs_cost.table([*error_vs_cost.rows("q", quick), *error_vs_cost.rows("s", slow)])
+
+
+def test_costs_of_a_busy_machine_are_marked_and_on_no_front_of_times(disturbed, table, scores):
+    assert list(disturbed.columns)[-3:] == ["busy_machine", "other_cores", "spread"]
+    assert not {"busy_machine", "other_cores", "spread"} & set(table.columns)  # where none was, as before
+    found = error_vs_cost.points(disturbed, scores, NETWORKS, "single_crop")
+    assert found["on_front_latency_ms"].tolist() == [False, False, True]
+    assert found["on_front_multiply_adds"].tolist() == [True, False, True]  # counts hold on any machine
+    svg = error_vs_cost.error_against(found, drawn(found))
+    assert ">busy machine<" in svg
+    assert [f'id="busy-{cost}"' in svg for cost in ("latency_ms", "ms_an_image", "multiply_adds")] == [
+        True,
+        True,
+        False,
+    ]
+
+
+def test_marks_survive_the_files_between_table_and_report(disturbed, scores, tmp_path):
+    disturbed.to_csv(tmp_path / "costs.csv", index=False)
+    points = error_vs_cost.points(pd.read_csv(tmp_path / "costs.csv"), scores, NETWORKS, "single_crop")
+    points.to_csv(tmp_path / "points.csv", index=False)
+    read = pd.read_csv(tmp_path / "points.csv")
+    assert error_vs_cost.disturbed(read, "latency_ms").tolist() == [True, False, False]
+
+
 def test_in_a_page_a_panel_stands_alone_in_the_pages_colours(table, scores):
     found = error_vs_cost.points(table, scores, NETWORKS, "single_crop")
     one = {"latency_ms": error_vs_cost.COSTS["latency_ms"]}

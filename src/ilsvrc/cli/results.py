@@ -1,5 +1,6 @@
-"""Verbs about trained networks and results: classify, export, report, verify, prune."""
+"""Verbs about trained networks and results: classify, export, report, verify, remeasure, prune."""
 
+import sys
 from pathlib import Path
 
 import click
@@ -91,6 +92,25 @@ def verify(params: Path, in_json: bool) -> None:
 
     found = verify.verify(verify.VerifyJob(params))
     return print_json(verify.as_json(found)) if in_json else click.echo(verify.as_text(found))
+
+
+@click.command(short_help="Costs that were measured on a busy machine, again.")
+@click.argument("architectures", nargs=-1, metavar="[ARCHITECTURE]...", shell_complete=completion.architectures)
+@params_option
+@click.option("-n", "--dry-run", is_flag=True, help="List what would be measured.")
+def remeasure(architectures: tuple[str, ...], params: Path, dry_run: bool) -> None:
+    """Measure the costs of the named architectures again; without names, those that a busy machine disturbed.
+
+    Runs snakemake for these measurements, their table and the report, with the folder's default profile.
+
+    \b
+    Examples:
+      ilsvrc remeasure
+      ilsvrc remeasure resnet18 --dry-run
+    """
+    from ilsvrc.pipeline import remeasure
+
+    sys.exit(remeasure.remeasure(remeasure.RemeasureJob(architectures, params, dry_run), follow=click.echo))
 
 
 @click.command(short_help="Results that params.yaml no longer names.")

@@ -36,6 +36,9 @@ class TestCosts(Record):
     best_batch_peak_bytes: int
     joules_an_image: float | None  # None where the machine has no counter
     best_batch_joules_an_image: float | None
+    spread: float | None = None  # how much slower the second fastest repetition is; files of early versions lack it
+    other_cores: float | None = None  # cores that other processes kept busy meanwhile
+    busy_machine: bool = False  # the spread or the others' load is too large for the figures to hold
 
 
 class Int8Costs(TestCosts):
@@ -118,4 +121,16 @@ def costs_text(tested: TestCosts | NotMeasured) -> str:
     if isinstance(tested, NotMeasured):
         return f"{tested.precision} not: {tested.why_not}"
     milliseconds, rate = tested.latency.median_ms, tested.images_per_second
-    return f"{tested.precision} {milliseconds:.3g} ms, {rate:.3g} images/s in batches of {tested.best_batch}"
+    text = f"{tested.precision} {milliseconds:.3g} ms, {rate:.3g} images/s in batches of {tested.best_batch}"
+    return f"{text}{busy_text(tested)}"
+
+
+def busy_text(tested: TestCosts) -> str:
+    """` (busy machine: others took 1.5 cores, repetitions lie 34 % apart; ...)`, empty of a quiet machine."""
+    if not tested.busy_machine:
+        return ""
+    load, spread = tested.other_cores or 0.0, 100 * (tested.spread or 0.0)
+    return (
+        f" (busy machine: others took {load:.1f} cores, repetitions lie {spread:.0f} % apart; `ilsvrc remeasure` "
+        "measures again)"
+    )

@@ -2,20 +2,22 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from ilsvrc.profiling import memory, timing
+from ilsvrc.profiling import memory, quiet, timing
 from ilsvrc.profiling.cost_files import TestCosts
 from ilsvrc.profiling.energy import Counter
 
-WARM_UP_SECONDS, LATENCY_SECONDS = 0.15, 0.6
+WARM_UP_SECONDS, LATENCY_SECONDS = 0.15, 0.3  # the latter a round, of which there are two or more
 BATCH_SECONDS = 0.1  # of each batch that is tried
 SEARCH_SECONDS = 1.2  # of all of them; a slow network gets 16 single images' time, but no more than
 MAX_SEARCH_SECONDS = 20.0
 MEMORY_SHARE = 0.5  # of what is free
+
+Work = TypeVar("Work")
 
 
 class Pass:
@@ -59,21 +61,26 @@ def cast_weights(network: nn.Module, dtype: torch.dtype | None) -> nn.Module:
 def measure(of: Pass, precision: str, free_bytes: int, energy: Counter | str) -> TestCosts:
     """Latency at batch 1, throughput at the best batch, and the memory and energy of both.
 
+    Both are repeated until they agree within timing.MAX_SPREAD; where they do not, or other processes keep cores busy
+    (`quiet.is_busy`), the costs are marked as of a busy machine.
+
     Args:
         of: the network.
         precision: the name of what it computes in.
         free_bytes: what the device has free; larger batches than fit half of it are not tried.
         energy: the machine's counter, or why it has none.
     """
-    one = of.of(of.noise(1))
+    others, one = quiet.OtherLoad(), of.of(of.noise(1))
     timing.passes(one, WARM_UP_SECONDS, at_least=2)
     weights = memory.weight_bytes(of.network)
     peak = weights + memory.peaks([one], of.device)[0]
-    times, joules = _with_energy(lambda: timing.passes(one, LATENCY_SECONDS), energy)
-    latency = timing.latency(times)
-    joules_an_image = None if joules is None else joules / len(times)
+    found, joules = _with_energy(lambda: timing.settled(lambda: timing.passes(one, LATENCY_SECONDS)), energy)
+    latency = timing.latency(found.seconds)
+    joules_an_image = None if joules is None else joules / found.passes
     search = _Search(of, weights, peak, free_bytes * MEMORY_SHARE, latency.median_ms / 1e3, energy)
     best, rates = timing.best_batch(search.seconds_of, latency.median_ms / 1e3)
+    rates[best], spread = search.settled(best, rates[best])
+    spread, other_cores = max(found.spread, spread), others.cores()
     return TestCosts(
         precision=precision,
         latency=latency,
@@ -85,6 +92,9 @@ def measure(of: Pass, precision: str, free_bytes: int, energy: Counter | str) ->
         best_batch_peak_bytes=peak if best == 1 else weights + memory.peaks([of.of(of.noise(best))], of.device)[0],
         joules_an_image=joules_an_image,
         best_batch_joules_an_image=search.joules.get(best, joules_an_image),
+        spread=spread,
+        other_cores=other_cores,
+        busy_machine=spread > timing.MAX_SPREAD or quiet.is_busy(other_cores),
     )
 
 
@@ -98,6 +108,17 @@ class _Search:
         self.seconds_an_image, self.energy = alone, energy
         self.left = min(MAX_SEARCH_SECONDS, max(SEARCH_SECONDS, 16 * alone))
         self.joules: dict[int, float | None] = {}
+
+    def settled(self, batch_size: int, rate: float) -> tuple[float, float]:
+        """A batch's images a second and their spread, repeated while time is left; `rate` and 0 where there is none."""
+        seconds = batch_size / rate
+        if batch_size == 1 or 2 * seconds > self.left:
+            return rate, 0.0
+        run = self.of.of(self.of.noise(batch_size))
+        run()
+        rounds = 1 + min(timing.ROUNDS, max(1, int(self.left / max(BATCH_SECONDS, 2 * seconds))))
+        again = timing.settled(lambda: timing.passes(run, BATCH_SECONDS, at_least=2), rounds)
+        return max(rate, batch_size / again.median), again.spread
 
     def seconds_of(self, batch_size: int) -> float | None:
         """Median seconds of a pass; None where it does not fit."""
@@ -117,10 +138,10 @@ class _Search:
         return median
 
 
-def _with_energy(work: Callable[[], list[float]], energy: Counter | str) -> tuple[list[float], float | None]:
+def _with_energy(work: Callable[[], Work], energy: Counter | str) -> tuple[Work, float | None]:
     """The result of `work`, and the joules that it took; None where the machine has no counter."""
     if isinstance(energy, str):
         return work(), None
     before = energy.read()
-    times = work()
-    return times, energy.between(before, energy.read())
+    done = work()
+    return done, energy.between(before, energy.read())

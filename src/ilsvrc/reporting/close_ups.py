@@ -44,6 +44,7 @@ class CostSection:
 
     rows: Sequence[Mapping[str, Any]]
     figures: Sequence[Markup]
+    busy: bool  # any was measured on a busy machine
 
 
 @dataclass(frozen=True)
@@ -137,6 +138,7 @@ def cost_section(data: ReportData) -> CostSection | None:
             for name, title in shown
             if points[name].notna().any()
         ],
+        busy=bool(error_vs_cost.BUSY in table and table[error_vs_cost.BUSY].eq(True).any()),
     )
 
 

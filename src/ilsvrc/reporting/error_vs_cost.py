@@ -37,6 +37,8 @@ COLUMNS = (
     "top1_error_percent", "float32_top1_error_percent", "num_images", "int8_layers", "layers", "why_not", "hardware",
 )  # fmt: skip
 OF_SETS = ("f2_percent", "float32_f2_percent")  # in the place of errors, where an image may have several classes
+BUSY = "busy_machine"
+OF_A_BUSY_MACHINE = (BUSY, "other_cores", "spread")  # columns where any measurement was disturbed
 # What error is drawn against -> its axis; those of the network alone are the same in every precision.
 OF_THE_NETWORK = {
     "parameters": "parameters",
@@ -51,6 +53,7 @@ OF_A_PRECISION = {
     "best_batch_joules_an_image": "energy an image at the best batch, J",
 }
 COSTS = OF_THE_NETWORK | OF_A_PRECISION
+TIMED = ("latency_ms", "ms_an_image", "best_batch_joules_an_image")  # costs that a busy machine raises
 MARKERS = {"float32": "o", "bfloat16": "s", "int8": "^"}
 
 
@@ -63,10 +66,11 @@ def rows(network: str, measured: CostFile | Int8File) -> list[dict[str, Any]]:
 
 
 def table(rows_: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
-    """costs.csv: what is of the network alone stands in its int8 row too."""
+    """costs.csv: what is of the network alone stands in its int8 row too, and marks of busy machines where any was."""
     content = list(rows_)
     of_sets = OF_SETS if any(row.get(OF_SETS[0]) is not None for row in content) else ()
-    costs = pd.DataFrame(content, columns=[*COLUMNS, *of_sets])
+    disturbed = OF_A_BUSY_MACHINE if any(row.get(BUSY) for row in content) else ()
+    costs = pd.DataFrame(content, columns=[*COLUMNS, *of_sets, *disturbed])
     of_network = costs.groupby("network", sort=False)[list(OF_THE_NETWORK)].transform("first")
     return costs.assign(**{name: costs[name].fillna(of_network[name]) for name in OF_THE_NETWORK})
 
@@ -88,7 +92,7 @@ def points(costs: pd.DataFrame, scores: pd.DataFrame, networks: Mapping[str, str
     errors = errors.assign(network=errors["run"].map(networks)).dropna(subset="network")
     costs = costs[costs["why_not"].isna()]
     own = costs["precision"] == "int8"
-    numbers = ["network", "precision", *COSTS]
+    numbers = ["network", "precision", *COSTS, *([BUSY] if BUSY in costs else [])]
     joined = pd.concat(
         [
             errors.merge(costs.loc[~own, numbers], on="network"),
@@ -102,10 +106,17 @@ def points(costs: pd.DataFrame, scores: pd.DataFrame, networks: Mapping[str, str
 
 
 def on_front(points: pd.DataFrame, cost: str) -> npt.NDArray[np.bool_]:
-    """Rows of `points` on the Pareto front of error and `cost`, bool `[N]`."""
+    """Rows of `points` on the Pareto front of error and `cost`, bool `[N]`; a disturbed measurement is on none."""
     by = headline_metric.from_columns(points.columns)
     errors = 100 - points[by.column] if by.highest_is_best else points[by.column]
-    return front(errors.where(_drawn(points, cost)), points[cost])
+    return front(errors.where(_drawn(points, cost) & ~disturbed(points, cost)), points[cost])
+
+
+def disturbed(points: pd.DataFrame, cost: str) -> npt.NDArray[np.bool_]:
+    """Rows of `points` whose `cost` was measured on a busy machine, bool `[N]`."""
+    if BUSY not in points or cost not in TIMED:
+        return np.zeros(len(points), dtype=bool)
+    return points[BUSY].eq(True).to_numpy(dtype=bool)
 
 
 def error_against(
@@ -113,7 +124,8 @@ def error_against(
 ) -> str:
     """Top-1 error, or F2, against costs as SVG, a panel each, in two columns where there are more; those measured.
 
-    Points on the Pareto front are filled and joined by a line; a run has its colour, a precision its marker.
+    Points on the Pareto front are filled and joined by a line; a run has its colour, a precision its marker. What was
+    measured on a busy machine is crossed out.
 
     Args:
         points: `points`.
@@ -133,6 +145,8 @@ def error_against(
         if legend:
             handles = [_mark("o", style.name, style.colour) for style in drawn]
             handles += [_mark(MARKERS[name], name) for name in MARKERS if (points["precision"] == name).any()]
+            if any(disturbed(points, name).any() for name in shown):
+                handles.append(_mark("x", "busy machine"))
             figure.legend(handles=handles, loc="outside right upper", frameon=False, fontsize=8)
         return figures.as_svg(figure)
 
@@ -153,7 +167,8 @@ def _tested(tested: TestCosts | NotMeasured) -> dict[str, Any]:
     """Columns of a precision."""
     if isinstance(tested, NotMeasured):
         return tested.model_dump()
-    columns = {key: value for key, value in tested.model_dump().items() if key in (*COLUMNS, *OF_SETS)}
+    kept = (*COLUMNS, *OF_SETS, *OF_A_BUSY_MACHINE)
+    columns = {key: value for key, value in tested.model_dump().items() if key in kept}
     columns |= {
         "test_bytes": tested.peak_bytes,
         "best_batch_test_bytes": tested.best_batch_peak_bytes,
@@ -193,6 +208,11 @@ def _draw(axes: Axes, points: pd.DataFrame, cost: str, drawn: Sequence[Style]) -
             row[cost], row[by], marker, markersize=7, markeredgewidth=1.6, clip_on=False,
             gid=f"run-{place}-{cost}-{step}", **look,
         )  # fmt: skip
+    crossed = shown[disturbed(shown, cost)]
+    if len(crossed):
+        axes.plot(
+            crossed[cost], crossed[by], "x", color=figures.MUTED, markersize=11, clip_on=False, gid=f"busy-{cost}"
+        )
     low, high = shown[cost].min(), shown[cost].max()
     axes.set(xscale="log", xlim=(low / 1.4, high * 2.5), ylim=(0, 1.12 * (points[by].max() or 1)))
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=8))
