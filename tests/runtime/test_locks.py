@@ -1,11 +1,16 @@
 """Locks between processes: one holder, a message to those who wait, and release at a process's death."""
 
+import errno
+import fcntl
 import os
+import socket
 import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
+
+import pytest
 
 from ilsvrc.runtime import locks
 
@@ -69,3 +74,54 @@ def test_another_thread_may_release_a_lock(tmp_path: Path) -> None:
     thread.join()
 
     assert locks.try_lock(tmp_path / "lock") is not None
+
+
+@pytest.fixture(params=[errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+def without_locks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file system that has no locks."""
+
+    def refuse(handle: int, how: int) -> None:
+        raise OSError(request.param, os.strerror(request.param))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    locks._say_once.cache_clear()
+
+
+@pytest.mark.usefixtures("without_locks")
+def test_without_locks_a_file_keeps_others_out_and_a_line_says_what_that_means(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "lock"
+
+    with locks.locked(path):
+        assert (tmp_path / "lock.held").exists()
+        assert locks.try_lock(path) is None
+        assert locks.holder(path) == str(os.getpid())
+    lock = locks.try_lock(path)
+
+    assert lock is not None
+    lock.release()
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 1
+    assert said[0].startswith(f"the file system of {tmp_path} has no locks (")
+
+
+@pytest.mark.usefixtures("without_locks")
+def test_without_locks_what_a_dead_process_of_this_machine_left_keeps_nobody_out(tmp_path: Path) -> None:
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    (tmp_path / "lock.held").write_text(f"{dead.pid}\n{socket.gethostname()}\n")
+
+    lock = locks.try_lock(tmp_path / "lock")
+
+    assert lock is not None
+    lock.release()
+
+
+def test_a_full_disk_stops_no_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: Path, text: str) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", refuse)
+    with locks.locked(tmp_path / "lock"):
+        assert locks.try_lock(tmp_path / "lock") is None

@@ -9,13 +9,14 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from ilsvrc.runtime import files, parent_death, torchrun
+from ilsvrc.runtime.disk import enough_disk
 
 FOLDER = ".shares"  # begins the name of a folder beside the first output, while processes run
 FAILURE, HOW = "failure.txt", "how.txt"
@@ -42,24 +43,27 @@ def run(
 
     Raises:
         ValueError: one of them failed; the first one's message.
+        OSError: the disk is full; the message names `beside`.
     """
-    with folder_in(beside) as folder:
+    with enough_disk(beside), folder_in(beside) as folder:
         rows = {name: created(folder / f"{name}.npy", shape) for name in protocols}
         status = start(command, folder)
         if status:
-            failure = folder / FAILURE
-            raise ValueError(failure.read_text() if failure.exists() else f"a process ended with status {status}")
+            raise ValueError(failure_in(folder) or f"a process ended with status {status}; the log says more")
         times_seen = np.sum([np.load(path) for path in folder.glob("times_seen.*.npy")], axis=0)
         return rows, times_seen, (folder / HOW).read_text()  # mapped files outlive their names
 
 
 def fail(folder: Path, error: Exception) -> None:
     """Writes a worker's error down, unless another worker's stands there: the first one speaks for all."""
-    try:
-        with (folder / FAILURE).open("x") as file:
-            file.write(f"{error}")
-    except FileExistsError:
-        pass
+    with suppress(OSError), (folder / FAILURE).open("x") as file:
+        file.write(f"{error}")
+
+
+def failure_in(folder: Path) -> str:
+    """The message of the worker that failed first, empty where none could write one."""
+    failure = folder / FAILURE
+    return failure.read_text() if failure.exists() else ""
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from ilsvrc.packing import c_extension
 from ilsvrc.runtime import locks
 
 if TYPE_CHECKING:
-    from filelock import FileLock
+    from filelock import BaseFileLock
 
 PACKAGE = Path(__file__).parents[1]
 SOURCES = (  # files with kernels, and those whose constants they hold
@@ -102,7 +102,7 @@ def run(kernel: Callable[..., Any], *arguments: Any) -> Any:
     return result
 
 
-def _compile_lock() -> "FileLock | None":
+def _compile_lock() -> "BaseFileLock | None":
     """The lock of the cache, held; None on a file system without locks, where each process compiles for itself."""
     try:
         return locks.wait_for_lock(Path(CONFIG.CACHE_DIR) / "compile.lock")

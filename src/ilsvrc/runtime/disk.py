@@ -1,7 +1,9 @@
 """Disk space, exclusive access to a folder, and progress bars in bytes."""
 
 import errno
+import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
 CHUNK_BYTES = 1 << 20
 LOCK = ".lock"
+TEMPORARY_BYTES = 20_000_000
 
 
 def byte_bar(title: str, total: int | None) -> "AbstractContextManager[Bar]":
@@ -45,6 +48,16 @@ def check_space(path: Path, needed: int) -> None:
     if needed > free:
         message = f"{needed / 1e9:.2f} GB are needed and {free / 1e9:.2f} GB are free: make room and run again"
         raise OSError(errno.ENOSPC, message, str(path))
+
+
+def warn_of_full_temporary_folder() -> None:
+    """Says so where hardly any room is left for temporary files, without which libraries fail in their own words."""
+    folder = Path(os.environ.get("TMPDIR") or tempfile.gettempdir())  # which passes over a full one
+    if not folder.is_dir():
+        return
+    free = shutil.disk_usage(folder).free
+    if free < TEMPORARY_BYTES:
+        say(f"only {free / 1e6:.0f} MB are free for temporary files in {folder}: make room there, or set TMPDIR")
 
 
 @contextmanager

@@ -1,47 +1,42 @@
 """Locks between processes of this machine, which the kernel releases however their process ends.
 
-A lock's file keeps the id of the process that has it, for the message to those who wait.
+A lock's file keeps the id of the process that has it, for the message to those who wait. On a file system without
+locks the file `<path>.held` takes the kernel's place: the process that made it has the lock until it removes it. What a
+process of this machine left at its death is passed over; what one of another machine left waits for a person.
 """
 
+import errno
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ilsvrc.runtime.messages import say
+
 if TYPE_CHECKING:
-    from filelock import FileLock
+    from filelock import BaseFileLock
+
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
-def try_lock(path: Path) -> "FileLock | None":
-    """The lock at `path`, held by this process until its `release()`; None if another process has it.
-
-    Raises:
-        OSError: the file system has no locks.
-    """
+def try_lock(path: Path) -> "BaseFileLock | None":
+    """The lock at `path`, held by this process until its `release()`; None if another process has it."""
     from filelock import Timeout
 
-    lock = _lock(path)
     try:
-        lock.acquire(blocking=False)
+        return _acquired(path, blocking=False)
     except Timeout:
         return None
-    path.write_text(str(os.getpid()))
-    return lock
 
 
-def wait_for_lock(path: Path, waits: Callable[[str], None] = lambda process: None) -> "FileLock":
-    """The lock at `path`; where another process has it, `waits` is called once with the id of that process.
-
-    Raises:
-        OSError: the file system has no locks.
-    """
+def wait_for_lock(path: Path, waits: Callable[[str], None] = lambda process: None) -> "BaseFileLock":
+    """The lock at `path`; where another process has it, `waits` is called once with the id of that process."""
     lock = try_lock(path)
     if lock is None:
         waits(holder(path))
-        lock = _lock(path)
-        lock.acquire()
-        path.write_text(str(os.getpid()))
+        lock = _acquired(path, blocking=True)
     return lock
 
 
@@ -57,11 +52,37 @@ def locked(path: Path, waits: Callable[[str], None] = lambda process: None) -> I
 
 def holder(path: Path) -> str:
     """The id of the process that has the lock at `path`, for a message."""
-    return path.read_text() or "unknown"
+    with suppress(OSError):
+        return path.read_text() or "unknown"
+    return "unknown"
 
 
-def _lock(path: Path) -> "FileLock":
-    from filelock import FileLock  # takes a moment, and a dry run, which imports this module, needs none
+def _acquired(path: Path, blocking: bool) -> "BaseFileLock":
+    """The lock at `path`, once this process has it; any thread may release it.
+
+    Raises:
+        filelock.Timeout: another process has it, and the call does not block.
+    """
+    from filelock import FileLock, SoftFileLock  # take a moment, and a dry run, which imports this module, needs none
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    return FileLock(path, thread_local=False, fallback_to_soft=False)  # any thread may release it
+    lock: BaseFileLock = FileLock(path, thread_local=False, fallback_to_soft=False)
+    try:
+        lock.acquire(blocking=blocking)
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+        _say_once(path.parent, os.strerror(error.errno))
+        lock = SoftFileLock(f"{path}.held", thread_local=False)
+        lock.acquire(blocking=blocking)
+    with suppress(OSError):  # a full disk: nobody learns who has it
+        path.write_text(str(os.getpid()))
+    return lock
+
+
+@cache
+def _say_once(folder: Path, why: str) -> None:
+    say(
+        f"the file system of {folder} has no locks ({why}): files called *.held take their place; where a machine that "
+        "died left one, remove it"
+    )

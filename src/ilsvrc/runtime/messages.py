@@ -2,13 +2,28 @@
 
 import logging
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
 LOGGER = logging.getLogger("ilsvrc")
 
 
-class _Terminal(logging.StreamHandler[TextIO]):
+class _NeverRaises(logging.Handler):
+    """A handler that loses a message rather than stop the work that it tells of, as where the disk is full."""
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Emits a record if it can."""
+        with suppress(OSError):
+            return bool(super().handle(record))
+        return False
+
+
+class _Log(_NeverRaises, logging.FileHandler):
+    """A log file, opened at its first message."""
+
+
+class _Terminal(_NeverRaises, logging.StreamHandler[TextIO]):
     """Standard error as it is when a message comes, not as it was when the handler was made."""
 
     def __init__(self, level: int = logging.INFO) -> None:
@@ -35,7 +50,8 @@ def keep_in(path: Path) -> None:
 
     Libraries that are imported later, and pass nothing on to the root logger, are not among them.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
     LOGGER.addHandler(_file(path, logging.DEBUG))
     logging.captureWarnings(True)
     warnings = _file(path, logging.WARNING)
@@ -45,7 +61,7 @@ def keep_in(path: Path) -> None:
 
 
 def _file(path: Path, level: int) -> logging.Handler:
-    handler = logging.FileHandler(path, mode="a", encoding="utf-8", errors="backslashreplace")
+    handler = _Log(path, mode="a", encoding="utf-8", errors="backslashreplace", delay=True)
     handler.setLevel(level)
     return handler
 
@@ -56,6 +72,7 @@ def _apart() -> list[logging.Logger]:
     return [each for each in loggers if not each.propagate and each is not LOGGER]
 
 
+logging.raiseExceptions = False  # of libraries' handlers too: a message that cannot be written is lost in silence
 LOGGER.setLevel(logging.DEBUG)
 LOGGER.propagate = False
 LOGGER.addHandler(_Terminal())

@@ -4,7 +4,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -14,7 +14,7 @@ from tqdm import tqdm
 from ilsvrc.runtime import locks, messages
 
 if TYPE_CHECKING:
-    from filelock import FileLock
+    from filelock import BaseFileLock
 
 Item = TypeVar("Item")
 MAX_BARS = 16
@@ -109,8 +109,7 @@ class _Row:
             self.close()
             self.number, self.lock = number, lock
         text, down = bar.text(columns=_columns() - 1), self.number + 1
-        sys.stderr.write(f"\r\x1b[K{chr(10) * down}\r{text}\x1b[K\x1b[{down}A\r")
-        sys.stderr.flush()
+        _draw(f"\r\x1b[K{chr(10) * down}\r{text}\x1b[K\x1b[{down}A\r")
 
     def close(self) -> None:
         """Clears the row, also where lines of other programs moved it, and releases it."""
@@ -122,7 +121,12 @@ class _Row:
 def wipe() -> None:
     """Clears all bars from the terminal; jobs that go on draw theirs again."""
     if sys.stderr.isatty():
-        sys.stderr.write("\r\x1b[J")
+        _draw("\r\x1b[J")
+
+
+def _draw(text: str) -> None:
+    with suppress(OSError):  # a terminal that was closed stops no work
+        sys.stderr.write(text)
         sys.stderr.flush()
 
 
@@ -135,7 +139,7 @@ def _row() -> Iterator[_Row]:
         row.close()
 
 
-def _claimed(below: int) -> "tuple[int, FileLock | None]":
+def _claimed(below: int) -> "tuple[int, BaseFileLock | None]":
     """Number and lock of the first free row above row `below`; no lock if all are taken."""
     for number in range(below):
         lock = locks.try_lock(ROWS / str(number))

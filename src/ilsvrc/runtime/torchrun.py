@@ -13,6 +13,7 @@ LOG = "ILSVRC_LOG"
 def main(words: Sequence[str]) -> int:
     """Runs torchrun with `words`; returns the exit status of the worker that failed first, 0 if none did."""
     parent_death.die_with_parent()
+    logging.raiseExceptions = False  # a full disk: the message is lost in silence
     logging.basicConfig(filename=os.environ.get(LOG) or os.devnull, level=logging.WARNING)
     from torch.distributed import run
     from torch.distributed.elastic.multiprocessing.api import SignalException

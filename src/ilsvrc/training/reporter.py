@@ -62,13 +62,13 @@ class Reporter:
             return
         try:
             checkpoint.save(self.job.work, self.training, so_far, identity=self.identity, machine=asdict(self.machine))
+            launch.keep_resources(self.job.work, Resources.of(asdict(self.machine)))
         except OSError as error:
             if self.is_saving:
                 messages.say(f"{error}; training goes on, and would begin again from the checkpoint before")
             self.is_saving = False
             return
         self.is_saving = True
-        launch.keep_resources(self.job.work, Resources.of(asdict(self.machine)))
 
     def epoch_ended(self, row: Row) -> None:
         """Logs an epoch that the checkpoint holds."""

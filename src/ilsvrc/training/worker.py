@@ -5,7 +5,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +114,8 @@ def first_failure_speaks(work: Path, world: World, stop: StopSignal) -> Iterator
         yield
     except StoppedError as stopped:
         if world.is_main:
-            (work / STOPPED).write_text(f"{stopped}")
+            with suppress(OSError):  # a full disk: the launcher says less
+                (work / STOPPED).write_text(f"{stopped}")
         sys.exit(os.EX_TEMPFAIL)
     except Exception as error:
         if world.size > 1 and not isinstance(error, (ValueError, OSError)):
@@ -138,6 +139,8 @@ def claims_to_be_first(work: Path, error: Exception) -> bool:
             file.write(f"{error}\n")
     except FileExistsError:
         return False
+    except OSError:  # a full disk: nobody else can claim it either
+        return True
     return True
 
 
