@@ -49,8 +49,9 @@ def edit(path: Path, **changes: object) -> None:
 
 
 def run_verify() -> list[str]:
-    """Runs it; the lines of its text."""
-    return verify.as_text(verify.verify(verify.VerifyJob())).splitlines()
+    """Runs it; a line for each file that it removed, and its text."""
+    result = verify.verify(verify.VerifyJob())
+    return [*(f"removed {path}: {why}" for path, why in result.removed), verify.as_text(result)]
 
 
 def everything() -> set[Path]:
@@ -175,6 +176,20 @@ def test_scores_of_the_ensembles_that_params_yaml_names_stay(named: list) -> Non
     Path("results/scores.csv").write_text("\n".join(["run,protocol", *scored, ""]))
     run_verify()
     assert Path("results/scores.csv").exists()
+
+
+def test_a_removal_is_said_at_once_also_where_a_later_check_fails(
+    named: list, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(flow: object) -> None:
+        raise KeyboardInterrupt
+
+    gone = run_files.RUNS / named[0].name
+    edit(gone / "run.json", spec={"seed": 99})
+    monkeypatch.setattr(verify, "inspection_faults", fail)
+    with pytest.raises(KeyboardInterrupt):
+        verify.verify(verify.VerifyJob())
+    assert f"removed {gone}: run.json was made from another specification" in capsys.readouterr().err.splitlines()
 
 
 def test_removed_files_are_listed_for_programs(named: list) -> None:

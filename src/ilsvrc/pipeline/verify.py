@@ -22,6 +22,7 @@ from ilsvrc.pipeline.faults import (
     summary_faults,
 )
 from ilsvrc.pipeline.prune import remove
+from ilsvrc.runtime.messages import say
 from ilsvrc.runtime.progress import track
 from ilsvrc.tracking import dvc
 
@@ -63,11 +64,11 @@ def verify(job: VerifyJob) -> Verified:
 
 
 def as_text(result: Verified) -> str:
-    """A line for each file or folder that was removed, and the sum."""
-    lines = [f"removed {path}: {why}" for path, why in result.removed]
-    removed = f"{len(lines)} removed, snakemake makes them again" if lines else "nothing removed"
+    """The sum, in a line; what was removed was said when it was."""
+    number = len(result.removed)
+    removed = f"{number} removed, snakemake makes them again" if number else "nothing removed"
     present = f"{result.num_present} of {result.num_named} runs of {result.job.params} are here and as they should be"
-    return "\n".join([*lines, f"verified: {present}; {removed}"])
+    return f"verified: {present}; {removed}"
 
 
 def as_json(result: Verified) -> dict[str, Any]:
@@ -79,9 +80,10 @@ def as_json(result: Verified) -> dict[str, Any]:
 
 
 def _discard(faults: Iterable[Fault]) -> list[Fault]:
-    """The faults, whose files are removed one by one: a later fault may depend on an earlier file."""
+    """The faults, whose files are removed and said one by one: a later fault may depend on an earlier file."""
     removed = []
     for fault in faults:
         remove(fault.path)
+        say(f"removed {fault.path}: {fault.why}")
         removed.append(fault)
     return removed

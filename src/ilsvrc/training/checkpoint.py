@@ -37,16 +37,21 @@ def save(folder: Path, training: Training, progress: Progress, **facts: Any) -> 
         **facts,
     }
     try:
-        with files.atomically(folder / NAME) as unfinished:
-            with unfinished.open("wb") as file:
-                summed = checksum.ChecksumWriter(file)
-                torch.save(content, summed)  # type: ignore[arg-type]  # it writes and flushes, no more
-                summed.close_line()
-            files.sync(unfinished)
-            if (folder / NAME).exists():
-                (folder / NAME).replace(folder / BEFORE)
+        _write(folder, content)
     except (OSError, RuntimeError) as error:  # torch's zip writer says RuntimeError of a full disk
         raise OSError(f"no checkpoint could be written to {folder}: {str(error).splitlines()[0]}") from error
+
+
+def _write(folder: Path, content: Mapping[str, Any]) -> None:
+    """Writes the newest checkpoint, once it is on the disk; what was the newest becomes the one before."""
+    with files.atomically(folder / NAME) as unfinished:
+        with unfinished.open("wb") as file:
+            summed = checksum.ChecksumWriter(file)
+            torch.save(content, summed)  # type: ignore[arg-type]  # it writes and flushes, no more
+            summed.close_line()
+        files.sync(unfinished)
+        if (folder / NAME).exists():
+            (folder / NAME).replace(folder / BEFORE)
 
 
 def load(folder: Path, identity: Identity) -> tuple[dict[str, Any] | None, str]:

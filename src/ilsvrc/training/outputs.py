@@ -34,10 +34,16 @@ def write(
 ) -> None:
     """Writes the run's files, each whole or not at all."""
     write_weights(weights_of(training), job.outputs.weights)
-    spec = json.loads(specs.specification(job.spec))
-    weights_info = WeightsInfo(
+    files.write_text(job.outputs.history, history.as_csv(so_far.history))
+    weights_info_of(job, manifest).write(job.outputs.weights_info)
+    run_info_of(job, len(manifest.classes), training, so_far, machine, num_images).write(job.outputs.run_info)
+
+
+def weights_info_of(job: WorkerJob, manifest: Manifest) -> WeightsInfo:
+    """weights.json of the weights that were written."""
+    return WeightsInfo(
         key=run_files.run_key(job.run),
-        spec=spec,
+        spec=json.loads(specs.specification(job.spec)),
         weights_sha256=files.file_sha256(job.outputs.weights),
         manifest_sha256=manifest.content_sha256,
         crop_px=job.spec.crop_px,
@@ -47,21 +53,24 @@ def write(
         num_classes=len(manifest.classes),
         label_sets_sha256=manifest.label_sets_sha256,
     )
+
+
+def run_info_of(
+    job: WorkerJob, num_classes: int, training: Training, so_far: Progress, machine: Machine, num_images: int
+) -> RunInfo:
+    """run.json of a training: what it measured, and the machine that it ran on."""
     named = names(job.run, job.spec.seed)
-    run_info = RunInfo(
+    return RunInfo(
         key=run_files.run_key(job.run),
-        spec=spec,
+        spec=json.loads(specs.specification(job.spec)),
         **named | {"recipe_name": named["recipe_name"].split(",")[0]},
         **measured(so_far.history),
         **asdict(machine),
         **environment(job.resources.gpus),
         num_images=num_images,
         reported_epoch=reported(training, so_far.history)["epoch"],
-        **cost(partial(build.build, job.spec, len(manifest.classes)), job.spec.crop_px),
+        **cost(partial(build.build, job.spec, num_classes), job.spec.crop_px),
     )
-    files.write_text(job.outputs.history, history.as_csv(so_far.history))
-    weights_info.write(job.outputs.weights_info)
-    run_info.write(job.outputs.run_info)
 
 
 def write_weights(state: dict[str, torch.Tensor], path: Path) -> None:
