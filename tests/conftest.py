@@ -1,8 +1,13 @@
-"""What every test may use."""
+"""Settings, order and fixtures of all tests."""
 
+import os
 from pathlib import Path
 
 import pytest
+
+# Two workers share the cores: threads that wait for each other by spinning would take most of their time. Before torch.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 pytest_plugins = ["packed_files"]
 

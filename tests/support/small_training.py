@@ -2,13 +2,16 @@
 
 import io
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import chdir, contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from ilsvrc.artifacts import run_files
@@ -101,6 +104,32 @@ def train(
     return subprocess.run(
         command(run, packed, **changes), cwd=at, env=env or environment(), capture_output=True, text=True, timeout=120
     )
+
+
+def train_here(run: runs.Run, packed: Path, at: Path, **changes: Any) -> None:
+    """Trains `run` in this process, without a launcher and MLflow, whose start takes longer than the training."""
+    import torch  # here, because other tests of this module's users need none
+
+    from ilsvrc.stages import train as stage
+    from ilsvrc.training import job, worker
+
+    at.mkdir(exist_ok=True, parents=True)
+    given = stage.job_fields(stage.arguments().parse_args(command(run, packed, **changes)[3:]))
+    with chdir(at), _signals_as_they_were(), pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "mlflow", None)
+        patch.setattr(torch, "set_num_threads", lambda number: None)
+        given["work"].mkdir(parents=True, exist_ok=True)
+        worker.work(job.WorkerJob(**given))
+
+
+@contextmanager
+def _signals_as_they_were() -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def start(run: runs.Run, packed: Path, at: Path, **changes: Any) -> "subprocess.Popen[str]":

@@ -1,4 +1,4 @@
-"""Trainings that need another's weights, by the command that Snakemake gives: a start, a frozen trunk, a teacher."""
+"""Trainings that need another's weights: a start, a frozen trunk, a teacher."""
 
 import json
 from pathlib import Path
@@ -21,8 +21,7 @@ def packed(tmp_path_factory) -> Path:
 def first(packed, tmp_path_factory) -> tuple[Path, runs.Run]:
     """A training, and where it stands."""
     at, run = tmp_path_factory.mktemp("first"), small_training.run()
-    done = small_training.train(run, packed, at)
-    assert done.returncode == 0, done.stderr
+    small_training.train_here(run, packed, at)
     return at, run
 
 
@@ -35,8 +34,7 @@ def after(first: tuple[Path, runs.Run], packed: Path, at: Path, role: str, **rec
     given = small_training.run(epochs=1, **recipe)
     spec = given.spec.model_copy(update={role: first[1].spec})
     run = given.model_copy(update={"spec": spec})
-    done = small_training.train(run, packed, at, **{role: weights_of(*first)})
-    assert done.returncode == 0, done.stderr
+    small_training.train_here(run, packed, at, **{role: weights_of(*first)})
     return load_file(weights_of(at, run))
 
 
@@ -68,7 +66,7 @@ def test_a_pupil_learns_from_a_teacher(first, packed, tmp_path, kind):
     taught = {"teacher": "resnet18", "distillation": kind, "temperature": 2.0}
     learned = after(first, packed, tmp_path / "taught", "teacher", **taught)
     alone = small_training.run(epochs=1)
-    assert small_training.train(alone, packed, tmp_path / "alone").returncode == 0
+    small_training.train_here(alone, packed, tmp_path / "alone")
     assert not torch.equal(learned["fc.weight"], load_file(weights_of(tmp_path / "alone", alone))["fc.weight"])
     (info,) = (tmp_path / "taught" / run_files.RUNS).rglob("weights.json")
     assert json.loads(info.read_text())["spec"]["teacher"]["architecture"] == "resnet18"
@@ -80,8 +78,7 @@ def test_the_mean_image_goes_with_the_weights(packed, tmp_path):
     image = np.random.default_rng(0).uniform(0, 255, (36, 36, 3)).astype(np.float32)
     np.save(packed / "train.mean_image.npy", image)
     run = small_training.run(epochs=1, normalization="mean_image", learning_rate=1e-4)
-    done = small_training.train(run, packed, tmp_path)
-    assert done.returncode == 0, done.stderr
+    small_training.train_here(run, packed, tmp_path)
     kept = load_file(weights_of(tmp_path, run))["normalization.mean_image"]
     assert kept.shape == (37, 37, 3)  # 32 * 256 / 224
     assert kept.mean().item() == pytest.approx(image.mean(), rel=1e-3)
