@@ -7,6 +7,8 @@ CORES ?= all
 BESIDE := --numprocesses 2 --dist loadfile --no-loadscope-reorder  # tests of two files go side by side
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
+unexport PYTHONDONTWRITEBYTECODE  # stages start sooner from compiled modules
+
 .PHONY: reproduce test test-all check setup report pull format lock help
 
 reproduce: setup  ## Set up, then run the whole pipeline on params.yaml.
