@@ -27,8 +27,6 @@ BIN = Path(sys.executable).parent
 class Checkout:
     """A folder with the project's files, as a clone or a tarball would hold them."""
 
-    jobs_of_a_new_protocol: dict[str, int]
-
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 

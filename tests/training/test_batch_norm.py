@@ -226,20 +226,33 @@ def test_fractalnets_statistics_are_those_of_all_its_columns():
     torch.testing.assert_close(by_running, by_batch, rtol=0.05, atol=0.05)
 
 
-@pytest.mark.parametrize(("group", "processes"), [(2, 2), (IMAGES, 2), ("batch", 2), ("batch", 3)])
-def test_many_processes_give_what_one_gives(group, processes, tmp_path):
-    """Of three, one has 2 of the 8 images."""
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-    subprocess.run([*torchrun, __file__, str(group), str(tmp_path / "many.pt")], check=True, timeout=120)
-    alone = [*trained_once(group, World()), *recomputed(group, World()).state_dict().values()]
-    for one, many in zip(alone, torch.load(tmp_path / "many.pt"), strict=True):
-        torch.testing.assert_close(many, one, rtol=1e-10, atol=1e-10)
+MANY = [(2, 2), (IMAGES, 2), ("batch", 2), ("batch", 3)]  # group, processes; of three, one has 2 of the 8 images
+
+
+@pytest.fixture(scope="module", params=[2, 3])
+def many(request, tmp_path_factory) -> tuple[int, dict[str, list[torch.Tensor]]]:
+    """Number of processes, and by group what so many processes come to."""
+    out = tmp_path_factory.mktemp("many") / "found.pt"
+    groups = [str(group) for group, processes in MANY if processes == request.param]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={request.param}"]
+    subprocess.run([*torchrun, __file__, str(out), *groups], check=True, timeout=120)
+    return request.param, torch.load(out)
+
+
+def test_many_processes_give_what_one_gives(many):
+    processes, found = many
+    assert found.keys() == {str(group) for group, number in MANY if number == processes}
+    for group in (group for group, number in MANY if number == processes):
+        for one, other in zip(trained_in(World(), group), found[str(group)], strict=True):
+            torch.testing.assert_close(other, one, rtol=1e-10, atol=1e-10)
+
+
+def trained_in(world: World, group: int | str) -> list[torch.Tensor]:
+    return [*trained_once(group, world), *recomputed(group, world).state_dict().values()]
 
 
 if __name__ == "__main__":
     with process_group(gpus=0) as world:
-        group = "batch" if sys.argv[1] == "batch" else int(sys.argv[1])
-        found = trained_once(group, world)
-        found += recomputed(group, world).state_dict().values()
+        found = {word: trained_in(world, word if word == "batch" else int(word)) for word in sys.argv[2:]}
         if world.is_main:
-            torch.save(found, Path(sys.argv[2]))
+            torch.save(found, Path(sys.argv[1]))
