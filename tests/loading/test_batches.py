@@ -342,20 +342,28 @@ import torch
 from ffcv.fields.rgb_image import CenterCropRGBImageDecoder
 from ffcv.loader import Loader
 from ffcv.transforms import ToTensor
-pipelines = {"image": [CenterCropRGBImageDecoder((32, 32), 1.0), ToTensor()]}
-loader = Loader(sys.argv[1], batch_size=53, num_workers=1, drop_last=False, pipelines=pipelines)
-torch.save(next(iter(loader)), sys.argv[2])
+for beton, result in zip(sys.argv[1::2], sys.argv[2::2]):
+    pipelines = {"image": [CenterCropRGBImageDecoder((32, 32), 1.0), ToTensor()]}
+    loader = Loader(beton, batch_size=53, num_workers=1, drop_last=False, pipelines=pipelines)
+    torch.save(next(iter(loader)), result)
 """
 
 
+@pytest.fixture(scope="module")
+def stock(jpeg_beton, raw_beton, tmp_path_factory) -> dict[str, Path]:
+    """What FFCV's own loader gives of both files, by a process of its own: it marks numba's types."""
+    folder = tmp_path_factory.mktemp("stock")
+    found = {"jpeg_beton": folder / "jpeg.pt", "raw_beton": folder / "raw.pt"}
+    words = [str(jpeg_beton), str(found["jpeg_beton"]), str(raw_beton), str(found["raw_beton"])]
+    subprocess.run([sys.executable, "-c", STOCK, *words], check=True, capture_output=True)
+    return found
+
+
 @pytest.mark.parametrize("form", ["jpeg_beton", "raw_beton"])
-def test_ffcvs_own_loader_and_decoders_read_the_file(request, tmp_path, form: str):
-    beton, result = request.getfixturevalue(form), tmp_path / "batch.pt"
-    command = [sys.executable, "-c", STOCK, str(beton), str(result)]  # a process of its own: it marks numba's types
-    subprocess.run(command, check=True, capture_output=True)
-    images, labels = torch.load(result)
+def test_ffcvs_own_loader_and_decoders_read_the_file(request, stock, form: str):
+    images, labels = torch.load(stock[form])
     assert labels.flatten().tolist() == [i % 3 for i in range(53)]
-    ours = predict("ffcv", beton, [views.View(32, 32)])
+    ours = predict("ffcv", request.getfixturevalue(form), [views.View(32, 32)])
     # theirs: fast DCT and INTER_AREA of the central square
     assert (images.float() - ours.images[:, 0].float()).abs().mean() < 12
 
