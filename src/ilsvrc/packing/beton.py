@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ilsvrc.packing import beton_layout, jpeg
+from ilsvrc.runtime import files
 
 MAX_PROBED = 10_000  # images whose first and last bytes are looked at: each costs a page from the disk
 
@@ -43,7 +44,8 @@ def open_packed(path: Path) -> Packed:
     """The packed file at `path`, its tables checked whole and its images' ends where they are few or by sample.
 
     Raises:
-        ValueError: there is no such file, or it is truncated, damaged or no packed file.
+        files.DamagedError: it is truncated, damaged or no packed file.
+        ValueError: there is no such file.
     """
     if not path.is_file():
         raise ValueError(f"{path} is not there; the rule `pack` writes it")
@@ -125,14 +127,14 @@ def _check_images(opened: Packed) -> None:
 
 def _read(path: Path, kind: np.dtype, count: int, offset: int) -> np.ndarray:
     if path.stat().st_size < int(offset) + int(count) * kind.itemsize:
-        raise ValueError(_message(path, f"it is truncated at {path.stat().st_size} bytes"))
+        raise _damaged(path, f"it is truncated at {path.stat().st_size} bytes")
     return np.fromfile(path, kind, int(count), offset=int(offset))
 
 
 def _require(holds: bool, path: Path, what: str) -> None:
     if not holds:
-        raise ValueError(_message(path, what))
+        raise _damaged(path, what)
 
 
-def _message(path: Path, what: str) -> str:
-    return f"{path} is damaged or no packed file: {what}; remove it, and the rule `pack` writes it again"
+def _damaged(path: Path, what: str) -> files.DamagedError:
+    return files.DamagedError(path, f"is damaged or no packed file: {what}")

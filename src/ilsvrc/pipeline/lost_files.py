@@ -17,7 +17,7 @@ SUMMARIES = ("scores.csv", "metrics.json", "curves.csv", "report.html")
 FOLDERS = ("tables", "figures")
 MARKER = "work/recorded.json"
 TEXT = (".json", ".csv", ".svg", ".html")  # end in a character
-HEAD_BYTES = 16  # of no kind of file all zeros
+HEAD_BYTES = 2048  # of no kind of file all zeros
 
 
 def find(flow: wiring.Pipeline) -> dict[str, str]:
@@ -67,13 +67,21 @@ def fault(path: str) -> str:
     except OSError:  # not here
         return ""
     try:
-        head = os.read(handle, HEAD_BYTES)
-        if not head:
-            return "is empty"
-        os.lseek(handle, -1, os.SEEK_END)
-        cut_off = path.endswith(TEXT) and os.read(handle, 1) == b"\0"
-        return "holds zeros in the place of its content" if cut_off or not head.strip(b"\0") else ""
+        head, last = _ends(handle)
     except OSError:  # a folder, or a disk that fails, of which the stage that reads it says more
         return ""
     finally:
         os.close(handle)
+    if not head:
+        return "is empty"
+    cut_off = path.endswith(TEXT) and last == b"\0"
+    return "holds zeros in the place of its content" if cut_off or not any(head) else ""
+
+
+def _ends(handle: int) -> tuple[bytes, bytes]:
+    """The first bytes of an open file and its last one, by one call where the file is small: there may be thousands."""
+    head = os.read(handle, HEAD_BYTES)
+    if len(head) < HEAD_BYTES:
+        return head, head[-1:]
+    os.lseek(handle, -1, os.SEEK_END)
+    return head, os.read(handle, 1)
