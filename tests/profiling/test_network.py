@@ -11,7 +11,7 @@ import torch
 
 from ilsvrc.config import specs
 from ilsvrc.config.cost_specs import CostSpec, Step
-from ilsvrc.profiling import inference, network, training_memory
+from ilsvrc.profiling import inference, network, quiet, timing, training_memory
 from ilsvrc.stages import cost, cost_table
 
 PRECISIONS = ("float32", "bfloat16")
@@ -26,6 +26,8 @@ def quick(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setattr(inference, "WARM_UP_SECONDS", 0.01)
         patch.setattr(inference, "SEARCH_SECONDS", 0.05)
         patch.setattr(training_memory, "STEP_SECONDS", 1e-9)
+        patch.setattr(timing, "MAX_SPREAD", float("inf"))  # whatever else runs beside the tests
+        patch.setattr(quiet, "is_busy", lambda other_cores: False)
         patch.setattr(network.precision, "has_bfloat16", lambda device: False)
         patch.setattr(torch, "set_num_threads", lambda number: None)
         Path("source.json").write_text(json.dumps({"classes": list("0123456789")}))
@@ -56,6 +58,9 @@ def test_a_network_is_counted_and_measured_and_the_machine_named(resnet20):
     assert floats["latency"]["median_ms"] > 0
     assert floats["weight_bytes"] == 4 * (269722 + 2 * 688) + 8 * 19  # parameters; of norms means, variances, counts
     assert floats["peak_bytes"] > floats["weight_bytes"]
+    assert floats["spread"] >= 0
+    assert floats["other_cores"] >= 0
+    assert "busy_machine" not in floats  # is written where it is true
     assert brains == {"precision": "bfloat16", "why_not": "this cpu has no bfloat16 arithmetic: it would be emulated"}
     assert found["training"]["precision"] == "float32"
     assert found["training"]["peak_bytes"] > 3 * floats["weight_bytes"]
