@@ -54,6 +54,12 @@ def test_the_same_curves_are_the_same_bytes_without_a_date(num_epochs: int) -> N
     assert first.count("run-1-train_loss") == 1
 
 
+def test_the_legend_says_what_validation_is_on() -> None:
+    drawn, note = figures.styles(["one", "two"], ["one", "two"]), "validation: on the test split"
+    assert f">{note}<" in figures.learning_curves(curves(3), drawn, {"train_loss": "Loss"}, True, validated_on=note)
+    assert "validation" not in figures.learning_curves(curves(3), drawn, {"train_loss": "Loss"}, True)
+
+
 def test_in_a_page_colours_are_variables_and_ids_its_own() -> None:
     drawn = figures.styles(["one", "two"], ["one", "two"])
     svg = figures.for_page(figures.learning_curves(curves(3), drawn, {"train_loss": "Loss"}, False), "x")

@@ -269,10 +269,32 @@ def test_a_run_that_reports_its_best_epoch_says_which(tmp_path: Path, monkeypatc
     for run in (best, plain):
         fake_results.write_run(run)
     path = Path("results/runs") / best.name / "run.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"reported_epoch": 7, "epochs": 12}))
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"reported_epoch": 2}))
     html = make(tmp_path, fake_results.data_spec(best, plain))["report"].read_text(encoding="utf-8")
-    assert "(report_epoch: best): alexnet (epoch 7 of 12).</p>" in html
+    assert "(report_epoch: best): alexnet (epoch 2 of 3).</p>" in html
     assert "report_epoch" not in make(tmp_path, fake_results.data_spec(plain))["report"].read_text(encoding="utf-8")
+
+
+@pytest.mark.usefixtures("no_figures")
+@pytest.mark.parametrize(
+    ("fractions", "said"),
+    [
+        ((0.0, 0.0), "<strong>Validation: on the test split</strong>, where the recipe holds out no training images"),
+        ((0.1, 0.0), "<strong>Validation of resnet18: on the test split</strong>"),
+        ((0.1, 0.1), ""),
+    ],
+)
+def test_curves_of_the_test_split_are_called_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fractions: tuple[float, float], said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = zip(("alexnet", "resnet18"), fractions, strict=True)
+    runs = [fake_results.run(name, swept={"validation_fraction": part} if part else {}) for name, part in given]
+    for run in runs:
+        fake_results.write_run(run)
+    html = make(tmp_path, fake_results.data_spec(*runs))["report"].read_text(encoding="utf-8")
+    assert said in html
+    assert ("on the test split" in html) is bool(said)
 
 
 @pytest.mark.usefixtures("no_figures")

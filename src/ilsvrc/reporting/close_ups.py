@@ -83,7 +83,12 @@ def as_files(data: ReportData) -> dict[str, str]:
     curves = data.curves
     return {
         "learning_curves": figures.learning_curves(
-            curves, list(data.drawn.values()), figures.panels(curves), legend=True, places=data.with_curves
+            curves,
+            list(data.drawn.values()),
+            figures.panels(curves),
+            legend=True,
+            places=data.with_curves,
+            validated_on=data.validated_on,
         ),
         "error_against_size": error_vs_size.error_against(
             data.size, data.drawn, headline_metric.from_columns(data.errors.columns)

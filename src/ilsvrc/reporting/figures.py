@@ -6,6 +6,7 @@ the page follows its light or dark mode, and each run's line carries its number 
 
 import io
 import re
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -73,11 +74,12 @@ def learning_curves(
     columns: Mapping[str, str],
     legend: bool,
     places: Sequence[int] | None = None,
+    validated_on: str = "",
 ) -> str:
     """`columns` by epoch, a panel each and in it a line a run, in the order in which the runs appear.
 
-    `places` are theirs in `drawn`, where some of the runs that have a style have no curve. Without columns (nothing
-    was trained) a sentence says so.
+    `places` are theirs in `drawn`, where some of the runs that have a style have no curve. `validated_on` stands above
+    the legend. Without columns (nothing was trained) a sentence says so.
     """
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(5.6 * len(columns) + 2.2 * legend, 3.4), layout="constrained")
@@ -88,7 +90,9 @@ def learning_curves(
             figure.text(0.02, 0.5, "Nothing was trained here.", color=MUTED)
         elif legend:
             handles, labels = figure.axes[0].get_legend_handles_labels()
-            figure.legend(handles, labels, loc="outside right upper", frameon=False, fontsize=8, handlelength=3)
+            look = {"loc": "outside right upper", "frameon": False, "fontsize": 8, "handlelength": 3}
+            note = textwrap.fill(validated_on, 36) or None
+            figure.legend(handles, labels, title=note, title_fontsize=8, alignment="left", **look)
         return as_svg(figure)
 
 

@@ -21,6 +21,7 @@ class FigureSection:
     legend: Sequence[Entry]
     close_up_legend: Sequence[Entry]
     curves: Sequence[Markup]
+    validated_on: str
     size: Sequence[Markup]
     size_together: bool
     size_has_papers: bool
@@ -38,6 +39,7 @@ def figure_section(data: ReportData) -> FigureSection:
             figures.embedded(figures.learning_curves(curves, drawn, {column: name}, False, curved), column)
             for column, name in figures.panels(curves).items()
         ],
+        validated_on=data.validated_on,
         size=[
             figures.embedded(error_vs_size.error_against(data.size, data.drawn, by, [column]), f"size-{column}")
             for column in error_vs_size.PANELS

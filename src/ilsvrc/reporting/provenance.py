@@ -33,6 +33,12 @@ def chosen_by_test(errors: pd.DataFrame, run_infos: Mapping[str, RunInfo]) -> li
     return list(dict.fromkeys(errors.loc[errors["run"].isin(watched), "architecture"]))
 
 
+def validated_on_test(run_infos: Mapping[str, RunInfo]) -> list[str]:
+    """Trainings whose validation is on the test split: their recipes hold out no training images."""
+    recipes = {run: recipe_of(info) for run, info in run_infos.items()}
+    return [run for run, recipe in recipes.items() if recipe and not recipe.validation_fraction]
+
+
 def best_epochs(errors: pd.DataFrame, run_infos: Mapping[str, RunInfo]) -> list[str]:
     """`resnet18 (epoch 7 of 12)` for each run that reports its best epoch, not its last."""
     named = []

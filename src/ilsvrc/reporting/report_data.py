@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from ilsvrc.artifacts.run_info import RunInfo
-from ilsvrc.reporting import figures
+from ilsvrc.reporting import figures, provenance
 from ilsvrc.reporting.error_table import records
 from ilsvrc.reporting.figures import Style
 from ilsvrc.reporting.formatting import given, text
@@ -67,6 +67,16 @@ class ReportData:
         """Indices of the runs that have a learning curve: those that were trained here."""
         trained = set(self.curves["run"])
         return [place for place, run in enumerate(self.names) if run in trained]
+
+    @cached_property
+    def validated_on(self) -> str:
+        """What validation curves are of, for their legend: nothing to say where each is of held-out images."""
+        trained = list(dict.fromkeys(self.curves["run"]))
+        on_test = [run for run in trained if run in provenance.validated_on_test(self.run_infos)]
+        if not on_test:
+            return ""
+        named = "" if len(on_test) == len(trained) else f" of {', '.join(self.names[run] for run in on_test)}"
+        return f"validation{named}: on the test split"
 
     @cached_property
     def drawn(self) -> dict[str, Style]:
