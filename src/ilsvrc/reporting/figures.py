@@ -90,7 +90,7 @@ def learning_curves(
             figure.text(0.02, 0.5, "Nothing was trained here.", color=MUTED)
         elif legend:
             handles, labels = figure.axes[0].get_legend_handles_labels()
-            look = {"loc": "outside right upper", "frameon": False, "fontsize": 8, "handlelength": 3}
+            look: dict[str, Any] = {"loc": "outside right upper", "frameon": False, "fontsize": 8, "handlelength": 3}
             note = textwrap.fill(validated_on, 36) or None
             figure.legend(handles, labels, title=note, title_fontsize=8, alignment="left", **look)
         return as_svg(figure)
