@@ -49,6 +49,14 @@ def test_a_checkpoint_that_finds_no_room_is_said_once_and_training_goes_on(
     assert "training goes on" in said[0]
 
 
+def test_torchs_words_for_a_full_disk_are_not_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = Path.open
+    monkeypatch.setattr(Path, "open", lambda self, mode: opened(Path("/dev/full"), mode))
+
+    with pytest.raises(OSError, match=r"no checkpoint could be written to .*: .* the disk is full: make room"):
+        checkpoint.save(tmp_path, tiny.training(), Progress(), identity=IDENTITY)
+
+
 def test_once_there_is_room_again_checkpoints_are_saved_again(
     reporter: Reporter, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,15 +15,23 @@ CHUNK_BYTES = 1 << 22
 
 
 class ChecksumWriter:
-    """A binary file that sums what is written to it; `close_line` ends it with the checksum."""
+    """A binary file that sums what is written to it; `close_line` ends it with the checksum.
+
+    `failure` is the error of a write, which a library may put into its own words, or none.
+    """
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file, self._sum = file, 0
+        self.failure: OSError | None = None
 
     def write(self, content: bytes) -> int:
         """Writes as the file does."""
         self._sum = zlib.crc32(content, self._sum)
-        return self._file.write(content)
+        try:
+            return self._file.write(content)
+        except OSError as error:
+            self.failure = error
+            raise
 
     def flush(self) -> None:
         """Flushes the file."""

@@ -38,7 +38,7 @@ def save(folder: Path, training: Training, progress: Progress, **facts: Any) -> 
     }
     try:
         _write(folder, content)
-    except (OSError, RuntimeError) as error:  # torch's zip writer says RuntimeError of a full disk
+    except (OSError, RuntimeError) as error:
         raise OSError(f"no checkpoint could be written to {folder}: {str(error).splitlines()[0]}") from error
 
 
@@ -47,7 +47,10 @@ def _write(folder: Path, content: Mapping[str, Any]) -> None:
     with files.atomically(folder / NAME) as unfinished:
         with unfinished.open("wb") as file:
             summed = checksum.ChecksumWriter(file)
-            torch.save(content, summed)  # type: ignore[arg-type]  # it writes and flushes, no more
+            try:
+                torch.save(content, summed)  # type: ignore[arg-type]  # it writes and flushes, no more
+            except RuntimeError as error:  # torch's zip writer tells of a full disk as an unexpected position
+                raise summed.failure or error from None
             summed.close_line()
         files.sync(unfinished)
         if (folder / NAME).exists():
