@@ -31,7 +31,7 @@ CHECKOUT = [
 ]
 PARAMS = {
     "dataset": "digits",
-    "architectures": ["resnet18"],
+    "architectures": ["resnet20_cifar"],
     "recipe": "quick",
     "training": {"epochs": 1, "warmup_epochs": 0, "crop_px": 32, "batch_size": 128},
     "protocols": ["single_crop", "flip"],
