@@ -91,17 +91,17 @@ def refused():
 
 
 @cache
-def discard_lost():
-    """Names what a loss of power left empty or zeroed. Where jobs run, it is removed; results are made again at once."""
+def repair_lost():
+    """Names what a loss of power left empty or zeroed. Where jobs run, DVC's cache gives it back, or it is made again."""
     found = lost_files.find(PIPELINE) if workflow.is_main_process and not workflow.touch else {}
-    for path, why in found.items():
-        again = "it is made again" if lost_files.is_made_at_once(path) else "it is made again when a job needs it"
-        print(f"{path} {why}: {again}", file=sys.stderr)
-    workflow.dag.forcefiles.update(filter(lost_files.is_made_at_once, found))
-    if found and runs_jobs():
+    if not found:
+        return
+    print(*lost_files.said(found), sep="\n", file=sys.stderr)
+    if runs_jobs():
         wiring.hold_the_lock()
-        for path in found:
-            Path(path).unlink(missing_ok=True)
+        workflow.dag.forcefiles.update(lost_files.repair(found))
+    else:
+        workflow.dag.forcefiles.update(lost_files.to_be_made(found))
 
 
 def training_threads():

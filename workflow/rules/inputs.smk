@@ -80,19 +80,19 @@ def training_images(wildcards):
 
 def all_manifests(wildcards):
     """Manifests of every packed split; lost files are found before Snakemake looks which are there."""
-    discard_lost()
+    repair_lost()
     return PIPELINE.manifests()
 
 
 def all_models(wildcards):
     """weights.json of every run; lost files are found before Snakemake looks which are there."""
-    discard_lost()
+    repair_lost()
     return PIPELINE.for_each_run(RUN_FILES["weights_info"])
 
 
 def all_predictions(wildcards):
     """Predictions of every run by every protocol; refused ones are found before Snakemake looks which are there."""
-    discard_lost()
+    repair_lost()
     refused()
     return PIPELINE.predictions()
 

@@ -4,19 +4,21 @@ Their times are those of whole files, so that Snakemake would find nothing to do
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from ilsvrc.artifacts import run_files
 from ilsvrc.artifacts.manifest import SUFFIX
 from ilsvrc.datasets._card import SPLITS
 from ilsvrc.pipeline import wiring
+from ilsvrc.pipeline.recorded_copies import RecordedCopies
 
 PACKED_SUFFIXES = (".beton", SUFFIX, ".images.csv", ".mean_image.npy")
 SUMMARIES = ("scores.csv", "metrics.json", "curves.csv", "report.html")
 FOLDERS = ("tables", "figures")
 MARKER = "work/recorded.json"
 TEXT = (".json", ".csv", ".svg", ".html")  # end in a character
+LATER = " when a job needs it"
 HEAD_BYTES = 2048  # of no kind of file all zeros
 
 
@@ -30,9 +32,41 @@ def find(flow: wiring.Pipeline) -> dict[str, str]:
     return found
 
 
+def said(found: Mapping[str, str]) -> list[str]:
+    """A line on each lost file: what is wrong with it, and what becomes of it."""
+    held = _held(found)
+    return [
+        f"{path} {why}: it is "
+        + ("brought back from DVC's cache" if path in held else f"made again{'' if is_made_at_once(path) else LATER}")
+        for path, why in found.items()
+    ]
+
+
+def to_be_made(found: Mapping[str, str]) -> list[str]:
+    """Lost results that DVC's cache does not hold. Data are made when a job needs them: all trainings would follow."""
+    held = _held(found)
+    return [path for path in found if is_made_at_once(path) and path not in held]
+
+
 def is_made_at_once(path: str) -> bool:
-    """True of results; data are made again when a job needs them, since all trainings would follow them."""
+    """True of results."""
     return not path.startswith("data/")
+
+
+def repair(found: Mapping[str, str]) -> list[str]:
+    """Brings lost files back from DVC's cache, and removes the others; the results that have to be made at once."""
+    copies, removed = RecordedCopies(), []
+    for path in found:
+        if not (fault(path) and copies.holds(Path(path), found) and copies.restore(Path(path))):
+            Path(path).unlink(missing_ok=True)
+            removed.append(path)
+    return [path for path in removed if is_made_at_once(path)]
+
+
+def _held(found: Mapping[str, str]) -> list[str]:
+    """Lost files of which DVC's cache has copies."""
+    copies = RecordedCopies() if found else None
+    return [path for path in found if copies and copies.holds(Path(path), found)]
 
 
 def data(flow: wiring.Pipeline) -> Iterator[str]:
