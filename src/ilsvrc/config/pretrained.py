@@ -5,11 +5,11 @@ import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import BaseModel, Field, InstanceOf, model_validator
 
-from ilsvrc.config import library_catalog
+from ilsvrc.config import choices, library_catalog
 from ilsvrc.config.schema import Section, parse
 from ilsvrc.runtime.files import read_json
 
@@ -28,7 +28,7 @@ class Weights(Section):
 
     source: Annotated[str, Field(min_length=1)]
     crop_px: Annotated[int, Field(ge=8)] | None = None
-    normalization: Literal["mean_std", "mean", "unit", "none"] | None = None
+    normalization: choices.NetworksNormalization | None = None
     mean: Channels | None = None  # 0 to 255
     std: Channels | None = None
 

@@ -28,7 +28,7 @@ class Recipe(Section):
     iterations: Positive | None = None
     batch_size: Positive  # images a step, over all processes
     reference_batch_size: Positive | None = None  # the learning rates are for this batch_size; others scale linearly
-    order: Literal["random", "quasi_random"] = "random"  # quasi_random: long reads, for data larger than memory
+    order: choices.ImageOrder = "random"  # quasi_random: long reads, for data larger than memory
     repeats: Positive = 1  # repeated augmentation: how many times a batch shows an image
     validation_fraction: Annotated[float, Field(ge=0, le=0.5)] = 0.0  # of the training split, held out
     monitor: Literal["validation", "test"] = "validation"  # test: as a paper did; the report says so
@@ -87,7 +87,9 @@ class Recipe(Section):
     zero_last_gamma: bool = False  # residual branches begin as zero (Goyal et al. 2017)
     dropout: Fraction | None = None  # None: the paper's
     drop_path: Fraction | None = None
-    batch_norm_group: Positive | Literal["batch"] | None = None  # images that share statistics; None: a process's
+    batch_norm_group: Positive | choices.BatchStatistics | None = (
+        None  # images that share statistics; None: a process's
+    )
     batch_norm_recomputed_over: Positive | None = None  # training images whose plain mean replaces running statistics
     averaging: Literal["none", choices.Averaging] = "none"  # of the weights that are tested
     averaging_decay: Fraction = 0.9999  # exponential: a step
@@ -95,7 +97,7 @@ class Recipe(Section):
     precision: Literal["auto", "float32", "bfloat16", "float16", "float64"] = "auto"
 
     # images
-    crop: Literal["patch", "rectangle", "area_aspect", "padding", "center"] = "patch"
+    crop: choices.Crop = "patch"
     crop_px: Side | None = None  # None: the data card's, else the last that it grows to, else the paper's input
     grows_px: tuple[Side, Side] | None = None  # crops' first and last side, in proportion to the run's crop_px
     grows_epochs: tuple[Annotated[int, Field(ge=0)], Positive] | None = None  # that are done where it begins and ends
@@ -103,11 +105,11 @@ class Recipe(Section):
     short_side_px: tuple[Positive, Positive] | None = None  # sizes before; a recipe's go with crop_px; None: 8/7 crop
     area: tuple[float, float] = (0.08, 1.0)  # area_aspect: of the image
     aspect: tuple[float, float] = (0.75, 1.3333333333333333)
-    aspect_draw: Literal["log_uniform", "uniform"] = "log_uniform"
+    aspect_draw: choices.AspectDraw = "log_uniform"
     swap_aspect: bool = False  # width and height change places in half of the draws (fb.resnet.torch)
     padding_px: Positive = 4  # padding: on each side
-    padding: Literal["zero", "reflect"] = "zero"  # zero: after normalization
-    interpolation: Literal["bilinear", "cubic", "random"] = "bilinear"  # random: one of these, area, nearest
+    padding: choices.Padding = "zero"  # zero: after normalization
+    interpolation: Literal[choices.Interpolation, "random"] = "bilinear"  # random: one of these, area, nearest
     flip: bool = True
     lighting: float = Field(0.0, ge=0)  # deviation of each principal component's factor (Krizhevsky et al. 2012)
     lighting_unit: choices.LightingUnit = "deviation"  # variance: eigenvalues of pixels from 0 to 1
@@ -117,7 +119,7 @@ class Recipe(Section):
     hue: Annotated[float, Field(ge=0, le=0.5)] = 0.0  # turns
     rand_augment: float = Field(0.0, ge=0, le=10)  # magnitude of two drawn operations; 0: none
     erasing: Fraction = 0.0  # probability of a rectangle of noise
-    normalization: Literal["mean_std", "mean", "mean_image", "unit", "gcn_zca", "none"] = "mean_std"
+    normalization: Literal[choices.NetworksNormalization, "mean_image", "gcn_zca"] = "mean_std"
 
     @model_validator(mode="after")
     def _schedule_has_what_it_needs(self) -> "Recipe":

@@ -8,22 +8,20 @@ here in views of one size, in `view_batches.py` in views of any.
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
+from ilsvrc.config import choices
 from ilsvrc.loading import random_crops, readahead, view_layout, views
 from ilsvrc.loading.contract import Batch, Request, Source, open_source
 from ilsvrc.packing.beton import Packed, open_packed
 from ilsvrc.runtime import counter_rng
 
-Order = Literal["random", "quasi_random"]
-
 
 def open_training(
-    loader: str, beton: Path, *, policy: random_crops.CropPolicy | None = None, crop: random_crops.Crop = "patch",
+    loader: str, beton: Path, *, policy: random_crops.CropPolicy | None = None, crop: choices.Crop = "patch",
     crop_px: int = 224, flip: bool = True, batch_size: int, seed: int, rank: int = 0, world_size: int = 1,
-    workers: int = 1, subset: np.ndarray | None = None, order: Order = "random", repeats: int = 1,
+    workers: int = 1, subset: np.ndarray | None = None, order: choices.ImageOrder = "random", repeats: int = 1,
     crop_px_in: Callable[[int], int] | None = None,
 ) -> "TrainingBatches":  # fmt: skip
     """Batches to train on.
@@ -112,7 +110,7 @@ class TrainingBatches:
     shard: slice  # of a global batch, for this process
     seed: int
     policy: random_crops.CropPolicy
-    order: Order = "random"
+    order: choices.ImageOrder = "random"
     repeats: int = 1
     crop_px_in: Callable[[int], int] | None = None  # of an epoch's crops; None: always the policy's
     reopened: Callable[[int], Source] | None = None  # for crops of another side

@@ -11,10 +11,10 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from ilsvrc.config import choices
 from ilsvrc.loading import views
 from ilsvrc.runtime import counter_rng
 
-Crop = Literal["patch", "rectangle", "area_aspect", "padding", "center"]
 AREA, ASPECT, TRIES = (0.08, 1.0), (3 / 4, 4 / 3), 10  # Szegedy et al. 2015; torchvision's RandomResizedCrop
 FLIP, LEFT, TOP, FILTER, SHORT_SIDE, AREA_DRAW, ASPECT_DRAW, SWAP_DRAW = 0, 1, 2, 3, 4, 10, 30, 50  # of an image
 BILINEAR, BOX, NEAREST, CUBIC = range(4)  # filters
@@ -51,17 +51,17 @@ class CropPolicy:
         ValueError: the sizes, areas or aspects are impossible.
     """
 
-    crop: Crop
+    crop: choices.Crop
     crop_px: int
     flip: bool = True
     short_side_px: tuple[int, int] | None = None
     area: tuple[float, float] = AREA
     aspect: tuple[float, float] = ASPECT
-    aspect_draw: Literal["log_uniform", "uniform"] = "log_uniform"
+    aspect_draw: choices.AspectDraw = "log_uniform"
     swap_aspect: bool = False
     padding_px: int = 4
-    padding: Literal["zero", "reflect"] = "zero"
-    interpolation: Literal["bilinear", "cubic", "random"] = "bilinear"
+    padding: choices.Padding = "zero"
+    interpolation: Literal[choices.Interpolation, "random"] = "bilinear"
     fill: tuple[int, int, int] = (0, 0, 0)
 
     def __post_init__(self) -> None:

@@ -10,6 +10,7 @@ centre of the central square is the centre of the rectangle wherever short side 
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
+from ilsvrc.config import choices
 from ilsvrc.packing.sizes import resized
 
 Region = Literal["square", "rectangle", "first_square", "last_square"]
@@ -33,7 +34,7 @@ class View(NamedTuple):
     mirrored: bool = False
     steps: int = 2
     squeezed: bool = False
-    interpolation: Literal["bilinear", "cubic"] = "bilinear"
+    interpolation: choices.Interpolation = "bilinear"
 
 
 class ViewBox(NamedTuple):

@@ -7,7 +7,7 @@ in the global batch, so that the same images share them on any number of process
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -16,10 +16,11 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from ilsvrc.config import choices
 from ilsvrc.runtime.distributed import LONGEST_WAIT, World
 
-Group = int | Literal["batch"] | None  # images that share statistics
-BATCH: Literal["batch"] = "batch"
+Group = int | choices.BatchStatistics | None  # images that share statistics
+BATCH: choices.BatchStatistics = "batch"
 
 
 def group_statistics(network: nn.Module, group: Group, batch_size: int, world: World, accumulate: int = 1) -> None:
@@ -67,7 +68,7 @@ def check_groups(group: Group, batch_size: int, num_processes: int) -> None:
         )
 
 
-def check_parts(accumulate: int, batch_size: int, num_processes: int, group: int | Literal["batch"] = 1) -> None:
+def check_parts(accumulate: int, batch_size: int, num_processes: int, group: int | choices.BatchStatistics = 1) -> None:
     """Refuses micro-batches that would be empty, or cut a group, which would change its statistics."""
     shard = batch_size // num_processes
     if not 1 <= accumulate <= shard:
