@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -135,6 +136,18 @@ def test_a_full_disk_is_said_with_the_files_name(error: Exception, tmp_path: Pat
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_disk_that_fails_is_said_with_the_files_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(handle: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(files.os, "fsync", fail)
+
+    with pytest.raises(OSError, match=r"Input/output error while this file was written; .*: '.*run\.json'"):
+        files.write_text(tmp_path / "run.json", "{}")
+
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_new_folders_last_through_a_loss_of_power_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced = []
     monkeypatch.setattr(files, "sync", synced.append)
@@ -169,3 +182,31 @@ def test_a_damaged_file_that_another_job_set_aside_is_no_second_error(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert files.set_aside(Path("results/runs/a/weights.safetensors")) is None
+
+
+WRITES = re.compile(
+    r"\.write_text\(|\.write_bytes\(|np\.save\(|save_file\(|\.open\(\"[wxa]|\.to_csv\(\w*path|\.savefig\("
+)
+WRITERS = re.compile(r"\bfiles\.write_text\(|\bunfinished\b|\(file, |\(text, ")  # the durable one; open files of it
+OTHERWISE = {
+    "runtime/files.py",  # the durable writer
+    "runtime/http.py",  # parts of downloads, which files.move names
+    "runtime/download.py",
+    "packing/writer.py",  # writes to the durable writer's temporary name
+    "runtime/locks.py",  # notes for people and for processes that run
+    "evaluation/multiprocess.py",
+    "evaluation/predict_split.py",
+    "training/worker.py",
+    "tracking/registry.py",  # what MLflow copies
+}
+
+
+def test_no_other_module_writes_files_in_a_way_of_its_own() -> None:
+    source = Path(files.__file__).parents[1]
+    found = {
+        path.relative_to(source).as_posix()
+        for path in source.rglob("*.py")
+        for line in path.read_text().splitlines()
+        if WRITES.search(line) and not WRITERS.search(line)
+    }
+    assert found <= OTHERWISE

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 UNFINISHED = re.compile(r"(?P<name>.+)\.(?P<process>\d+)\.part")  # names of files that are being written
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+NO_ROOM, FAILING = (errno.ENOSPC, errno.EDQUOT), (errno.EIO, errno.EFBIG)
 MADE_HERE, ASIDE = ("data", "results"), Path("work/damaged")
 FULL = "the disk is full: make room and run again"
 
@@ -74,7 +74,7 @@ def atomically(path: Path) -> Iterator[Path]:
     and the next process that writes `path` removes it. The umask settles who may read it, whatever library writes it.
 
     Raises:
-        OSError: the disk is full; the message names `path`.
+        OSError: the disk is full or fails; the message names `path`.
     """
     unfinished = temporary_name(path)
     try:
@@ -85,11 +85,20 @@ def atomically(path: Path) -> Iterator[Path]:
             unfinished.chmod(mode)
         move(unfinished, path)
     except Exception as error:
-        if is_of_full_disk(error):
-            raise OSError(errno.ENOSPC, FULL, str(path)) from error
+        if explained := _explained(error, path):
+            raise explained from error
         raise
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def _explained(error: Exception, path: Path) -> OSError | None:
+    """An error of the disk that names the file that was written; None of other errors, and of those that name one."""
+    if is_of_full_disk(error):
+        return OSError(errno.ENOSPC, FULL, str(path))
+    if isinstance(error, OSError) and error.errno in FAILING and error.filename is None:
+        return OSError(error.errno, f"{error.strerror} while this file was written; is the disk in order?", str(path))
+    return None
 
 
 def is_of_full_disk(error: Exception) -> bool:
