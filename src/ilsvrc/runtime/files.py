@@ -94,20 +94,25 @@ def atomically(path: Path) -> Iterator[Path]:
 
 def _explained(error: Exception, path: Path) -> OSError | None:
     """An error of the disk that names the file that was written; None of other errors, and of those that name one."""
+    number = _errno(error)
     if is_of_full_disk(error):
-        return OSError(errno.ENOSPC, FULL, str(path))
-    if isinstance(error, OSError) and error.errno in FAILING and error.filename is None:
-        return OSError(error.errno, f"{error.strerror} while this file was written; is the disk in order?", str(path))
+        return OSError(number, FULL, str(path))
+    if number in FAILING and getattr(error, "filename", None) is None:
+        why = f"{os.strerror(number or 0)} while this file was written; is the disk in order?"
+        return OSError(number, why, str(path))
     return None
 
 
 def is_of_full_disk(error: Exception) -> bool:
-    """True if a write failed for want of room, and nobody said so; some libraries tell it in words alone."""
-    if "make room" in str(error):
-        return False
+    """True if a write failed for want of room, and nobody said so."""
+    return _errno(error) in NO_ROOM and "make room" not in str(error)
+
+
+def _errno(error: Exception) -> int | None:
+    """Number of an error of the disk; some libraries tell it in words alone."""
     if isinstance(error, OSError) and error.errno is not None:
-        return error.errno in NO_ROOM
-    return any(os.strerror(number) in str(error) for number in NO_ROOM)
+        return error.errno
+    return next((number for number in (*NO_ROOM, *FAILING) if os.strerror(number) in str(error)), None)
 
 
 def temporary_name(path: Path) -> Path:
