@@ -76,6 +76,7 @@ KINDS = {
     "inspection": Kind("results/inspect/*/*/*/*/inspect.json"),
     "picture of an inspection": Kind("results/inspect/*/*/*/*/pictures/*.png"),
     "record": Kind("work/recorded.json"),
+    "DVC's record": Kind("dvc.lock"),
     "checkpoint, a run's files missing": Kind("work/????????/checkpoint.pt", "results/runs/*/*/*/*/*"),
     "machine of a checkpoint, a run's files missing": Kind("work/????????/machine.json", "results/runs/*/*/*/*/*"),
     "compiled kernels, a prediction missing": Kind("cache/ilsvrc/*/**/*.nb[ci]", PREDICTION, every=True),

@@ -70,6 +70,15 @@ def test_an_emptied_or_zeroed_file_of_each_kind_is_found(flow: wiring.Pipeline, 
     assert lost_files.find(flow) == {str(path): "holds zeros in the place of its content"}
 
 
+def test_a_lost_record_of_dvc_is_made_again_by_the_rule_whose_marker_tells_of_it(flow: wiring.Pipeline) -> None:
+    Path("dvc.lock").write_bytes(b"")
+    found = lost_files.find(flow)
+
+    assert found == {"dvc.lock": "is empty", "work/recorded.json": "tells of dvc.lock, which is empty"}
+    assert lost_files.repair(found) == ["dvc.lock", "work/recorded.json"]
+    assert not Path("dvc.lock").exists()
+
+
 @pytest.mark.parametrize("end", [".json", ".csv", ".svg", ".html"])
 def test_text_whose_end_was_not_written_is_found(end: str, tmp_path: Path) -> None:
     path = tmp_path / f"file{end}"

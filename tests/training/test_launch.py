@@ -85,3 +85,12 @@ def test_a_resume_in_more_parts_is_what_a_person_wants_whose_memory_was_full(run
 )
 def test_a_status_is_put_in_words(status, words):
     assert launch.reason(status).startswith(words)
+
+
+@pytest.mark.parametrize("content", ["", "\0" * 50, "[]", "{}"])
+def test_a_damaged_file_of_the_machines_choices_needs_no_person(content, run, tmp_path, capsys):
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / work_folder.MACHINE).write_text(content)
+    found = launch.resources_of(job(run, tmp_path, processes=1, threads=2))
+    assert (found.processes, found.threads) == (1, 2)
+    assert "machine.json is damaged" in capsys.readouterr().err

@@ -16,7 +16,7 @@ from ilsvrc.pipeline.recorded_copies import RecordedCopies
 PACKED_SUFFIXES = (".beton", SUFFIX, ".images.csv", ".mean_image.npy")
 SUMMARIES = ("scores.csv", "metrics.json", "curves.csv", "report.html")
 FOLDERS = ("tables", "figures")
-MARKER = "work/recorded.json"
+MARKER, RECORD = "work/recorded.json", "dvc.lock"
 TEXT = (".json", ".csv", ".svg", ".html")  # end in a character
 LATER = " when a job needs it"
 HEAD_BYTES = 2048  # of no kind of file all zeros
@@ -29,6 +29,8 @@ def find(flow: wiring.Pipeline) -> dict[str, str]:
         inspection, pictures = f"{run_files.INSPECTED}/{run}/inspect.json", f"{run_files.INSPECTED}/{run}/pictures"
         if lost := next((path for path in _inside(Path(pictures)) if (why := fault(path))), ""):
             found[inspection] = f"has a picture, {lost}, that {fault(lost)}"
+    if why := fault(RECORD):  # DVC stops at it
+        found |= {RECORD: why, MARKER: f"tells of {RECORD}, which {why}"}
     return found
 
 
