@@ -54,6 +54,14 @@ def test_what_looked_into_networks_that_are_no_longer_named_is_left_over() -> No
     assert ((run_files.INSPECTED / named).exists(), (run_files.INSPECTED / other).exists()) == (True, False)
 
 
+def test_damaged_files_that_were_set_aside_are_left_over() -> None:
+    aside = Path("work/damaged/results_scores.csv")
+    aside.parent.mkdir()
+    aside.write_text("half")
+    run_prune(remove=True)
+    assert not aside.exists()
+
+
 def test_unfinished_files_of_killed_processes_are_left_over_once_nobody_writes_to_them() -> None:
     killed, running = 2**22 + 1, os.getpid()
     shares = Path(f"results/.shares.{killed}.part")

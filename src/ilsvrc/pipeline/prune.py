@@ -69,8 +69,8 @@ def as_json(found: Leftovers) -> dict[str, Any]:
 
 
 def leftovers(params: Params) -> Iterator[Path]:
-    """Folders and files that `params` does not name, and unfinished files of killed processes."""
-    unnamed = list(_unnamed(params))
+    """Files and folders that `params` does not name, damaged files set aside, and unfinished ones of the killed."""
+    unnamed = [*_unnamed(params), *sorted(files.ASIDE.glob("*"))]
     yield from unnamed
     yield from (path for path in _unfinished() if not any(path.is_relative_to(removed) for removed in unnamed))
 
