@@ -113,16 +113,14 @@ def snakemake(folder: Path, source: Path) -> "subprocess.CompletedProcess[str]":
     )
 
 
-def damage(path: Path, how: str) -> None:
-    """Empties or zeroes a file, and keeps its time."""
-    found = path.stat()
-    path.write_bytes(b"" if how == "empty" else bytes(found.st_size))
+def damage(path: Path, how: str) -> bytes:
+    """Empties a file, or zeroes it or its second half, and keeps its time; its content now."""
+    found, content = path.stat(), path.read_bytes()
+    kept = len(content) // 2 if how == "half" else 0
+    damaged = b"" if how == "empty" else content[:kept] + bytes(len(content) - kept)
+    path.write_bytes(damaged)
     os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
-
-
-def is_damaged(path: Path) -> bool:
-    """True if a file is empty or holds nothing but zeros."""
-    return not path.read_bytes().strip(b"\0")
+    return damaged
 
 
 def matches(folder: Path, kind: Kind) -> list[Path]:
@@ -139,18 +137,24 @@ def cut(folder: Path, source: Path, kind: Kind, how: str) -> Outcome:
     removed = list(folder.glob(kind.missing)) if kind.missing else []
     for path in removed:
         path.unlink()
-    for path in paths:
-        damage(path, how)
+    damaged = {path: damage(path, how) for path in paths}
     started = time.perf_counter()
     done, runs = snakemake(folder, source), 1
     if done.returncode:
         done, runs = snakemake(folder, source), 2
-    return judged(folder, kind, before, removed, (done, runs), time.perf_counter() - started)
+    seconds = time.perf_counter() - started
+    if not done.returncode and not kind.every and any(is_still(path, content) for path, content in damaged.items()):
+        nothing = ", nothing to do" if "Nothing to be done" in done.stderr else ""
+        return Outcome(False, f"damaged still{nothing}", seconds)
+    return judged(before, removed, (done, runs), seconds)
+
+
+def is_still(path: Path, content: bytes) -> bool:
+    """True if a file holds `content`."""
+    return path.exists() and path.read_bytes() == content
 
 
 def judged(
-    folder: Path,
-    kind: Kind,
     before: dict[Path, bytes],
     removed: list[Path],
     ran: "tuple[subprocess.CompletedProcess[str], int]",
@@ -160,9 +164,6 @@ def judged(
     done, runs = ran
     if done.returncode:
         return Outcome(False, f"a person is needed: {last_error(done.stderr)}", seconds)
-    if any(path.exists() and is_damaged(path) for path in before) and not kind.every:
-        nothing = ", nothing to do" if "Nothing to be done" in done.stderr else ""
-        return Outcome(False, f"damaged still{nothing}", seconds)
     if any(not path.exists() for path in removed):
         return Outcome(False, "what was missing is missing still", seconds)
     times = "" if runs == 1 else ", by the second command"
@@ -198,7 +199,7 @@ def main() -> None:
     """Prints kind, damage, seen or lost, and what became of the file; then the sums."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--source", type=Path, default=ROOT, help="checkout of the project that is tried")
-    parser.add_argument("--how", nargs="+", default=["empty", "zero"], choices=["empty", "zero"])
+    parser.add_argument("--how", nargs="+", default=["empty", "zero"], choices=["empty", "zero", "half"])
     parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=list(KINDS), metavar="KIND")
     args = parser.parse_args()
     seen = tried = 0
