@@ -53,6 +53,11 @@ def test_every_architecture_has_exactly_one_papers_recipe(name):
     assert len(found) == 1, found
 
 
+@pytest.mark.parametrize("depth", [20, 56, 110, 1202])
+def test_the_place_of_a_shortcuts_zeros_changes_nothing_in_the_recipe(depth):
+    assert paper(f"resnet{depth}_cifar_split_padding", "cifar10") == paper(f"resnet{depth}_cifar", "cifar10")
+
+
 def test_every_row_of_the_architectures_table_has_a_papers_recipe():
     for name in architectures():
         assert paper(name).batch_size > 0
