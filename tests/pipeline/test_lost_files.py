@@ -79,6 +79,38 @@ def test_a_lost_record_of_dvc_is_made_again_by_the_rule_whose_marker_tells_of_it
     assert not Path("dvc.lock").exists()
 
 
+RUN_KIND, REPORT = "results/runs/*/*/*/*/weights.json", "results/report.html"
+
+
+@pytest.mark.parametrize(
+    ("kind", "asked_for"),
+    [
+        ("weights", [RUN_KIND]),
+        ("history.csv", [RUN_KIND]),
+        ("costs", ["results/tables/costs.csv", REPORT]),
+        ("inspection", [REPORT]),
+        ("metrics", ["results/scores.csv", REPORT]),
+        ("table", ["results/scores.csv", REPORT]),
+        ("figure", [REPORT]),
+        ("record", []),
+        ("packed file", []),
+    ],
+)
+def test_with_a_lost_result_goes_what_snakemake_asks_for_so_that_it_is_made_again(
+    flow: wiring.Pipeline, kind: str, asked_for: list[str]
+) -> None:
+    Path("results/tables/costs.csv").write_text("costs\n")
+    path = next(Path().glob(KINDS[kind]))
+    expected = {path, *(next(Path().glob(pattern)) for pattern in asked_for)}
+    there = {each for each in Path().rglob("*") if each.is_file()}
+    path.write_bytes(b"")
+
+    removed = lost_files.repair(lost_files.find(flow))
+
+    assert set(map(Path, removed)) == expected
+    assert {each for each in Path().rglob("*") if each.is_file()} == there - expected
+
+
 @pytest.mark.parametrize("end", [".json", ".csv", ".svg", ".html"])
 def test_text_whose_end_was_not_written_is_found(end: str, tmp_path: Path) -> None:
     path = tmp_path / f"file{end}"

@@ -69,7 +69,8 @@ def test_a_run_that_was_trained_again_since_is_made_again() -> None:
     found = lose("history.csv")
 
     assert lost_files.said(found) == [f"{RUN}/history.csv is empty: it is made again"]
-    assert lost_files.to_be_made(found) == lost_files.repair(found) == [f"{RUN}/history.csv"]
+    assert lost_files.to_be_made(found) == [f"{RUN}/history.csv"]
+    assert lost_files.repair(found) == [f"{RUN}/history.csv", f"{RUN}/weights.json"]
     assert not Path(RUN, "history.csv").exists()
 
 

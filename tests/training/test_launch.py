@@ -93,4 +93,5 @@ def test_a_damaged_file_of_the_machines_choices_needs_no_person(content, run, tm
     (tmp_path / "work" / work_folder.MACHINE).write_text(content)
     found = launch.resources_of(job(run, tmp_path, processes=1, threads=2))
     assert (found.processes, found.threads) == (1, 2)
-    assert "machine.json is damaged" in capsys.readouterr().err
+    assert "machine.json was damaged" in capsys.readouterr().err
+    assert not (tmp_path / "work" / work_folder.MACHINE).exists()

@@ -91,17 +91,16 @@ def refused():
 
 
 @cache
-def repair_lost():
-    """Names what a loss of power left empty or zeroed. Where jobs run, DVC's cache gives it back, or it is made again."""
+def lost():
+    """Files that a loss of power left empty or zeroed, each named in a line. Where jobs run, none is left."""
     found = lost_files.find(PIPELINE) if workflow.is_main_process and not workflow.touch else {}
-    if not found:
-        return
-    print(*lost_files.said(found), sep="\n", file=sys.stderr)
-    if runs_jobs():
-        wiring.hold_the_lock()
-        workflow.dag.forcefiles.update(lost_files.repair(found))
-    else:
-        workflow.dag.forcefiles.update(lost_files.to_be_made(found))
+    for line in lost_files.said(found):
+        print(line, file=sys.stderr)
+    if not found or not runs_jobs():
+        return lost_files.to_be_made(found)
+    wiring.hold_the_lock()
+    lost_files.repair(found)
+    return []
 
 
 def training_threads():

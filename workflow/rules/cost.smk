@@ -2,6 +2,7 @@
 rule cost:
     input:
         source=cost_source,
+        lost=sign_of_lost("/{network}.json"),
     output:
         f"results/costs/{PIPELINE.label}/{{network}}.json",
     log:
@@ -27,6 +28,7 @@ rule int8:
         **run_weights(),
         **packed(PIPELINE.packed, "train"),
         **packed(PIPELINE.packed_for_test, "val"),
+        lost=sign_of_lost("{run}/int8.json"),
     output:
         "results/costs/{run}/int8.json",
     log:

@@ -37,6 +37,11 @@ def teacher_weights(wildcards):
     return PIPELINE.dependency_weights(wildcards.run, "teacher")
 
 
+def other_runs():
+    """Weights of the runs that a run starts from, and that teaches it."""
+    return {"start": start_weights, "teacher": teacher_weights}
+
+
 def mean_image(wildcards):
     """Mean image that a run subtracts, where its recipe says so."""
     return PIPELINE.mean_image(wildcards.run)
@@ -80,27 +85,43 @@ def training_images(wildcards):
 
 def all_manifests(wildcards):
     """Manifests of every packed split; lost files are found before Snakemake looks which are there."""
-    repair_lost()
+    lost()
     return PIPELINE.manifests()
 
 
 def all_models(wildcards):
     """weights.json of every run; lost files are found before Snakemake looks which are there."""
-    repair_lost()
+    lost()
     return PIPELINE.for_each_run(RUN_FILES["weights_info"])
 
 
 def all_predictions(wildcards):
     """Predictions of every run by every protocol; refused ones are found before Snakemake looks which are there."""
-    repair_lost()
+    lost()
     refused()
     return PIPELINE.predictions()
 
 
 def sign_of_refused(wildcards):
     """An input more, and a new one, where refused predictions stay: a dry run lists them to be made again."""
-    folder, sign = f"results/predictions/{wildcards.run}/", workflow.snakemake_tmp_dir / "refused"
-    if workflow.touch or not any(path.startswith(folder) for path in refused()):
+    folder = f"results/predictions/{wildcards.run}/"
+    return sign_of(any(path.startswith(folder) for path in refused()))
+
+
+def sign_of_lost(*parts):
+    """The same of lost files whose paths hold one of `parts`, in which a job's wildcards are filled in."""
+
+    def sign(wildcards):
+        asked = [part.format(**dict(wildcards.items())) for part in parts]
+        return sign_of(any(part in path for path in lost() for part in asked))
+
+    return sign
+
+
+def sign_of(any_stays):
+    """A new file where `any_stays`, which it never does where jobs run."""
+    if workflow.touch or not any_stays:
         return []
+    sign = workflow.snakemake_tmp_dir / "sign"
     sign.touch()
     return str(sign)

@@ -4,6 +4,7 @@ rule inspect:
         **run_weights(),
         **packed(PIPELINE.packed_for_test, "val"),
         train=ancient(training_images),
+        lost=sign_of_lost("results/inspect/{run}/"),
     output:
         output="results/inspect/{run}/inspect.json",
         pictures=directory("results/inspect/{run}/pictures"),

@@ -12,6 +12,7 @@ rule score:
         weights_info=PIPELINE.for_each_run("results/runs/{run}/weights.json"),
         history=PIPELINE.for_each_run("results/runs/{run}/history.csv"),
         run_info=PIPELINE.for_each_run("results/runs/{run}/run.json"),
+        lost=sign_of_lost("results/scores.csv", "/metrics.json", "/curves.csv", "results/tables/"),
     output:
         scores="results/scores.csv",
         metrics="results/metrics.json",
@@ -37,6 +38,7 @@ rule report:
         tables=rules.score.output.tables,
         costs=PIPELINE.cost_results(),
         inspections=PIPELINE.inspections(),
+        lost=sign_of_lost("results/report.html", "results/figures/"),
     output:
         report=captioned("results/{}.html", "report", "Report"),
         tables=[captioned("results/tables/{}.csv", name, "Tables") for name in TABLES],
@@ -58,6 +60,7 @@ rule record:
     input:
         rules.report.output.report,
         PIPELINE.cost_results(),
+        sign_of_lost("work/recorded.json"),
     output:
         "work/recorded.json",
     log:

@@ -1,9 +1,9 @@
 rule train:
     input:
         **packed(PIPELINE.packed, "train", "val"),
+        **other_runs(),
         mean_image=ancient(mean_image),
-        start=start_weights,
-        teacher=teacher_weights,
+        lost=sign_of_lost("results/runs/{run}/"),
     output:
         **RUN_FILES,
     log:

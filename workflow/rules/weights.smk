@@ -3,6 +3,7 @@ rule import_weights:
     input:
         val_manifest=f"{PIPELINE.packed_for_test}/val.manifest.json",
         file=ancient(file_of_weights),
+        lost=sign_of_lost("results/runs/{run}/"),
     output:
         **RUN_FILES,
     log:

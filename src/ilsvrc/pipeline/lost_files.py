@@ -56,13 +56,32 @@ def is_made_at_once(path: str) -> bool:
 
 
 def repair(found: Mapping[str, str]) -> list[str]:
-    """Brings lost files back from DVC's cache, and removes the others; the results that have to be made at once."""
-    copies, removed = RecordedCopies(), []
+    """Brings lost files back from DVC's cache; removes the others, and the results that Snakemake asks for.
+
+    Returns:
+        The files that were removed: Snakemake makes those again that are missing where it asks for them.
+    """
+    copies, removed = RecordedCopies(), set()
     for path in found:
         if not (fault(path) and copies.holds(Path(path), found) and copies.restore(Path(path))):
-            Path(path).unlink(missing_ok=True)
-            removed.append(path)
-    return [path for path in removed if is_made_at_once(path)]
+            removed |= {path, *(_asked_for(path) if is_made_at_once(path) else ())}
+    for path in removed:
+        Path(path).unlink(missing_ok=True)
+    return sorted(removed)
+
+
+def _asked_for(path: str) -> list[str]:
+    """Results that a target asks for, and whose jobs lead to the job that makes `path`."""
+    results = run_files.RUNS.parent
+    if path.startswith(f"{run_files.RUNS}/"):
+        return [f"{Path(path).parent}/weights.json"]
+    if not path.startswith(f"{results}/"):
+        return []
+    report = f"{results}/report.html"
+    if path.startswith(f"{run_files.COSTS}/"):
+        return [f"{results}/tables/costs.csv", report]
+    is_of_report = path.startswith((f"{run_files.INSPECTED}/", f"{results}/figures/", report))
+    return [report] if is_of_report else [f"{results}/scores.csv", report]
 
 
 def _held(found: Mapping[str, str]) -> list[str]:

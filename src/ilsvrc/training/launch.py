@@ -124,7 +124,8 @@ def first_resources(work: Path) -> Resources | None:
     try:
         return Resources.of({"compile": "off"} | files.read_json(path))  # once never compiled
     except (files.DamagedError, KeyError, TypeError):
-        messages.say(f"{path} is damaged: whether the training began with the same resources is not known")
+        path.unlink(missing_ok=True)
+        messages.say(f"{path} was damaged: whether the training began with the same resources is not known")
         return None
 
 
