@@ -137,6 +137,7 @@ def test_results_of_another_specification_are_refused_and_a_damaged_prediction_i
     assert f"{run}/ten_crop.npz is damaged or of an older format: it is made again" in again.stderr
     assert there.read_bytes() == whole
     assert done.jobs() == {}
+    commit(done, "made again")
 
 
 def test_mlflow_holds_a_run_with_its_curves_and_a_nested_run_for_each_protocol(done):
