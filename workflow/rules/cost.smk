@@ -2,7 +2,7 @@
 rule cost:
     input:
         source=cost_source,
-        lost=sign_of_lost("/{network}.json"),
+        lost=sign_of_lost(f"results/costs/{PIPELINE.label}/{{network}}.json"),
     output:
         f"results/costs/{PIPELINE.label}/{{network}}.json",
     log:

@@ -12,7 +12,7 @@ rule score:
         weights_info=PIPELINE.for_each_run("results/runs/{run}/weights.json"),
         history=PIPELINE.for_each_run("results/runs/{run}/history.csv"),
         run_info=PIPELINE.for_each_run("results/runs/{run}/run.json"),
-        lost=sign_of_lost("results/scores.csv", "/metrics.json", "/curves.csv", "results/tables/"),
+        lost=sign_of_lost("results/scores.csv", "results/metrics.json", "results/curves.csv", "results/tables/"),
     output:
         scores="results/scores.csv",
         metrics="results/metrics.json",
