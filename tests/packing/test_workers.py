@@ -9,7 +9,7 @@ import pytest
 from ilsvrc.packing import workers
 
 
-@pytest.mark.parametrize("error", [RuntimeError("no such thing"), MemoryError(), OSError(6, "the device is gone")])
+@pytest.mark.parametrize("error", [RuntimeError("no such thing"), MemoryError(), OSError(5, "the disk is gone")])
 def test_an_error_in_a_worker_reaches_the_caller_and_ends_the_others(packer, photos, monkeypatch, error: Exception):
     def fails(content, form, measured):
         raise error

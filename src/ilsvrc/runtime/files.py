@@ -93,14 +93,21 @@ def atomically(path: Path) -> Iterator[Path]:
 
 
 def _explained(error: Exception, path: Path) -> OSError | None:
-    """An error of the disk that names the file that was written; None of other errors, and of those that name one."""
+    """An error of the disk that names the file that was written; None of other errors, and of those that tell more."""
     number = _errno(error)
     if is_of_full_disk(error):
         return OSError(number, FULL, str(path))
-    if number in FAILING and getattr(error, "filename", None) is None:
+    if number in FAILING and not _tells_more(error):
         why = f"{os.strerror(number or 0)} while this file was written; is the disk in order?"
         return OSError(number, why, str(path))
     return None
+
+
+def _tells_more(error: Exception) -> bool:
+    """True if an error names its file, or has words of its own in the place of the system's."""
+    if not isinstance(error, OSError):
+        return False
+    return error.filename is not None or error.strerror != os.strerror(error.errno or 0)
 
 
 def is_of_full_disk(error: Exception) -> bool:
