@@ -19,16 +19,10 @@ from typing import NamedTuple
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-CHECKOUT = [
-    "Snakefile",
-    "workflow",
-    "profiles",
-    "dvc.yaml",
-    ".dvcignore",
-    ".gitignore",
-    "environment.yml",
-    ".dvc/config",
-]
+sys.path.insert(0, str(ROOT / "tests" / "support"))
+
+from checkouts import new_checkout  # noqa: E402
+
 PARAMS = {
     "dataset": "digits",
     "architectures": ["resnet20_cifar"],
@@ -94,12 +88,7 @@ class Outcome(NamedTuple):
 
 def checkout(folder: Path, source: Path) -> None:
     """The project's files at `source`, with tiny parameters."""
-    for name in CHECKOUT:
-        target = folder / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        copy = shutil.copytree if (source / name).is_dir() else shutil.copy
-        copy(source / name, target)
-    (folder / "results").mkdir()
+    new_checkout(folder, source)
     (folder / "params.yaml").write_text(yaml.safe_dump(PARAMS))
 
 

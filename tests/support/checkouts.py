@@ -61,13 +61,13 @@ class Checkout:
         return before
 
 
-def new_checkout(folder: Path) -> Checkout:
-    """The project's own files, copied to a new folder."""
+def new_checkout(folder: Path, source: Path = ROOT) -> Checkout:
+    """The project's own files at `source`, copied to a new folder."""
     for name in CHECKOUT + DVC_FILES:
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
-        copy(ROOT / name, target)
+        copy = shutil.copytree if (source / name).is_dir() else shutil.copy
+        copy(source / name, target)
     (folder / "results").mkdir()
     return Checkout(folder)
 
