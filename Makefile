@@ -31,7 +31,7 @@ check: setup  ## Linters, formats, import contracts, types and spelling.
 
 setup: $(VENV)/installed  ## What is missing: system packages for FFCV, .venv from requirements.lock, the package.
 
-$(VENV)/installed: requirements.lock pyproject.toml setup/install.sh src/ilsvrc/packing/kernels.c
+$(VENV)/installed: requirements.lock pyproject.toml setup/install.sh $(wildcard src/ilsvrc/packing/kernels/*)
 	@bash setup/install.sh "$(PYTHON)" "$(VENV)"
 	@touch $@
 

@@ -1,6 +1,6 @@
 """Seconds from a job's start to its first batch: imports, then opening and the first batch, for training and testing.
 
-Each round is a process of its own. The first one, whose numba cache may be cold, is not counted.
+Each round is a process of its own. The first one, whose files may not be in memory, is not counted.
 """
 
 import argparse

@@ -172,7 +172,7 @@ def report(found: dict[str, list[Round]], options: argparse.Namespace) -> None:
     print(f"{options.archive.name}, {options.workers} workers, {options.rounds} rounds of {options.epochs} epochs,")
     print(f"torch {torch.__version__}, load average {os.getloadavg()[0]:.1f} of {os.cpu_count()} cores,")
     print(
-        f"kernels.c {'compiled' if c_extension.path() else 'not compiled'}; ratios are of medians, against {BASELINE}\n"
+        f"kernels {'compiled' if c_extension.path() else 'not compiled'}; ratios are of medians, against {BASELINE}\n"
     )
     print("| loader | images/s | slowest to fastest round | ratio | CPU ms an image | ratio |")
     print("|---|---|---|---|---|---|")

@@ -8,10 +8,8 @@ import numpy as np
 import torch
 from ffcv.pipeline.operation import Operation
 
-from ilsvrc.loading import numba_cache
 from ilsvrc.loading.contract import BoxesOf, Request
-from ilsvrc.loading.decode_crops import show_all
-from ilsvrc.loading.decode_views import show_views
+from ilsvrc.loading.decode_batches import BatchDecoder
 from ilsvrc.runtime import counter_rng
 
 
@@ -32,6 +30,7 @@ class Decoder(Operation):  # type: ignore[misc]  # FFCV has no types
     def __init__(self, request: Request) -> None:
         super().__init__()
         self.request = request
+        self.kernels = BatchDecoder(max(1, request.workers))
         self.boxes_of: BoxesOf = _no_boxes
         self.forgets = False
         self.pinned = torch.cuda.is_available()
@@ -93,9 +92,7 @@ class CropDecoder(Decoder):
         """Decodes no more of an image than the crop needs."""
         assert self.request.crop_px is not None
         shown = self.empty(len(columns[0]), 1, self.request.crop_px, self.request.crop_px, 3)
-        status: np.ndarray = numba_cache.run(
-            show_all, content, *columns, *boxes, shown.numpy(), False, self.request.padding
-        )
+        status = self.kernels.show_crops(content, columns, boxes, shown.numpy(), self.request.padding)
         return shown[:, 0], status
 
 
@@ -110,8 +107,7 @@ class ViewsDecoder(Decoder):
     def show(self, content: np.ndarray, columns: Sequence[np.ndarray], boxes: Any) -> tuple[torch.Tensor, np.ndarray]:
         """Decodes whole images."""
         shown = self.empty(boxes.num_bytes, 1, 1)
-        placed = boxes.view_boxes, boxes.filters, boxes.offsets
-        return shown.view(-1), numba_cache.run(show_views, content, *columns, *placed, shown.numpy())
+        return shown.view(-1), self.kernels.show_views(content, columns, boxes, shown.numpy())
 
 
 def _refuse_damaged(request: Request, indices: np.ndarray) -> None:

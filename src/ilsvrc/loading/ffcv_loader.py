@@ -33,7 +33,6 @@ try:
     from ffcv.reader import Reader
 
     from ilsvrc.loading.ffcv_decoders import CropDecoder, ViewsDecoder
-    from ilsvrc.loading.numba_cache import num_threads
 except (ImportError, OSError, AttributeError) as error:
     raise ValueError(
         f"loader ffcv cannot be used: {error}. Build FFCV with `make setup`, or read the same files without it:"
@@ -61,7 +60,7 @@ class FfcvSource:
             self.loader = ffcv.Loader(
                 str(request.packed.path),
                 batch_size=1,  # batches are ours, and so is their memory
-                num_workers=num_threads(request.workers),
+                num_workers=1,  # threads that decode are ours
                 drop_last=False,
                 batches_ahead=BATCHES_AHEAD,
                 seed=0,  # the order is ours
@@ -91,10 +90,11 @@ class FfcvSource:
         }
 
     def close(self) -> None:
-        """Ends the thread that works ahead."""
+        """Ends the thread that works ahead, and those that decode."""
         if self.running is not None:
             self.running.close()
             self.running = None
+        self.decoder.kernels.close()
 
 
 def _batches(running: "_Iterator") -> Iterator[Batch]:
@@ -119,8 +119,6 @@ class _Iterator(EpochIterator):  # type: ignore[misc]  # FFCV has no types
     def run(self) -> None:
         """Works ahead until the order is used up, an error, or close()."""
         try:
-            numba.set_num_threads(self.loader.num_workers)
-            numba.set_parallel_chunksize(1)  # images differ in size: whoever is free takes the next
             images = [counter_rng.unpack_keys(sample_keys)[0] for sample_keys in self.batches]
             for step, _ in enumerate(announced(self.packed, images, self.read_chunks)):
                 slot = step % (self.loader.batches_ahead + 2)
@@ -184,7 +182,7 @@ def _read_no_table(reader: Reader) -> None:
 
 @contextmanager
 def _stock_side_effects_undone() -> Iterator[None]:
-    """FFCV compiles anew in each process what is cached here, and sets torch's threads to its own.
+    """FFCV compiles by numba, in each process, what needs no compiling here, and sets torch's threads to its own.
 
     From the file's table, which we have read, it makes sets of every image (for ImageNet 4 seconds and 0.5 GB) that
     only its process cache looks at.

@@ -1,4 +1,4 @@
-"""`kernels.c`, compiled when the package is installed; optional: without it the same pixels take longer."""
+"""The kernels in C, compiled when the package is installed; optional: without them the same pixels take longer."""
 
 import ctypes
 import importlib.util
@@ -6,6 +6,8 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+WITH_AVX2 = ("ilsvrc_sums", "ilsvrc_pick")
 
 
 @cache
@@ -27,7 +29,7 @@ def address(name: str) -> int | None:
     if path() is None:
         return None
     library = ctypes.CDLL(str(path()))
-    able = "ilsvrc_can_decode" if name == "ilsvrc_decode_part" else "ilsvrc_can_resize"
+    able = "ilsvrc_can_sum" if name in WITH_AVX2 else "ilsvrc_can_decode"
     if not hasattr(library, able) or not getattr(library, able)() or not hasattr(library, name):
         return None
     return ctypes.cast(getattr(library, name), ctypes.c_void_p).value

@@ -1,6 +1,6 @@
-"""A whole image at another size: Pillow's antialiased bilinear resize, bit for bit, by kernels.c where it can run.
+"""A whole image at another size: Pillow's antialiased bilinear resize, bit for bit, by the kernels in C if compiled.
 
-The arithmetic is described in `resample.py`, which resizes crops for the loaders; this needs no numba.
+The arithmetic is described in `kernels/resize.c`, which resizes crops for the loaders.
 """
 
 import ctypes
@@ -73,7 +73,7 @@ def _weights(in_px: int, out_px: int) -> Table:
 
 @cache
 def _compiled() -> tuple[Pass, Pass] | None:
-    """kernels.c's passes along x and y, None where they cannot run."""
+    """The passes along x and y in C, None where they are not compiled."""
     across, down = c_extension.address("ilsvrc_across"), c_extension.address("ilsvrc_down")
     if across is None or down is None:
         return None

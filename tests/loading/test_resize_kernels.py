@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-pytest.importorskip("numba")
-from ilsvrc.loading import resample
-from ilsvrc.loading.resample import resized_window
+from ilsvrc.loading.decode_batches import resized_window
+from ilsvrc.packing import c_extension
+
+pytestmark = pytest.mark.skipif(c_extension.path() is None, reason="the kernels in C are not compiled here")
 
 FILTERS = [Image.Resampling.BILINEAR, Image.Resampling.BOX, Image.Resampling.NEAREST, Image.Resampling.BICUBIC]
 CASES = [  # image, box, size that it is resized to
@@ -52,15 +53,3 @@ def test_filters_are_those_of_their_names(kind: int, row: list[int]):
     """A row of four halved. Weights of the left one: 3 3 1 0 of 7, 1 1 0 0 of 2, 0 1 0 0, 111 111 29 -9 of 242."""
     pixels = np.repeat(np.array([[100, 30, 180, 200]], np.uint8)[..., None], 3, axis=2)
     assert resized_window(pixels, (0, 0, 4, 1), (2, 1), (0, 0, 2, 1), kind)[0, :, 0].tolist() == row
-
-
-@pytest.mark.parametrize("kind", range(4))
-def test_a_span_holds_all_that_a_window_is_made_of(kind: int):
-    random = np.random.default_rng(3)
-    for _ in range(300):
-        before, after = (int(n) for n in random.integers(1, 300, 2))
-        start = int(random.integers(after))
-        count = int(random.integers(1, after - start + 1))
-        first, number, _ = resample._weights(kind, 0, before, after, start, count)
-        low, high = resample.source_span(kind, before, after, start, count)
-        assert 0 <= low <= first.min() and (first + number).max() <= high <= before

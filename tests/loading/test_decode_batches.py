@@ -1,7 +1,7 @@
 import ctypes
+import shutil
 import struct
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,16 +9,16 @@ import pytest
 from images import jpeg_bytes, photo, without_last_scans
 from PIL import Image
 
-pytest.importorskip("numba")
-from ilsvrc.loading import decode_crops, resample
-from ilsvrc.loading.batches import open_training
-from ilsvrc.loading.random_crops import CUBIC, NO_PADDING
+from ilsvrc.loading.decode_batches import BatchDecoder
+from ilsvrc.loading.random_crops import NO_PADDING, CropBoxes
+from ilsvrc.loading.view_layout import ViewLayout
 from ilsvrc.packing import beton_layout, c_extension, jpeg
 
 SAMPLINGS = {"4:4:4": 0, "4:2:2": 1, "4:2:0": 2, "grey": 3, "4:4:0": 4, "4:1:1": 5}  # libjpeg-turbo's numbers
+FILTERS = [Image.Resampling.BILINEAR, Image.Resampling.BOX, Image.Resampling.NEAREST, Image.Resampling.BICUBIC]
 WIDTH, HEIGHT, CROPS = 203, 149, 60
 
-needs_compiled = pytest.mark.skipif(c_extension.path() is None, reason="kernels.c is not compiled here")
+pytestmark = pytest.mark.skipif(c_extension.path() is None, reason="the kernels in C are not compiled here")
 
 
 def image() -> Image.Image:
@@ -49,7 +49,9 @@ def crops(content: bytes, side: int, width: int = WIDTH) -> tuple[np.ndarray, np
     columns = (ones * beton_layout.JPEG).astype(np.uint8), ones * width, ones * HEIGHT, 0 * ones, ones * len(content)
     shown = np.empty((CROPS, 1, side, side, 3), np.uint8)
     stored = np.frombuffer(content, np.uint8)
-    assert not decode_crops.show_all(stored, *columns, boxes, windows, 0 * ones, shown, False, NO_PADDING).any()
+    decoder = BatchDecoder(2)
+    assert not decoder.show_crops(stored, columns, CropBoxes(boxes, windows, 0 * ones), shown, NO_PADDING).any()
+    decoder.close()
     whole = jpeg.decode(content, width, HEIGHT)
     return shown[:, 0], np.stack([whole[y : y + side, x : x + side] for x, y in zip(left, top, strict=True)])
 
@@ -113,7 +115,6 @@ def simple_blocks(width: int, factors: tuple[int, ...], num_blocks: int) -> byte
 @pytest.mark.parametrize(
     "box", [(-1, 0, 9, 9), (0, -1, 9, 9), (0, 0, 0, 9), (0, 0, 9, 0), (195, 0, 9, 9), (0, 141, 9, 9)]
 )
-@needs_compiled
 def test_a_part_that_leaves_the_image_is_refused(box: tuple[int, ...]):
     function = ctypes.CFUNCTYPE(
         ctypes.c_int64, ctypes.c_char_p, ctypes.c_size_t, *6 * [ctypes.c_int64], ctypes.c_void_p, ctypes.c_int64
@@ -130,7 +131,6 @@ def test_a_library_compiled_before_it_could_be_asked_is_not_used(monkeypatch):
     assert c_extension.address.__wrapped__("ilsvrc_across") is None
 
 
-@needs_compiled
 def test_training_decodes_no_rows_below_the_crop():
     content = encoded("4:2:0")
     content = content[: len(content) // 2] + jpeg.END  # the upper half of the rows, or a little more
@@ -138,45 +138,58 @@ def test_training_decodes_no_rows_below_the_crop():
     columns = (ones * beton_layout.JPEG).astype(np.uint8), ones * WIDTH, ones * HEIGHT, 0 * ones, ones * len(content)
     box, window = np.array([[0, 0, 32, 32]]), np.array([[[32, 32, 0, 0, 0]]])
     shown, stored = np.empty((1, 1, 32, 32, 3), np.uint8), np.frombuffer(content, np.uint8)
-    assert decode_crops.show_all(stored, *columns, box, window, 0 * ones, shown, False, NO_PADDING) == 0
-    assert decode_crops.show_all(stored, *columns, box, window, 0 * ones, shown, True, NO_PADDING) == 1
+    decoder = BatchDecoder(1)
+    assert decoder.show_crops(stored, columns, CropBoxes(box, window, 0 * ones), shown, NO_PADDING) == 0
+    whole = ViewLayout(np.array([[[32, 32, 0, 0, 32, 32, 32, 32]]]), 0 * ones, np.zeros((1, 1), np.int64), shown.size)
+    assert decoder.show_views(stored, columns, whole, shown) == 1
+    decoder.close()
 
 
 @pytest.mark.parametrize("kind", range(4))
-def test_the_two_resizes_agree(kind: int):
-    random = np.random.default_rng(2)
+def test_resized_crops_of_a_part_are_those_of_the_whole(kind: int):
+    """Boxes, sizes and places at random; views of a test are cut from the whole image."""
+    random, content, side = np.random.default_rng(kind), encoded("4:2:0"), 24
+    width, height = random.integers(1, WIDTH, CROPS), random.integers(1, HEIGHT, CROPS)
+    left, top = random.integers(WIDTH - width + 1), random.integers(HEIGHT - height + 1)
+    boxes, sizes = np.column_stack((left, top, width, height)), random.integers(side, 90, (CROPS, 2))
+    places = random.integers(sizes - side + 1)
+    mirrored = random.integers(2, size=(CROPS, 1))
+    crop_boxes = np.concatenate((sizes, places, mirrored), axis=1)[:, None]
+    ones = np.ones(CROPS, np.int64)
+    columns = beton_layout.JPEG * ones, WIDTH * ones, HEIGHT * ones, 0 * ones, len(content) * ones
+    shown, decoder = np.empty((CROPS, 1, side, side, 3), np.uint8), BatchDecoder(2)
+    stored = np.frombuffer(content, np.uint8)
+    assert not decoder.show_crops(stored, columns, CropBoxes(boxes, crop_boxes, kind * ones), shown, NO_PADDING).any()
+    decoder.close()
+    whole = Image.fromarray(jpeg.decode(content, WIDTH, HEIGHT))
+    for crop, (x, y, w, h), size, place, flip in zip(shown[:, 0], boxes, sizes, places, mirrored, strict=True):
+        resized = np.asarray(whole.crop((x, y, x + w, y + h)).resize(tuple(size.tolist()), FILTERS[kind]))
+        expected = resized[place[1] : place[1] + side, place[0] : place[0] + side]
+        assert (crop == (expected[:, ::-1] if flip else expected)).all()
+
+
+def test_passes_without_avx2_give_the_same(tmp_path: Path):
+    if shutil.which("gcc") is None:
+        pytest.skip("wants gcc")
+    source = Path(c_extension.__file__).with_name("kernels") / "passes.c"
+    library = tmp_path / "passes.so"
+    subprocess.run(["gcc", "-O1", "-DWITHOUT_VECTORS", "-shared", "-fPIC", source, "-o", library], check=True)
+    random, plain = np.random.default_rng(2), ctypes.CDLL(str(library))
     for _ in range(100):
-        height, width, length = (int(n) for n in random.integers(1, 90, 3))
-        source = random.integers(0, 256, (height, width, 3), np.uint8)
-        columns, rows = (resample._weights(kind, 0, side, length, 0, length) for side in (width, height))
-        for one, other, *arguments in (
-            (resample._across, resample._numba_across, height, columns),
-            (resample._down, resample._numba_down, width, rows, kind == CUBIC),
-        ):
-            assert (one(source, 0, *arguments) == other(source, 0, *arguments)).all()
-
-
-WITHOUT = """
-import sys
-from ilsvrc.packing import c_extension
-c_extension.path, c_extension.address = lambda: None, lambda name: None
-from ilsvrc.loading.batches import open_training
-import torch
-for beton, out in zip(sys.argv[1::2], sys.argv[2::2]):
-    opened = open_training("ffcv", beton, crop="area_aspect", crop_px=32, flip=True, batch_size=12, seed=5, workers=2)
-    torch.save([tuple(batch) for batch in opened.epoch(3)], out)
-    opened.close()
-"""
-
-
-@needs_compiled
-def test_batches_are_the_same_without_the_compiled_library(jpeg_beton: Path, raw_beton: Path, tmp_path: Path):
-    torch = pytest.importorskip("torch")
-    betons = {jpeg_beton: tmp_path / "jpeg.pt", raw_beton: tmp_path / "raw.pt"}
-    words = [str(path) for pair in betons.items() for path in pair]
-    subprocess.run([sys.executable, "-c", WITHOUT, *words], check=True)  # one process: it compiles for itself
-    for beton, out in betons.items():
-        opened = open_training("ffcv", beton, crop="area_aspect", crop_px=32, flip=True, batch_size=12, seed=5)
-        pairs = zip(opened.epoch(3), torch.load(out), strict=True)
-        assert all(torch.equal(a, b) for ours, theirs in pairs for a, b in zip(ours, theirs, strict=True))
-        opened.close()
+        height, width, count, taps = (int(n) for n in random.integers(1, 90, 4))
+        pixels = random.integers(0, 256, (height, width, 3), np.uint8)
+        for name, side in (("ilsvrc_across", width), ("ilsvrc_down", height)):
+            number = random.integers(1, min(taps, side) + 1, count)
+            first = random.integers(side - number + 1)
+            weights = random.integers(-(1 << 20), 1 << 21, (count, taps)).astype(np.int32)
+            table = first.ctypes.data, number.ctypes.data, weights.ctypes.data, taps, count
+            found = []
+            for function in (c_extension.address(name), ctypes.cast(getattr(plain, name), ctypes.c_void_p).value):
+                last, result = np.zeros(3 * width + 1, np.uint8), np.zeros((3 * max(height, width) * count), np.uint8)
+                size = (width, height) if name == "ilsvrc_across" else (3 * width, 3 * width)
+                rooms = (last.ctypes.data, result.ctypes.data) if name == "ilsvrc_across" else (result.ctypes.data,)
+                arguments = [pixels.ctypes.data, *size, *table, *rooms]
+                kinds = [ctypes.c_void_p if value > 1 << 20 else ctypes.c_int64 for value in arguments]
+                ctypes.CFUNCTYPE(None, *kinds)(function)(*arguments)
+                found.append(result)
+            assert (found[0] == found[1]).all()
