@@ -1,13 +1,11 @@
 """Three processes, started anew before a step: their gradients are those of an uninterrupted training, bit for bit."""
 
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-import small_training
 import torch
 import torch.nn.functional as F
+from several_processes import run_script
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -50,10 +48,7 @@ def passes(world: distributed.World, plain: bool) -> list[dict[str, Tensor]]:
 @pytest.fixture(scope="module")
 def found(tmp_path_factory) -> dict[str, list[dict[str, Tensor]]]:
     out = tmp_path_factory.mktemp("replicas") / "found.pt"
-    env = small_training.environment(OMP_NUM_THREADS="1", PYTHONPATH=str(Path(small_training.__file__).parent))
-    words = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=3", __file__, str(out)]
-    done = subprocess.run([sys.executable, *words], env=env, capture_output=True, text=True, timeout=100)
-    assert done.returncode == 0, done.stderr
+    run_script(__file__, str(out), processes=3, folder=out.parent)
     return torch.load(out)
 
 

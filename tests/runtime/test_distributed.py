@@ -1,11 +1,10 @@
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import small_training
 import torch
 import two_processes
+from several_processes import run_script
 
 from ilsvrc.config import registry
 from ilsvrc.runtime.distributed import CPU, World, devices_of
@@ -24,16 +23,8 @@ def beton(tmp_path_factory) -> Path:
 def both(request, beton, tmp_path_factory) -> tuple[dict, dict, float]:
     """What one process and what two made of the same steps."""
     out = tmp_path_factory.mktemp("two") / "found.pt"
-    script = Path(two_processes.__file__)
-    words = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(script), str(beton)]
-    done = subprocess.run(
-        [sys.executable, *words, *map(str, request.param), str(out)],
-        env=small_training.environment(OMP_NUM_THREADS="1", PYTHONPATH=str(script.parents[1])),
-        capture_output=True,
-        text=True,
-        timeout=100,
-    )
-    assert done.returncode == 0, done.stderr
+    words = map(str, (beton, *request.param, out))
+    run_script(two_processes.__file__, *words, processes=2, folder=out.parent)
     return two_processes.train(beton, *request.param), torch.load(out), CASES[request.param]
 
 

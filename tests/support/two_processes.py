@@ -1,4 +1,4 @@
-"""A few steps on packed digits by as many processes as torchrun started; the main one writes what came out.
+"""A few steps on packed digits by as many processes as were started; the main one writes what came out.
 
 Arguments: packed file, batch size, float32 or float64, steps, file to write.
 """

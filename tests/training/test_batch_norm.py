@@ -1,11 +1,11 @@
 """Who shares statistics with whom."""
 
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+from several_processes import run_script
 from timm.layers import BatchNormAct2d
 from torch import nn
 
@@ -234,8 +234,7 @@ def many(request, tmp_path_factory) -> tuple[int, dict[str, list[torch.Tensor]]]
     """Number of processes, and by group what so many processes come to."""
     out = tmp_path_factory.mktemp("many") / "found.pt"
     groups = [str(group) for group, processes in MANY if processes == request.param]
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={request.param}"]
-    subprocess.run([*torchrun, __file__, str(out), *groups], check=True, timeout=120)
+    run_script(__file__, str(out), *groups, processes=request.param, folder=out.parent)
     return request.param, torch.load(out)
 
 

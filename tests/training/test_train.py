@@ -68,9 +68,9 @@ def whole(run, packed, tmp_path_factory) -> Outcome:
 
 @pytest.fixture(scope="module")
 def stopped(run, packed, tmp_path_factory) -> Outcome:
-    """The same, whose worker, launcher and torchrun were killed; then its launcher again while another one waited."""
+    """The same, whose worker and launcher were stopped; then its launcher was killed while another one waited."""
     outcome = Outcome(tmp_path_factory.mktemp("stopped"))
-    for epochs, victim, number in ((1, 2, signal.SIGKILL), (3, 0, signal.SIGTERM), (5, 1, signal.SIGKILL)):
+    for epochs, victim, number in ((1, 1, signal.SIGKILL), (3, 0, signal.SIGTERM), (5, 1, signal.SIGKILL)):
         launcher = small_training.start(run, packed, outcome.at)
         stop(outcome, run, launcher, epochs, victim, number)
     first = small_training.start(run, packed, outcome.at)
@@ -84,7 +84,7 @@ def stopped(run, packed, tmp_path_factory) -> Outcome:
 
 
 def stop(outcome: Outcome, run: runs.Run, launcher: subprocess.Popen, epochs: int, victim: int, number: int) -> None:
-    """Signals the launcher (0), torchrun (1) or the worker (2) once the checkpoint holds `epochs` epochs."""
+    """Signals the launcher (0) or the worker (1) once the checkpoint holds `epochs` epochs."""
     wait_for(lambda: finished_epochs(outcome, run) >= epochs, launcher)
     family = [psutil.Process(launcher.pid), *psutil.Process(launcher.pid).children(recursive=True)]
     family[victim].send_signal(number)
@@ -156,14 +156,14 @@ def test_mlflow_tells_that_a_run_was_killed(stopped):
 
 
 def test_the_launcher_says_what_ended_the_run_and_what_to_do(stopped, run):
-    killed, terminated, torchrun, _, last = stopped.said
+    killed, terminated, again, _, last = stopped.said
     goes_on = "; the same command goes on from its last checkpoint"
     assert killed == f"error: {run.name} stopped: ended by SIGKILL (no memory left?){goes_on}\n"
     (line,) = small_training.lines(terminated, but=["goes on after"])
     assert re.fullmatch(
         re.escape(run.name) + r": stopped in epoch \d after \d steps; the same command goes on from there", line
     )
-    assert "ended by SIGKILL" in torchrun
+    assert "ended by SIGKILL" in again
     assert re.search(r"goes on after [78] epochs and 0 steps", last)
     assert stopped.codes == [1, os.EX_TEMPFAIL, 1, -9, 0]
 
@@ -250,7 +250,7 @@ def test_a_truncated_file_is_named_once_by_two_processes(run, broken, tmp_path):
     line = lines[0]
     assert line.startswith(f"error: {broken}/train.beton is damaged or no packed file: it is truncated at ")
     log = (tmp_path / "at" / "train.log").read_text()
-    assert log.count("Traceback") >= 2  # each worker's, and torchrun's
+    assert log.count("Traceback") >= 2  # each worker's
 
 
 def test_a_training_that_diverges_says_so_once_and_has_failed_in_mlflow(packed, tmp_path):

@@ -121,17 +121,17 @@ def job(*words: str) -> TrainJob:
 
 
 def test_one_node_is_what_is_not_said():
-    assert nodes.torchrun_words(job().nodes, RUN.name, 3) == ["--standalone", "--nproc-per-node=3"]
+    assert nodes.ranks(job().nodes, 3) == range(3)
 
 
-def test_nodes_share_processes_and_meet_under_the_runs_key():
+def test_nodes_share_processes_and_meet_at_the_address_that_they_are_given(tmp_path):
     asked = job("--nodes=2", "--node-rank=1", "--rendezvous=first:29500", "--processes=3", "--gpus=3")
     chosen = launch.resources_of(asked)
     assert (chosen.processes, chosen.gpus) == (6, 6)
-    words = nodes.torchrun_words(asked.nodes, asked.run, chosen.processes)
-    key = run_files.run_key(RUN.name)
-    assert {"--nproc-per-node=3", "--nnodes=2", "--node-rank=1", f"--rdzv-id={key}"} <= set(words)
-    assert "--rdzv-endpoint=first:29500" in words
+    assert nodes.ranks(asked.nodes, chosen.processes) == range(3, 6)
+    with nodes.meeting(asked.nodes, chosen.processes, tmp_path) as variables:
+        assert variables == {"ILSVRC_MEETING_ADDRESS": "first:29500"}
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_environment_says_what_the_options_do_not(monkeypatch):
@@ -155,4 +155,4 @@ def test_a_place_that_is_none_is_refused(words, message):
 
 def test_processes_that_nodes_cannot_share_are_refused():
     with pytest.raises(ValueError, match=r"3 processes, .* do not stand evenly on 2 nodes; give --processes"):
-        nodes.torchrun_words(Nodes(2, 0, "first:1"), RUN.name, 3)
+        nodes.ranks(Nodes(2, 0, "first:1"), 3)

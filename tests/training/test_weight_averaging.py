@@ -1,10 +1,10 @@
-import subprocess
 import sys
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import torch
+from several_processes import run_script
 from torch import Tensor, nn
 
 from ilsvrc.runtime.distributed import World, process_group
@@ -137,8 +137,7 @@ def trained(world: World) -> list[Tensor]:
 
 
 def test_two_processes_average_what_one_does(tmp_path):
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    subprocess.run([*torchrun, __file__, str(tmp_path)], check=True, timeout=120)
+    run_script(__file__, str(tmp_path), processes=2, folder=tmp_path)
     each = [torch.load(tmp_path / f"{rank}.pt") for rank in range(2)]
     for one, *two in zip(trained(World()), *each, strict=True):
         torch.testing.assert_close(two[0], one, rtol=1e-12, atol=1e-12)

@@ -7,7 +7,7 @@ from pathlib import Path
 from ilsvrc.config import specs
 from ilsvrc.pipeline import lost_files, refused_predictions, wiring
 from ilsvrc.pipeline.commands import command
-from ilsvrc.runtime import disk, hardware
+from ilsvrc.runtime import disk, hardware, parent_death
 
 if workflow.overwrite_configfiles:
     BOOK = " and ".join(os.path.relpath(path) for path in workflow.overwrite_configfiles)
@@ -18,6 +18,7 @@ try:
 except ValueError as error:
     raise WorkflowError(str(error)) from None
 wiring.find_own_programs()
+parent_death.be_the_parent()
 if workflow.is_main_process:
     disk.warn_of_full_temporary_folder()
 

@@ -6,7 +6,6 @@ the kernel has room for.
 
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -15,22 +14,22 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ilsvrc.runtime import files, parent_death, torchrun
+from ilsvrc.runtime import files
 from ilsvrc.runtime.disk import enough_disk
+from ilsvrc.runtime.worker_processes import Workers
 
 FOLDER = ".shares"  # begins the name of a folder beside the first output, while processes run
 FAILURE, HOW = "failure.txt", "how.txt"
 
 
 class Command(NamedTuple):
-    """Worker processes to start: a module and its arguments, how many, the threads of each, GPUs, and the log."""
+    """Worker processes to start: a module and its arguments, how many, the threads of each, and GPUs."""
 
     module: str
     words: Sequence[str]
     num_processes: int
     threads: int
     gpus: Sequence[str]
-    log: Path | None
 
 
 def run(
@@ -86,12 +85,9 @@ def created(path: Path, shape: tuple[int, int]) -> np.ndarray:
 
 
 def start(command: Command, folder: Path) -> int:
-    """Starts the workers through torchrun and waits for them; torchrun's exit status."""
-    environment = os.environ | {"OMP_NUM_THREADS": str(command.threads), torchrun.LOG: str(command.log or "")}
-    environment[parent_death.PARENT] = str(os.getpid())
+    """Starts the workers and waits for them; the exit status of the one that failed first."""
+    environment = os.environ | {"OMP_NUM_THREADS": str(command.threads)}
     if command.gpus:
         environment["CUDA_VISIBLE_DEVICES"] = ",".join(command.gpus)
-    words = ["--standalone", f"--nproc-per-node={command.num_processes}", "-m", command.module]
-    words += ["--shares", str(folder), *command.words]
-    words = [sys.executable, "-m", "ilsvrc.runtime.torchrun", *words]
-    return subprocess.run(words, env=environment, check=False).returncode
+    words = [sys.executable, "-m", command.module, "--shares", str(folder), *command.words]
+    return Workers().run(words, environment, range(command.num_processes), command.num_processes)

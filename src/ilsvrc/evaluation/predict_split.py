@@ -111,7 +111,7 @@ def probabilities(
     if num_processes > 1:
         load_network.require_whole(WeightsInfo.read(job.weights_info), job.weights)
         threads = max(1, job.threads // num_processes)
-        command = multiprocess.Command(WORKER, worker_words(job, threads), num_processes, threads, gpus, job.log)
+        command = multiprocess.Command(WORKER, worker_words(job, threads), num_processes, threads, gpus)
         return multiprocess.run(command, job.output[0].parent, job.protocols, shape)
     rows = {name: np.empty(shape, np.float32) for name in job.protocols}
     return rows, *forward(job, rows, World(device=chosen_device(gpus)))
@@ -129,7 +129,7 @@ def worker_words(job: PredictJob, threads: int) -> list[str]:
 
 
 def worker_place(gpus: int) -> World:
-    """Rank, size and device of this process among those that torchrun started."""
+    """Rank, size and device of this process among those that share the test."""
     rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     device, *_ = distributed.devices_of(rank, size, gpus)
     if gpus:

@@ -1,6 +1,5 @@
 """Processes that encode images side by side and hand them on in order. A killed one is an error, never a hang."""
 
-import ctypes
 import os
 import signal
 from collections import deque
@@ -19,11 +18,11 @@ from ilsvrc.datasets._card import Sample
 from ilsvrc.packing.encode import Stored, store
 from ilsvrc.packing.mean_image import MeanImage, SquareSums, sums_of
 from ilsvrc.packing.read_bytes import bytes_in, image_content
+from ilsvrc.runtime import parent_death
 from ilsvrc.runtime.progress import bar
 
 CHUNK_BYTES, CHUNK_IMAGES = 2 << 20, 64
 CHUNKS_AHEAD = 3  # a worker; what bounds the memory
-PR_SET_PDEATHSIG = 1
 Task = tuple[Sample, bool]  # an image, and True if it is measured
 
 
@@ -102,6 +101,4 @@ def _store_one(sample: Sample, measured: bool, file: IO[bytes], form: FormSpec) 
 def _die_with_parent(parent: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends the pool
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # how the pool ends the others where one was killed
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)
+    parent_death.die_with_parent(parent)

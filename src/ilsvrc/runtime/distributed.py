@@ -12,6 +12,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from ilsvrc.runtime import rendezvous, stop_signal
 from ilsvrc.runtime.ddp import Replicas
 
 CPU = torch.device("cpu")
@@ -132,7 +133,7 @@ def _running(network: nn.Module) -> list[Tensor]:
 
 @contextmanager
 def process_group(gpus: int) -> Iterator[World]:
-    """Joins the process group that torchrun's environment variables describe; a single process without them.
+    """Joins the process group that the launcher's environment variables describe; a single process without them.
 
     The processes share `gpus` evenly; with 0 they run on the CPU.
     """
@@ -141,8 +142,13 @@ def process_group(gpus: int) -> Iterator[World]:
     if gpus:
         torch.cuda.set_device(device)
     if size > 1:
-        backend = "nccl" if gpus else "gloo"
-        dist.init_process_group(backend, device_id=device if gpus else None, timeout=LONGEST_WAIT)
+        with stop_signal.left_to_the_kernel():
+            store, bound = rendezvous.store(rank, size), device if gpus else None
+            store.set_timeout(LONGEST_WAIT)
+            backend = "nccl" if gpus else "gloo"
+            dist.init_process_group(
+                backend, store=store, rank=rank, world_size=size, device_id=bound, timeout=LONGEST_WAIT
+            )  # fmt: skip
     try:
         yield World(rank, size, device, tuple(more))
     finally:

@@ -4,19 +4,49 @@ import ctypes
 import os
 import signal
 import sys
+import time
+from threading import Thread
 
-PARENT = "ILSVRC_PARENT"  # who must be alive: set by each process for those that it starts
+PARENT = "ILSVRC_PARENT"  # who must be alive: set by Snakemake and each launcher for the processes that they start
 PR_SET_PDEATHSIG = 1
+SECONDS_BETWEEN_LOOKS = 1.0  # where the kernel does not tell
+
+
+def be_the_parent() -> None:
+    """Names this process as the one with which the stages that it starts end."""
+    os.environ[PARENT] = str(os.getpid())
 
 
 def die_with_parent(parent: int | None = None) -> None:
-    """Asks the kernel to kill this process when its parent ends, and ends at once where that has happened.
+    """Ends this process when its parent ends, and at once where that has happened.
 
-    `parent` is the parent's id, None where a process of ours started this one.
+    `parent` is the parent's id, None where the environment names it; where neither does, as for a stage that a person
+    starts, nothing is done. Another process may stand between the two, as a container's does.
     """
-    expected = int(os.environ[PARENT]) if parent is None else parent
+    expected = int(os.environ.get(PARENT, "0")) if parent is None else parent
+    if not expected:
+        return
+    began_under = os.getppid()
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != expected:
+    else:
+        Thread(target=_watch, args=(began_under,), daemon=True).start()
+    if os.getppid() != began_under or (began_under != expected and not _is_running(expected)):
+        print(f"process {expected}, which started this one, has ended; so does this one", file=sys.stderr, flush=True)
         os._exit(1)
-    os.environ[PARENT] = str(os.getpid())
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(SECONDS_BETWEEN_LOOKS)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True

@@ -1,9 +1,4 @@
-"""One process of several that share a test; `stages/predict.py` starts it through torchrun."""
-
-from ilsvrc.runtime import parent_death
-
-if __name__ == "__main__":
-    parent_death.die_with_parent()  # before torch is imported, which takes seconds
+"""One process of several that share a test; `stages/predict.py` starts it."""
 
 import argparse
 import sys

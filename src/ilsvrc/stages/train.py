@@ -1,8 +1,9 @@
-"""Trains a run: claims the devices, keeps others out of the run's work folder, and starts torchrun.
+"""Trains a run, and goes on where the last command stopped; with `--nodes`, one run over several machines."""
 
-The same command again goes on where the last one stopped, however that ended. Started once on each of several nodes
-that see the same folders, with `--nodes`, it trains one run over all of them.
-"""
+from ilsvrc.runtime import stop_signal
+
+if __name__ == "__main__":
+    stop_signal.end_at_once("stopped before the training began; the same command begins it\n")
 
 import argparse
 from pathlib import Path

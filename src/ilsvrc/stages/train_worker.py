@@ -1,9 +1,9 @@
-"""One process of a training; `stages/train.py` starts it through torchrun."""
+"""One process of a training; `stages/train.py` starts it."""
 
-from ilsvrc.runtime import parent_death
+from ilsvrc.runtime import stop_signal
 
 if __name__ == "__main__":
-    parent_death.die_with_parent()  # before torch is imported, which takes seconds
+    stop_signal.end_at_once()  # before torch is imported, which takes seconds
 
 import argparse
 

@@ -82,7 +82,7 @@ class TrainJob(WorkerJob):
 
 
 def words(job: WorkerJob, log: Path | None) -> list[str]:
-    """Arguments of `ilsvrc.stages.train_worker` that say `job` again; torchrun says how many processes there are."""
+    """Arguments of `ilsvrc.stages.train_worker` that say `job` again, without the number of processes."""
     values = {"log": log, "spec": specs.specification(job.spec), "run": job.run, "work": job.work}
     values |= asdict(job.inputs) | asdict(job.outputs) | asdict(job.resources)
     del values["processes"]

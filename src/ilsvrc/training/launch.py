@@ -1,9 +1,8 @@
-"""Launch of a training: claims the devices, keeps others out of the run's work folder, and starts torchrun."""
+"""Launch of a training: claims the devices, keeps others out of the run's work folder, and starts its processes."""
 
 import json
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -13,8 +12,8 @@ from types import FrameType
 
 from ilsvrc.artifacts import run_files
 from ilsvrc.config import specs
-from ilsvrc.runtime import files, hardware, locks, messages, parent_death, progress
-from ilsvrc.runtime.torchrun import LOG
+from ilsvrc.runtime import files, hardware, locks, messages, progress, stop_signal
+from ilsvrc.runtime.worker_processes import Workers
 from ilsvrc.tracking import mlflow_runs
 from ilsvrc.training import nodes
 from ilsvrc.training.job import Resources, TrainJob, words
@@ -39,15 +38,15 @@ def launch(job: TrainJob) -> None:
         ValueError: the job is impossible, or a worker died without a message.
         SystemExit: with 75 where a signal stopped the training, with 1 where a worker failed and message why.
     """
-    parent_death.die_with_parent(os.getppid())
     check(job)
     nodes.check(job.nodes)
     job.work.mkdir(parents=True, exist_ok=True)
     lock = nullcontext() if job.nodes.node_rank else locked(job.work, job.run)
-    with lock, hardware.claimed_gpus(job.resources.gpus) as devices:
-        status = run_workers(job, resources_of(job), devices)
+    workers = Workers()
+    with lock, hardware.claimed_gpus(job.resources.gpus) as devices, signals_passed_to(workers):
+        status = run_workers(job, resources_of(job), devices, workers)
         if status:
-            fail(job, status)
+            fail(job, status, workers.asked_to_stop)
 
 
 def check(job: TrainJob) -> None:
@@ -61,20 +60,21 @@ def check(job: TrainJob) -> None:
         raise ValueError(f"--run {job.run} does not end with its specification's key, {key}")
 
 
-def fail(job: TrainJob, status: int) -> None:
+def fail(job: TrainJob, status: int, asked_to_stop: bool) -> None:
     """Tells MLflow, and the person unless a worker did; exits with 1, or 75 where a signal stopped the training.
 
     Of several nodes the first one tells.
     """
     progress.wipe()
+    failed = (job.work / FAILURE).exists()
+    was_stopped = status == os.EX_TEMPFAIL or (asked_to_stop and not failed)
     if job.nodes.node_rank:
-        sys.exit(os.EX_TEMPFAIL if status in (os.EX_TEMPFAIL, 128 + signal.SIGTERM) else 1)
-    stopped = job.work / STOPPED
-    mlflow_runs.stop(job.work / RUN_ID, "KILLED" if status > 128 or stopped.exists() else "FAILED")
-    if stopped.exists():
-        messages.say(f"{job.run}: {stopped.read_text()}; the same command goes on from there")
+        sys.exit(os.EX_TEMPFAIL if was_stopped else 1)
+    mlflow_runs.stop(job.work / RUN_ID, "KILLED" if status > 128 or was_stopped else "FAILED")
+    if was_stopped:
+        messages.say(f"{job.run}: {where(job.work)}; the same command goes on from there")
         sys.exit(os.EX_TEMPFAIL)
-    if not (job.work / FAILURE).exists():
+    if not failed:
         raise ValueError(f"{job.run} stopped: {reason(status)}; the same command goes on from its last checkpoint")
     sys.exit(1)
 
@@ -134,23 +134,26 @@ def keep_resources(work: Path, resources: Resources) -> None:
     files.write_text(work / MACHINE, json.dumps(asdict(resources)))
 
 
-def run_workers(job: TrainJob, resources: Resources, devices: list[str]) -> int:
-    """Exit status of torchrun as a shell gives it; torchrun gets the signals that this process gets."""
+def where(work: Path) -> str:
+    """How far a training came that a signal stopped."""
+    stopped = work / STOPPED
+    return stopped.read_text() if stopped.exists() else "stopped without a new checkpoint"
+
+
+def run_workers(job: TrainJob, resources: Resources, devices: list[str], workers: Workers) -> int:
+    """Runs the processes of this node; their exit status as a shell gives it."""
     for left in (FAILURE, STOPPED) if not job.nodes.node_rank else ():
         (job.work / left).unlink(missing_ok=True)
-    options = nodes.torchrun_words(job.nodes, job.run, resources.processes)
-    worker = ["-m", "ilsvrc.stages.train_worker", *words(replace(job, resources=resources), job.log)]
-    command = [sys.executable, "-m", "ilsvrc.runtime.torchrun", *options, *worker]
-    environment = worker_environment(job, resources, devices)
-    with subprocess.Popen(command, env=environment) as torchrun, signals_passed_to(torchrun):
-        status = torchrun.wait()
-    return status if status >= 0 else 128 - status
+    ranks = nodes.ranks(job.nodes, resources.processes)
+    command = [sys.executable, "-m", "ilsvrc.stages.train_worker", *words(replace(job, resources=resources), job.log)]
+    with nodes.meeting(job.nodes, resources.processes, job.work) as meeting:
+        environment = worker_environment(job, resources, devices) | meeting
+        return workers.run(command, environment, ranks, resources.processes)
 
 
 def worker_environment(job: TrainJob, resources: Resources, devices: list[str]) -> dict[str, str]:
-    """Environment variables of torchrun and its workers."""
-    environment = os.environ | ENVIRONMENT | {"OMP_NUM_THREADS": str(resources.threads), LOG: str(job.log or "")}
-    environment[parent_death.PARENT] = str(os.getpid())
+    """Environment variables of the workers."""
+    environment = os.environ | ENVIRONMENT | {"OMP_NUM_THREADS": str(resources.threads)}
     environment.setdefault(COMPILED, str(job.work.absolute().parent / "compiled"))
     if job.resources.gpus:
         environment["CUDA_VISIBLE_DEVICES"] = ",".join(devices)
@@ -158,13 +161,13 @@ def worker_environment(job: TrainJob, resources: Resources, devices: list[str]) 
 
 
 @contextmanager
-def signals_passed_to(torchrun: "subprocess.Popen[bytes]") -> Iterator[None]:
-    """SIGTERM and SIGINT end torchrun and its workers, not this process before them."""
+def signals_passed_to(workers: Workers) -> Iterator[None]:
+    """Signals to stop end the workers, not this process before them."""
 
     def pass_on(number: int, frame: FrameType | None) -> None:
-        torchrun.send_signal(signal.SIGTERM)
+        workers.stop()
 
-    before = {number: signal.signal(number, pass_on) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)}
+    before = {number: signal.signal(number, pass_on) for number in stop_signal.SIGNALS}
     try:
         yield
     finally:

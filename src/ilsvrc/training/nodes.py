@@ -3,11 +3,13 @@
 import argparse
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
-from ilsvrc.artifacts import run_files
+from ilsvrc.runtime.worker_processes import MEETING_ADDRESS, meeting_on_this_machine
 from ilsvrc.training.job import Nodes
 
-SECONDS_TO_MEET = 3600  # how long a node waits for the others to start
 OPTIONS = {  # name -> type, default, meaning
     "nodes": (int, "1", "number of nodes that train this run together"),
     "node_rank": (int, "0", "rank of this node among them, from 0"),
@@ -41,10 +43,8 @@ def check(nodes: Nodes) -> None:
         )
 
 
-def torchrun_words(nodes: Nodes, run: str, num_processes: int) -> list[str]:
-    """Options of torchrun: how many of `num_processes` start here, and where they meet those of other nodes.
-
-    Its c10d backend would number nodes by their addresses; with the static one node 0, which writes, is the first.
+def ranks(nodes: Nodes, num_processes: int) -> range:
+    """Ranks of the processes that start on this node, of `num_processes`; node 0 has the first ones.
 
     Raises:
         ValueError: the nodes do not share the processes evenly.
@@ -54,9 +54,18 @@ def torchrun_words(nodes: Nodes, run: str, num_processes: int) -> list[str]:
             f"{num_processes} processes, with which the run began, do not stand evenly on {nodes.nodes} nodes; give "
             "--processes, of each node"
         )
-    here = f"--nproc-per-node={num_processes // nodes.nodes}"
-    if nodes.nodes == 1:
-        return ["--standalone", here]
-    rendezvous = {"endpoint": nodes.rendezvous, "id": run_files.run_key(run), "conf": f"timeout={SECONDS_TO_MEET}"}
-    rank = [f"--nnodes={nodes.nodes}", f"--node-rank={nodes.node_rank}", "--rdzv-backend=static"]
-    return [here, *rank, *(f"--rdzv-{name}={value}" for name, value in rendezvous.items())]
+    here = num_processes // nodes.nodes
+    return range(nodes.node_rank * here, (nodes.node_rank + 1) * here)
+
+
+@contextmanager
+def meeting(nodes: Nodes, num_processes: int, work: Path) -> Iterator[dict[str, str]]:
+    """Environment variables by which processes meet: of a file in `work`, or of the address that nodes are given."""
+    if nodes.nodes > 1:
+        yield {MEETING_ADDRESS: nodes.rendezvous}
+        return
+    if num_processes == 1:
+        yield {}
+        return
+    with meeting_on_this_machine(work) as variables:
+        yield variables

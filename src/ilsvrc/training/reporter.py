@@ -5,6 +5,7 @@ from dataclasses import asdict
 from ilsvrc.artifacts.manifest import Manifest
 from ilsvrc.config import specs
 from ilsvrc.runtime import hardware, messages, progress
+from ilsvrc.runtime.stop_signal import StopSignal
 from ilsvrc.tracking import mlflow_runs
 from ilsvrc.training import checkpoint, history, launch, outputs
 from ilsvrc.training.checkpoint import Identity
@@ -13,7 +14,6 @@ from ilsvrc.training.job import Resources, WorkerJob
 from ilsvrc.training.machine import Machine
 from ilsvrc.training.run_fields import commit_tag, mean_rate
 from ilsvrc.training.state import Progress, Training
-from ilsvrc.training.stop_signal import StopSignal
 from ilsvrc.training.work_folder import RUN_ID
 
 

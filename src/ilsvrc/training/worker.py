@@ -16,6 +16,7 @@ from ilsvrc.artifacts.weights_info import WeightsInfo
 from ilsvrc.config import specs
 from ilsvrc.runtime import distributed, messages, progress
 from ilsvrc.runtime.distributed import World
+from ilsvrc.runtime.stop_signal import StopSignal
 from ilsvrc.training import build, checkpoint, data, loop, outputs, torch_compile
 from ilsvrc.training.checkpoint import Identity
 from ilsvrc.training.health_checks import StoppedError
@@ -24,10 +25,9 @@ from ilsvrc.training.job import WorkerJob
 from ilsvrc.training.machine import Machine
 from ilsvrc.training.reporter import Reporter, title
 from ilsvrc.training.state import Progress
-from ilsvrc.training.stop_signal import StopSignal
 from ilsvrc.training.work_folder import FAILURE, RUN_ID, STOPPED
 
-SECONDS_FOR_THE_CAUSE = 5.0  # a process whose peer died hears of it first, and torchrun ends it
+SECONDS_FOR_THE_CAUSE = 5.0  # a process whose peer died hears of it first, and the launcher ends it
 OUT_OF_MEMORY = (
     "the GPU's memory is too small ({error}); give the run more GPUs by --set-resources train:gpu=<n>, or set a lower "
     "batch_size by training: {{batch_size: ...}} in params.yaml"
