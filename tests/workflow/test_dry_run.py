@@ -220,16 +220,16 @@ def test_one_pipeline_at_a_time_in_a_folder(checkout):
 
 def test_each_training_asks_for_one_gpu_where_there_are_any_and_for_none_elsewhere(checkout):
     def commands(devices: str) -> str:
-        words = ("--cores", "all", "--dry-run", "--printshellcmds", "--quiet", "host")
-        return checkout.run("snakemake", *words, CUDA_VISIBLE_DEVICES=devices).stdout
+        words = ("--dry-run", "--printshellcmds", "--quiet", "host")
+        return checkout.snakemake(*words, CUDA_VISIBLE_DEVICES=devices).stdout
 
     assert commands("0,1").count("--gpus 1") == 12  # of each network a training, a prediction, its costs, its inside
     assert commands("").count("--gpus 0") == 12
 
 
 def test_more_gpus_than_there_are_is_an_error_and_not_fewer_in_silence(checkout):
-    words = ("snakemake", "--cores", "all", "--dry-run", "--set-resources", "train:gpu=4")
-    done = checkout.run(*words, check=False, CUDA_VISIBLE_DEVICES="0,1")
+    words = ("--dry-run", "--set-resources", "train:gpu=4")
+    done = checkout.snakemake(*words, check=False, CUDA_VISIBLE_DEVICES="0,1")
     assert done.returncode == 1
     assert "train:gpu=4 is asked for, but the limit here is 2" in done.stderr + done.stdout
     assert checkout.run(*words, CUDA_VISIBLE_DEVICES="0,1,2,3").returncode == 0

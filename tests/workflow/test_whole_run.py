@@ -36,7 +36,7 @@ def done(tmp_path_factory) -> Checkout:
     """A checkout under git in which the plain command has run."""
     checkout = new_checkout(tmp_path_factory.mktemp("checkout"))
     checkout.write("params.yaml", **TINY)
-    with_git(checkout).snakemake()
+    with_git(checkout).run("snakemake", "--cores", "all")
     commit(checkout, "one and ten crops")
     return checkout
 
@@ -172,13 +172,13 @@ def test_snakemakes_own_report_has_each_figure_with_its_numbers_and_a_caption(do
 
 
 def test_dvc_runs_an_experiment_and_shows_what_changed(edited):
-    edited.run("dvc", "exp", "run", "--set-param", "seeds=[0,1]", PATH=ON_PATH)
+    edited.run("dvc", "exp", "run", "--set-param", "protocols=[single_crop,ten_crop,whole]", PATH=ON_PATH)
     assert edited.jobs() == {}
-    assert len(rows(edited.folder / "results/scores.csv")) == 4
-    assert "seed=1" in edited.run("dvc", "metrics", "diff").stdout
-    assert "seeds" in edited.run("dvc", "exp", "show", "--csv").stdout
+    assert len(rows(edited.folder / "results/scores.csv")) == 3
+    assert "whole" in edited.run("dvc", "metrics", "diff").stdout
+    assert "protocols" in edited.run("dvc", "exp", "show", "--csv").stdout
     edited.run("git", "checkout", "-q", "params.yaml", "dvc.lock")
-    edited.snakemake()  # scores and report go back; the run that is there too stays
+    edited.snakemake()  # scores and report go back; the prediction that is there too stays
     assert edited.jobs() == {}
     assert "up to date" in edited.run("dvc", "status").stdout
     commit(edited, "back again")
