@@ -1,8 +1,8 @@
 """Kills trainings at random moments, takes them up again, and compares what comes out with an uninterrupted one.
 
 Each recipe of a matrix is trained by the command that Snakemake gives, on 96 digits. The killed one keeps a checkpoint
-after every step (so that deaths fall inside its writing too), and SIGKILL takes its launcher, torchrun, one of its
-workers, or all at once, anywhere in a step or while it starts; now and then the newest checkpoint is cut short before
+after every step (so that deaths fall inside its writing too), and SIGKILL takes its launcher, one of its workers,
+or all at once, anywhere in a step or while it starts; now and then the newest checkpoint is cut short before
 the next attempt. Compared bit by bit: the weights that are tested with their running statistics, weights.json, the
 history without its seconds, and the last checkpoint's network, optimizer, averages and errors.
 """

@@ -13,6 +13,7 @@ import fake_results
 import numpy as np
 import pytest
 import records
+import sockets
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
@@ -432,7 +433,9 @@ def test_two_processes_write_what_one_writes(tmp_path: Path, monkeypatch: pytest
     predict_split.predict_split(job(run, tmp_path, "flip", "ten_crop"))
     files = [prediction_file.prediction_file(run.name, protocol) for protocol in ("flip", "ten_crop")]
     alone = [predictions.read_prediction(path) for path in files]
-    predict_split.predict_split(job(run, tmp_path, "flip", "ten_crop", processes=2, threads=2))
+    with sockets.watched() as heard:
+        predict_split.predict_split(job(run, tmp_path, "flip", "ten_crop", processes=2, threads=2))
+    assert not heard  # they share files
     shares = of_each_process(job(run, tmp_path, "flip", "ten_crop"), processes=2)
     for path, expected in zip(files, alone, strict=True):
         found = predictions.read_prediction(path)

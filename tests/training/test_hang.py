@@ -8,6 +8,7 @@ from pathlib import Path
 import psutil
 import small_training
 import torch
+from sockets import listening
 
 from ilsvrc.config import specs
 from ilsvrc.runtime.distributed import World
@@ -29,6 +30,8 @@ def test_a_stopped_process_ends_the_training_in_time_with_a_sentence_and_leaves_
         assert launcher.poll() is None and time.monotonic() < deadline
         time.sleep(0.05)
     _, second = sorted(psutil.Process(launcher.pid).children(), key=lambda child: child.pid)
+    heard = listening([psutil.Process(launcher.pid), *psutil.Process(launcher.pid).children(recursive=True)])
+    assert {each.address for each in heard} == {"127.0.0.1"}  # of gloo, in each worker
     second.send_signal(signal.SIGSTOP)
     began = time.monotonic()
     said = launcher.communicate(timeout=SECONDS_TO_END + 30)[1]

@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 import small_training
+import sockets
 import torch
 from safetensors.torch import load_file
 
@@ -46,6 +47,7 @@ class Outcome:
     orphans: list[list[psutil.Process]] = field(default_factory=list)
     epochs: list[int] = field(default_factory=list)  # that the checkpoint held
     mlflow: list[str] = field(default_factory=list)  # the run's status
+    listening: set[sockets.Listening] = field(default_factory=set)
     waited_for: int = 0
 
     def file(self, run: runs.Run, name: str) -> Path:
@@ -87,6 +89,7 @@ def stop(outcome: Outcome, run: runs.Run, launcher: subprocess.Popen, epochs: in
     """Signals the launcher (0) or the worker (1) once the checkpoint holds `epochs` epochs."""
     wait_for(lambda: finished_epochs(outcome, run) >= epochs, launcher)
     family = [psutil.Process(launcher.pid), *psutil.Process(launcher.pid).children(recursive=True)]
+    outcome.listening |= sockets.listening(family)
     family[victim].send_signal(number)
     outcome.said.append(launcher.communicate(timeout=180)[1])
     outcome.codes.append(launcher.returncode)
@@ -128,6 +131,10 @@ def test_each_kill_was_in_the_middle(stopped):
 
 def test_no_process_outlives_a_kill(stopped):
     assert stopped.orphans == [[], [], [], []]
+
+
+def test_nobody_listens_for_one_process(stopped):
+    assert not stopped.listening
 
 
 def test_what_was_killed_goes_on_to_the_same_weights(stopped, whole, run):

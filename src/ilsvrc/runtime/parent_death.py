@@ -21,7 +21,7 @@ def die_with_parent(parent: int | None = None) -> None:
     """Ends this process when its parent ends, and at once where that has happened.
 
     `parent` is the parent's id, None where the environment names it; where neither does, as for a stage that a person
-    starts, nothing is done. Another process may stand between the two, as a container's does.
+    starts, nothing is done. Another process may stand between the two, such as a shell.
     """
     expected = int(os.environ.get(PARENT, "0")) if parent is None else parent
     if not expected:
@@ -31,7 +31,7 @@ def die_with_parent(parent: int | None = None) -> None:
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     else:
         Thread(target=_watch, args=(began_under,), daemon=True).start()
-    if os.getppid() != began_under or (began_under != expected and not _is_running(expected)):
+    if os.getppid() != began_under or (began_under != expected and not _is_above(expected)):
         print(f"process {expected}, which started this one, has ended; so does this one", file=sys.stderr, flush=True)
         os._exit(1)
 
@@ -42,11 +42,8 @@ def _watch(parent: int) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _is_running(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # another user's
-        return True
-    return True
+def _is_above(process: int) -> bool:
+    """True if this process, or one that it came from, was started by `process`; a killed one has no children."""
+    import psutil  # takes a moment, and a stage of Snakemake's needs none
+
+    return process in [each.pid for each in psutil.Process().parents()]
