@@ -269,7 +269,7 @@ def damaged(beton: Path, folder: Path, index: int) -> Path:
 
 
 def test_a_damaged_image_is_named_and_nothing_hangs(jpeg_beton, tmp_path):
-    with pytest.raises(ValueError, match=r"damaged\.beton: image 17 is damaged"):
+    with pytest.raises(ValueError, match=r"damaged\.beton is damaged: image 17: libjpeg-turbo cannot decode it"):
         predict("ffcv", damaged(jpeg_beton, tmp_path, 17))
 
 
@@ -281,7 +281,7 @@ def test_pillow_names_an_image_that_it_cannot_decode(jpeg_beton, tmp_path, worke
     content[start + 2 : start + 400] = bytes(398)
     path = tmp_path / "damaged.beton"
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"image 3 is damaged"):
+    with pytest.raises(ValueError, match=r"is damaged: image 3: Pillow cannot decode it"):
         predict("pillow", path, workers=workers)
 
 

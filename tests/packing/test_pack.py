@@ -100,7 +100,7 @@ def test_images_are_listed_by_their_place_in_the_file(val):
 def test_every_output_is_the_same_at_another_place_with_more_workers(raw, val, tmp_path):
     out = val[0]
     run(raw, tmp_path, workers=3)
-    names = ["x.beton", "x.images.csv", "x.manifest.json", "x.mean_image.npy"]
+    names = ["x.beton", "x.checksums.npz", "x.images.csv", "x.manifest.json", "x.mean_image.npy"]
     assert sorted(path.name for path in tmp_path.iterdir()) == names
     for path in tmp_path.iterdir():
         assert path.read_bytes() == (out / path.name).read_bytes()

@@ -6,13 +6,14 @@ Training decodes only the rows and columns of a JPEG that a crop needs; damage i
 import ctypes
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ilsvrc.loading.random_crops import CropBoxes, Padding
 from ilsvrc.loading.view_layout import ViewLayout
-from ilsvrc.packing import c_extension
+from ilsvrc.packing import c_extension, checksums
 
 NO_MEMORY = 2  # status of an image
 Columns = Sequence[np.ndarray]  # of N images: modes, widths, heights, offsets and sizes in the packed file
@@ -101,13 +102,23 @@ class BatchDecoder:
         pointers = map(_pointer, (*kept, following, status))
         batch = _Batch(content.ctypes.data, len(status), *pointers, shown.ctypes.data)
         arguments = ctypes.addressof(batch), ctypes.addressof(wanted)
-        if self.pool is None:
-            self.pool = ThreadPoolExecutor(self.threads, thread_name_prefix="decode")
-        for done in [self.pool.submit(function, *arguments) for _ in range(min(self.threads, len(status)))]:
+        pool = self._pool()
+        for done in [pool.submit(function, *arguments) for _ in range(min(self.threads, len(status)))]:
             done.result()
         if (status == NO_MEMORY).any():
             raise MemoryError("too little memory to decode a batch")
         return status
+
+    def crc32_each(self, content: np.ndarray, offsets: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+        """`checksums.crc32_each`, shared out among the threads."""
+        parts = (np.array_split(column, self.threads) for column in (offsets, sizes))
+        return np.concatenate([*self._pool().map(partial(checksums.crc32_each, content), *parts)])
+
+    def _pool(self) -> ThreadPoolExecutor:
+        """The threads, started where they do not run."""
+        if self.pool is None:
+            self.pool = ThreadPoolExecutor(self.threads, thread_name_prefix="decode")
+        return self.pool
 
     def close(self) -> None:
         """Ends the threads; the next batch starts others."""

@@ -64,15 +64,17 @@ class Decoder(Operation):  # type: ignore[misc]  # FFCV has no types
         """A batch's images.
 
         Raises:
-            ValueError: an image is damaged.
+            files.DamagedError: an image is damaged.
         """
         packed, (indices, _) = self.request.packed, counter_rng.unpack_keys(sample_keys)
         columns = [c[indices] for c in (packed.modes, packed.widths, packed.heights, packed.offsets, packed.sizes)]
-        shown, status = self.show(state[0].view(np.ndarray), columns, self.boxes(sample_keys))
+        content = state[0].view(np.ndarray)
+        packed.check(content, indices, self.kernels.crc32_each)
+        shown, status = self.show(content, columns, self.boxes(sample_keys))
         if self.forgets:
             _unmap(state[0])
         if status.any():
-            _refuse_damaged(self.request, indices[status != 0])
+            raise packed.damaged(indices[status != 0], "libjpeg-turbo cannot decode it")
         return shown
 
     def empty(self, *shape: int) -> torch.Tensor:
@@ -108,11 +110,3 @@ class ViewsDecoder(Decoder):
         """Decodes whole images."""
         shown = self.empty(boxes.num_bytes, 1, 1)
         return shown.view(-1), self.kernels.show_views(content, columns, boxes, shown.numpy())
-
-
-def _refuse_damaged(request: Request, indices: np.ndarray) -> None:
-    named = ", ".join(map(str, indices[:10]))
-    raise ValueError(
-        f"{request.packed.path}: image {named} is damaged (libjpeg-turbo);"
-        " remove the file and run again to pack it anew"
-    )

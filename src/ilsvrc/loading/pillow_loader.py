@@ -15,7 +15,7 @@ from ilsvrc.loading.random_crops import BILINEAR, NO_PADDING, Padding
 from ilsvrc.loading.view_layout import ViewLayout
 from ilsvrc.packing import beton_layout
 from ilsvrc.packing.beton import Packed
-from ilsvrc.runtime import counter_rng
+from ilsvrc.runtime import counter_rng, files
 
 FILTERS = (  # as `random_crops` numbers them
     Image.Resampling.BILINEAR,
@@ -48,19 +48,24 @@ class PillowSource:
             pin_memory=torch.cuda.is_available(),
             generator=torch.Generator(),  # its own: the training's random numbers do not depend on the loader
         )
-        return _batches(iter(loader))
+        return _batches(iter(loader), request.packed)
 
     def close(self) -> None:
         """Each iterator ends its own processes."""
 
 
-def _batches(iterator: Iterator[tuple[torch.Tensor, ...]]) -> Iterator[Batch]:
+class _DamagedImageError(ValueError):
+    """What is wrong with the packed file: torch makes a worker's error anew from a message alone, and adds to it."""
+
+
+def _batches(iterator: Iterator[tuple[torch.Tensor, ...]], packed: Packed) -> Iterator[Batch]:
     """Hands on batches and a worker's error without its traceback; ends the workers at once."""
     try:
         for batch in iterator:
             yield Batch(*batch)
-    except ValueError as error:
-        raise ValueError(str(error).rpartition("ValueError: ")[2].strip()) from None
+    except _DamagedImageError as error:
+        why = str(error).rpartition(f"{_DamagedImageError.__name__}: ")[2].strip()
+        raise files.DamagedError(packed.path, why) from None
     finally:
         # left to the garbage collector, it may find its queues gone and wait 5 seconds for each worker
         getattr(iterator, "_shutdown_workers", bool)()
@@ -80,7 +85,10 @@ class _Batches(Dataset[tuple[torch.Tensor, ...]]):
         indices, repeat_index = counter_rng.unpack_keys(sample_keys)
         packed, boxes = self.request.packed, self.boxes_of(sample_keys)
         content = packed.mapped()
-        images, column = self.shown((decode(packed, content, index) for index in indices), boxes)
+        try:
+            images, column = self.shown((decode(packed, content, index) for index in indices), boxes)
+        except files.DamagedError as error:
+            raise _DamagedImageError(error.why) from None
         return tuple(
             torch.from_numpy(array) for array in (images, packed.labels[indices], indices, repeat_index, column)
         )
@@ -110,7 +118,7 @@ def decode(packed: Packed, content: np.ndarray, index: int) -> Image.Image:
     """A stored image in RGB.
 
     Raises:
-        ValueError: it is damaged.
+        files.DamagedError: it is damaged.
     """
     payload = packed.payload(content, index).tobytes()
     size = int(packed.widths[index]), int(packed.heights[index])
@@ -119,9 +127,9 @@ def decode(packed: Packed, content: np.ndarray, index: int) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(payload)).convert("RGB")
     except (OSError, SyntaxError) as error:
-        raise damaged(packed, index, str(error)) from None
+        raise packed.damaged(np.array([index]), f"Pillow cannot decode it ({error})") from None
     if image.size != size:
-        raise damaged(packed, index, f"{image.size} pixels instead of {size}")
+        raise packed.damaged(np.array([index]), f"it has {image.size} pixels instead of {size}")
     return image
 
 
@@ -172,8 +180,3 @@ def _window(resized: np.ndarray, left: int, top: int, crop_px: int, padding: Pad
         padded = np.pad(resized, sides, mode="reflect" if reflect else "edge")
         resized = padded if reflect else np.where(inside, padded, fill)
     return resized[top + px : top + px + crop_px, left + px : left + px + crop_px]
-
-
-def damaged(packed: Packed, index: int, why: str) -> ValueError:
-    """The error for an image that cannot be decoded."""
-    return ValueError(f"{packed.path}: image {index} is damaged ({why}); remove the file and run again to pack it anew")

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-WITH_AVX2 = ("ilsvrc_sums", "ilsvrc_pick")
+ABLE = {"ilsvrc_sums": "ilsvrc_can_sum", "ilsvrc_pick": "ilsvrc_can_sum", "ilsvrc_crc32": "ilsvrc_can_crc32"}
 
 
 @cache
@@ -29,7 +29,7 @@ def address(name: str) -> int | None:
     if path() is None:
         return None
     library = ctypes.CDLL(str(path()))
-    able = "ilsvrc_can_sum" if name in WITH_AVX2 else "ilsvrc_can_decode"
+    able = ABLE.get(name, "ilsvrc_can_decode")
     if not hasattr(library, able) or not getattr(library, able)() or not hasattr(library, name):
         return None
     return ctypes.cast(getattr(library, name), ctypes.c_void_p).value

@@ -6,7 +6,6 @@ FFCV's own writer hangs where an image is broken or a worker dies, and its bytes
 import errno
 import os
 import shutil
-import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -18,7 +17,7 @@ import numpy as np
 from ilsvrc.config.specs import FormSpec
 from ilsvrc.datasets._card import Sample
 from ilsvrc.datasets._index import Index
-from ilsvrc.packing import beton_layout
+from ilsvrc.packing import beton_layout, checksums
 from ilsvrc.packing.beton import open_packed, read_back
 from ilsvrc.packing.encode import Stored
 from ilsvrc.packing.mean_image import MeanImage
@@ -47,7 +46,7 @@ class Packing:
         row = len(self.kept)
         self.kept.append(place)
         self._columns[row] = (stored.mode, stored.width, stored.height, position, label)
-        self.sizes[row], self.checksums[row] = len(stored.payload), zlib.crc32(stored.payload)
+        self.sizes[row], self.checksums[row] = len(stored.payload), checksums.crc32(stored.payload)
         self.how[stored.how] += 1
         if stored.measured is not None:
             self.colours.add(stored.width, stored.height, stored.measured.sums)
@@ -76,7 +75,7 @@ def pack(
     page_bytes: int = beton_layout.DEFAULT_PAGE_BYTES,
     compare: bool = False,
 ) -> Packing:
-    """Writes `beton`: checked, flushed to the disk, read back, then moved to its name.
+    """Writes `beton`: checked, flushed to the disk, read back, then moved to its name, its checksums beside it.
 
     Args:
         samples: the images, in the order that they are packed in.
@@ -100,6 +99,9 @@ def pack(
             packing.content_sha256 = read_back(unfinished, packing.checksums.tolist())
             if compare:
                 _compare(packing, samples, raw, form, unfinished, workers)
+            tables_sha256 = checksums.tables_sha256(unfinished, len(packing.kept))
+            checked = checksums.Checksums.of(packing.checksums, tables_sha256, packing.content_sha256)
+            checked.write(checksums.beside(beton))
     except OSError as error:
         raise _explained(error, beton) from error
     return packing

@@ -60,7 +60,7 @@ def packed_faults(form: specs.FormSpec) -> Iterator[Fault]:
         manifest, beton = folder / f"{split}.manifest.json", folder / f"{split}.beton"
         why = _packed_fault(form, split, manifest, beton) if manifest.exists() else ""
         if why:
-            beside = (folder / f"{split}.{name}" for name in ("images.csv", "mean_image.npy"))
+            beside = (folder / f"{split}.{name}" for name in ("images.csv", "mean_image.npy", "checksums.npz"))
             yield from (Fault(path, why) for path in (manifest, beton, *beside) if path.exists())
 
 

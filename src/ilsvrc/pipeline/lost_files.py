@@ -13,7 +13,7 @@ from ilsvrc.datasets._card import SPLITS
 from ilsvrc.pipeline import wiring
 from ilsvrc.pipeline.recorded_copies import RecordedCopies
 
-PACKED_SUFFIXES = (".beton", SUFFIX, ".images.csv", ".mean_image.npy")
+PACKED_SUFFIXES = (".beton", SUFFIX, ".images.csv", ".mean_image.npy", ".checksums.npz")
 SUMMARIES = ("scores.csv", "metrics.json", "curves.csv", "report.html")
 FOLDERS = ("tables", "figures")
 MARKER, RECORD = "work/recorded.json", "dvc.lock"
