@@ -58,10 +58,14 @@ def test_the_source_is_the_same_wherever_the_images_are(tmp_path):
     assert sources[0]["spec"] == {"dataset": "folder", "fingerprint": "f", "options": {"path": "mine"}}
 
 
-def test_nothing_but_the_two_files_is_left(tmp_path):
+def test_nothing_but_source_index_and_its_hash_is_left(tmp_path):
     spec = SourceSpec(dataset="folder", options={"path": str(images(tmp_path / "mine"))})
     run(tmp_path / "raw", spec)
-    assert sorted(path.name for path in (tmp_path / "raw").iterdir()) == ["index.csv", "source.json"]
+    assert sorted(path.name for path in (tmp_path / "raw").iterdir()) == [
+        "index.csv",
+        "index.csv.sha256",
+        "source.json",
+    ]
 
 
 @pytest.mark.parametrize("path", [None, ""])

@@ -3,6 +3,7 @@ import io
 import os
 import tarfile
 import zipfile
+import zlib
 from pathlib import Path
 
 import pytest
@@ -172,8 +173,11 @@ def test_a_zip_is_read_in_place(tmp_path, method: int):
         for name, data in FILES.items():
             archive.writestr(name, data)
     assert read(path) == FILES
-    kinds = {member.kind for member in members(path)}
-    assert kinds == {""} if method == zipfile.ZIP_STORED else {"deflated:300", "deflated:150", "deflated:0"}
+    kinds = [member.kind for member in members(path)]
+    if method == zipfile.ZIP_STORED:
+        assert kinds == [f"stored:{zlib.crc32(data):08x}" for data in FILES.values()]
+    else:
+        assert kinds == [f"deflated:{len(data)}:{zlib.crc32(data):08x}" for data in FILES.values()]
 
 
 def test_a_streamed_zip64_is_read_in_place(tmp_path):
@@ -256,6 +260,37 @@ def test_a_damaged_deflated_image_is_the_images_fault(tmp_path):
     path.write_bytes(data)
     with pytest.raises(ValueError, match="damaged in the zip archive"):
         content(member)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_a_flipped_bit_in_a_zip_is_seen_by_its_crc(tmp_path, method: int):
+    path = tmp_path / "it.zip"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("a/1.bmp", os.urandom(200))
+    member = next(members(path))
+    data = bytearray(path.read_bytes())
+    data[member.offset + 100] ^= 4
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match="have not the CRC-32 that the archive names"):
+        content(member)
+    assert content(member._replace(kind=member.kind.rpartition(":")[0] if method else "")) != b""  # of earlier indexes
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK])
+def test_a_header_that_declares_gigabytes_is_refused_before_it_is_read(tmp_path, kind: bytes):
+    info = tarfile.TarInfo("header")
+    info.type, info.size = kind, 8 << 30
+    (tmp_path / "it.tar").write_bytes(info.tobuf(tarfile.GNU_FORMAT) + bytes(10240))
+    with pytest.raises(ValueError, match=r"it.tar is not a tar .*: a header at byte 512 declares 8589934592 bytes"):
+        list(members(tmp_path / "it.tar"))
+
+
+def test_headers_upon_headers_are_refused(tmp_path):
+    info = tarfile.TarInfo("header")
+    info.type, info.size = tarfile.GNUTYPE_LONGNAME, 5
+    (tmp_path / "it.tar").write_bytes((info.tobuf(tarfile.GNU_FORMAT) + b"a.jpg".ljust(512, b"\0")) * 3000)
+    with pytest.raises(ValueError, match="its headers have no end"):
+        list(members(tmp_path / "it.tar"))
 
 
 def test_a_deflated_image_that_swells_is_cut_short(tmp_path):

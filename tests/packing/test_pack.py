@@ -12,6 +12,7 @@ from PIL import Image
 from ilsvrc.config.specs import FormSpec, PackSpec, SourceSpec, specification
 from ilsvrc.datasets._acquire import AcquireJob, acquire
 from ilsvrc.packing.beton import content_sha256, open_packed
+from ilsvrc.runtime.files import DamagedError
 from ilsvrc.stages import pack
 
 DIGITS = FormSpec(data="digits", short_side_px=91, upscale=True, encoding="raw")
@@ -46,6 +47,16 @@ def run(raw: Path, out: Path, **changes: object) -> tuple[dict, list[dict[str, s
 def val(raw, tmp_path_factory) -> tuple[Path, dict, list[dict[str, str]]]:
     out = tmp_path_factory.mktemp("val")
     return out, *run(raw, out)
+
+
+def test_an_index_that_lost_rows_is_not_packed(raw, tmp_path):
+    for name in ("source.json", "index.csv", "digits.tar"):
+        (tmp_path / name).write_bytes((raw / name).read_bytes())
+    lines = (tmp_path / "index.csv").read_text().splitlines(keepends=True)
+    (tmp_path / "index.csv").write_text("".join(lines[:-300]))
+    with pytest.raises(DamagedError, match=r"index\.csv lists 1497 of 1797 images"):
+        run(tmp_path, tmp_path)
+    assert not (tmp_path / "x.beton").exists()
 
 
 def test_the_manifest_states_what_is_in_the_file(val):

@@ -6,7 +6,7 @@ import pytest
 from ilsvrc.config.specs import FormSpec
 from ilsvrc.datasets._card import Sample
 from ilsvrc.packing.encode import store
-from ilsvrc.packing.read_bytes import image_content, sample_bytes
+from ilsvrc.packing.read_bytes import MAX_BYTES, image_content, refuse_oversized, sample_bytes
 
 
 def sample(kind: str = "", size: int = 3) -> Sample:
@@ -53,3 +53,15 @@ def test_a_file_that_grew_since_it_was_found_is_refused(tmp_path):
     (tmp_path / "a.jpg").write_bytes(b"longer than before")
     with pytest.raises(OSError, match=r"a\.jpg is longer than it was"):
         sample_bytes(Sample("train", "cat", "a.jpg", "a.jpg", 0, 6), tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["", "stored:00000000", f"deflated:{MAX_BYTES + 1}:00000000", f"deflated:{2**64 - 1}"])
+def test_more_bytes_than_an_image_has_are_refused_by_their_declared_size(kind: str):
+    size = 100 if kind.startswith("deflated") else MAX_BYTES + 1
+    with pytest.raises(ValueError, match=r"\d+ bytes; more than 268435456 are no image of a data set"):
+        refuse_oversized(sample(kind, size))
+
+
+@pytest.mark.parametrize("kind", ["", "stored:00000000", f"deflated:{MAX_BYTES}", "planes:3x32x32"])
+def test_large_images_are_read(kind: str):
+    refuse_oversized(sample(kind, 3072))

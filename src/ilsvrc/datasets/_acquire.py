@@ -40,6 +40,7 @@ def acquire(job: AcquireJob) -> str:
         _index.write(unchecked, census.counting(track(module.samples(raw, options), f"index {dataset}")))
         source = describe(job.spec, module.CARD, census)
         files.move(unchecked, job.index)
+        _index.sign(job.index)
     finally:
         unchecked.unlink(missing_ok=True)
     source.write(job.source)

@@ -63,8 +63,9 @@ class Card:
 class Sample:
     """One image: `size` bytes at `offset` of `file`, and the class it belongs to, or the set of its classes.
 
-    `kind` is the format of the bytes: "" an encoded image (JPEG, PNG ...), `deflated:<bytes>` one that a zip has
-    compressed, `planes:<channels>x<height>x<width>` pixels channel by channel, `rows:<height>x<width>` grey pixels.
+    `kind` is the format of the bytes: "" an encoded image (JPEG, PNG ...), `stored:<CRC-32>` one of a zip,
+    `deflated:<bytes>:<CRC-32>` one that a zip has compressed (in earlier releases without the CRC-32),
+    `planes:<channels>x<height>x<width>` pixels channel by channel, `rows:<height>x<width>` grey pixels.
     """
 
     split: str

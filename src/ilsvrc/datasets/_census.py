@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from ilsvrc.artifacts.json_record import JsonRecord, Name
 from ilsvrc.config.specs import SourceSpec
 from ilsvrc.datasets._card import SPLITS, Card, Sample, split_classes
+from ilsvrc.runtime import files
 
 UNWRITABLE = frozenset("\r\0")
 
@@ -48,6 +49,17 @@ class Census:
             line = f"{sample.split},{sample.label_name},{sample.name},{sample.size}\n"
             self.digest.update(line.encode(errors="surrogateescape"))
             yield sample
+
+    def check(self, source: "Source", index: Path) -> None:
+        """Sees that the images counted in `index` are those of `source`.
+
+        Raises:
+            files.DamagedError: they are fewer, more or others.
+        """
+        if self.counts.total() != source.num_images:
+            raise files.DamagedError(index, f"lists {self.counts.total()} of {source.num_images} images")
+        if self.digest.hexdigest() != source.content_sha256:
+            raise files.DamagedError(index, "lists other images than source.json tells of")
 
 
 class Source(JsonRecord):

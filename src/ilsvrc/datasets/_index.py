@@ -2,7 +2,8 @@
 
 import csv
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from ilsvrc.datasets._card import Sample
@@ -60,23 +61,40 @@ def write(path: Path, samples: Iterable[Sample]) -> None:
         rows.writerows([getattr(sample, column) for column in COLUMNS] for sample in samples)
 
 
-def read(path: Path, split: str) -> Index:
-    """The images of `split` in a CSV.
+def sign(path: Path) -> None:
+    """Writes the CSV's SHA-256 beside it: the hash in source.json leaves out where the images' bytes lie."""
+    files.write_text(_signature(path), f"{files.file_sha256(path)}\n")
+
+
+def read(path: Path, split: str, counted: Callable[[Iterable[Sample]], Iterable[Sample]] = iter) -> Index:
+    """The images of `split` in a CSV; `counted` hands on those of all splits.
 
     Raises:
+        files.DamagedError: it is no such CSV, or not as `sign` found it; those of earlier releases are not signed.
         ValueError: it has none.
     """
+    signed = ""
+    with suppress(OSError, ValueError):
+        signed = _signature(path).read_text().strip()
+    if signed and signed != files.file_sha256(path):
+        raise files.DamagedError(path, "is not as it was written")
     with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
-        found = Index(_samples(csv.reader(file), split))
+        try:
+            found = Index(sample for sample in counted(_samples(csv.reader(file))) if sample.split == split)
+        except (csv.Error, KeyError, IndexError, ValueError) as error:
+            raise files.DamagedError(path, f"is no index of images ({type(error).__name__}: {error})") from None
     if not found:
         raise ValueError(f"{path} lists no images of the split {split!r}")
     return found
 
 
-def _samples(rows: Iterator[list[str]], split: str) -> Iterator[Sample]:
-    at = {column: place for place, column in enumerate(next(rows))}
+def _signature(path: Path) -> Path:
+    return path.with_name(f"{path.name}.sha256")
+
+
+def _samples(rows: Iterator[list[str]]) -> Iterator[Sample]:
+    at = {column: place for place, column in enumerate(next(rows, []))}
     for row in rows:
-        if row[at["split"]] == split:
-            _, label_name, name, file = (row[at[column]] for column in COLUMNS[:4])
-            kind = row[at["kind"]] if "kind" in at else ""
-            yield Sample(split, label_name, name, file, int(row[at["offset"]]), int(row[at["size"]]), kind)
+        split, label_name, name, file = (row[at[column]] for column in COLUMNS[:4])
+        kind = row[at["kind"]] if "kind" in at else ""
+        yield Sample(split, label_name, name, file, int(row[at["offset"]]), int(row[at["size"]]), kind)

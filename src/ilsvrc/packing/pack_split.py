@@ -8,7 +8,7 @@ import numpy as np
 
 from ilsvrc.config.specs import FormSpec, PackSpec
 from ilsvrc.datasets import _index
-from ilsvrc.datasets._census import Source
+from ilsvrc.datasets._census import Census, Source
 from ilsvrc.datasets._index import Index
 from ilsvrc.packing import manifest
 from ilsvrc.packing.writer import Packing, pack
@@ -34,12 +34,15 @@ def pack_split(job: PackJob) -> str:
     """Writes `job.beton`, then the list of images and the mean image, then the manifest; returns a closing line.
 
     Raises:
+        files.DamagedError: the index is not of the images that source.json tells of.
         ValueError: images are broken and the form does not skip them, or too little space is free.
         OSError: the disk is full, a file cannot be read, or a worker was killed.
     """
     form = FormSpec(**job.spec.model_dump(exclude={"compare"}))
     source = Source.read(job.source)
-    samples = _ordered(_index.read(job.index, job.split), form)
+    census = Census()
+    samples = _ordered(_index.read(job.index, job.split, census.counting), form)
+    census.check(source, job.index)
     labels = {name: label for label, name in enumerate(manifest.label_names(source))}
     started = time.perf_counter()
     packing = pack(samples, labels, job.index.parent, form, job.beton, job.workers, compare=job.spec.compare)

@@ -10,6 +10,8 @@ import numpy as np
 
 from ilsvrc.datasets._card import Sample
 
+MAX_BYTES = 1 << 28  # of an encoded image
+
 
 def sample_bytes(sample: Sample, raw: Path) -> bytes:
     """The sample's bytes as they lie in its file.
@@ -34,15 +36,26 @@ def bytes_in(file: IO[bytes], sample: Sample) -> bytes:
     return content
 
 
+def refuse_oversized(sample: Sample) -> None:
+    """Raises a ValueError, before anything is read, for more bytes than an image has."""
+    kind, _, form = sample.kind.partition(":")
+    declared = int(form.partition(":")[0]) if kind == "deflated" else sample.size
+    if max(declared, sample.size) > MAX_BYTES:
+        raise ValueError(f"{declared} bytes; more than {MAX_BYTES} are no image of a data set")
+
+
 def image_content(sample: Sample, content: bytes) -> bytes | np.ndarray:
     """An encoded image, or RGB pixels uint8 `[height, width, 3]`.
 
     Raises:
-        ValueError: a deflated image is damaged.
+        ValueError: an image of a zip is damaged.
     """
     kind, _, form = sample.kind.partition(":")
+    if kind == "stored":
+        return _compared(content, form)
     if kind == "deflated":
-        return _inflated(content, int(form))
+        size, _, crc32 = form.partition(":")
+        return _compared(_inflated(content, int(size)), crc32)
     if kind == "planes":
         return np.ascontiguousarray(_shaped(content, form).transpose(1, 2, 0))  # H x W x C
     if kind == "rows":
@@ -60,6 +73,13 @@ def _inflated(content: bytes, size: int) -> bytes:
     if len(inflated) != size:
         raise ValueError(f"damaged in the zip archive (it should have {size} bytes)")
     return inflated
+
+
+def _compared(content: bytes, crc32: str) -> bytes:
+    """A zip's member whose CRC-32 is the archive's, where the index has it."""
+    if crc32 and zlib.crc32(content) != int(crc32, 16):
+        raise ValueError("damaged in the zip archive (its bytes have not the CRC-32 that the archive names)")
+    return content
 
 
 def _shaped(content: bytes, form: str) -> np.ndarray:

@@ -17,7 +17,7 @@ from ilsvrc.config.specs import FormSpec
 from ilsvrc.datasets._card import Sample
 from ilsvrc.packing.encode import Stored, store
 from ilsvrc.packing.mean_image import MeanImage, SquareSums, sums_of
-from ilsvrc.packing.read_bytes import bytes_in, image_content
+from ilsvrc.packing.read_bytes import bytes_in, image_content, refuse_oversized
 from ilsvrc.runtime import parent_death
 from ilsvrc.runtime.progress import bar
 
@@ -91,8 +91,9 @@ def _without_square(one: Stored | str) -> Stored | str:
 
 
 def _store_one(sample: Sample, measured: bool, file: IO[bytes], form: FormSpec) -> Stored | str:
-    content = bytes_in(file, sample)
     try:
+        refuse_oversized(sample)
+        content = bytes_in(file, sample)
         return store(image_content(sample, content), form, measured)
     except ValueError as error:
         return str(error)

@@ -219,7 +219,9 @@ def min_bytes(samples: Sequence[Sample], form: FormSpec) -> int:
         return tables
     if square and form.upscale:
         return tables + square * len(samples)
-    own = (sample.size for sample in samples if not sample.kind)  # raw pixels are no fewer bytes than their encoding
+    own = (
+        sample.size for sample in samples if not sample.kind or sample.kind.startswith("stored:")
+    )  # raw pixels are no fewer bytes than their encoding
     return tables + sum(min(size, square) if square else size for size in own)
 
 

@@ -7,7 +7,7 @@ import zipfile
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import IO, NamedTuple
+from typing import IO, NamedTuple, cast
 
 from ilsvrc.runtime.disk import CHUNK_BYTES
 
@@ -24,6 +24,7 @@ COMPRESSED = {  # how it begins -> what it is, what makes it plain
 }
 JUNK = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx"}
 BLOCK_BYTES, RECORD_BYTES = 512, 10240  # tars are padded to whole records
+HEADER_BYTES = 1 << 20  # of a long name or of PAX attributes, at most
 ENCRYPTED = 0x1  # a flag of a zip's member
 
 
@@ -112,7 +113,7 @@ def _entries(outer: Member) -> Iterator[tarfile.TarInfo]:
     try:
         with outer.file.open("rb") as file:
             file.seek(outer.offset)
-            with tarfile.open(fileobj=file, mode="r:") as tar:
+            with tarfile.open(fileobj=cast(IO[bytes], _Headers(file)), mode="r:") as tar:
                 for info in tar:
                     if info.offset >= end:  # without closing blocks, this is the next member of the outer tar
                         break
@@ -124,8 +125,25 @@ def _entries(outer: Member) -> Iterator[tarfile.TarInfo]:
                     setattr(tar, "members", [])  # noqa: B010 (typeshed leaves it out): a million members need no memory
                 _refuse_early_end(where, file, tar.offset, end)
                 _refuse_second(where, file, outer.offset, tar.offset, end)
-    except tarfile.TarError as error:
-        raise ValueError(f"{where} is not a tar archive, or is damaged: {error}") from None
+    except (tarfile.TarError, RecursionError, OverflowError) as error:
+        why = "its headers have no end" if isinstance(error, RecursionError) else error
+        raise ValueError(f"{where} is not a tar archive, or is damaged: {why}") from None
+
+
+class _Headers:
+    """A tar's file, of which a header is read only where it is as short as headers are.
+
+    tarfile takes room for as many bytes as a header declares, before it reads any.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.seek, self.tell, self.close, self.file = file.seek, file.tell, file.close, file
+
+    def read(self, size: int = -1) -> bytes:
+        """The next `size` bytes."""
+        if not 0 <= size <= HEADER_BYTES:
+            raise tarfile.ReadError(f"a header at byte {self.tell()} declares {size} bytes")
+        return self.file.read(size)
 
 
 def _refuse_early_end(where: str, file: IO[bytes], offset: int, end: int) -> None:
@@ -178,7 +196,10 @@ def _zip_members(archive: Path) -> Iterator[Member]:
 
 
 def _zip_member(archive: Path, file: IO[bytes], info: zipfile.ZipInfo, size: int) -> Member:
-    kinds = {zipfile.ZIP_STORED: "", zipfile.ZIP_DEFLATED: f"deflated:{info.file_size}"}
+    kinds = {
+        zipfile.ZIP_STORED: f"stored:{info.CRC:08x}",
+        zipfile.ZIP_DEFLATED: f"deflated:{info.file_size}:{info.CRC:08x}",
+    }
     if info.flag_bits & ENCRYPTED or info.compress_type not in kinds:
         how = "encrypted" if info.flag_bits & ENCRYPTED else f"compressed by method {info.compress_type}"
         raise ValueError(f"{archive}: {info.filename} is {how}; store or deflate its images without a password")
