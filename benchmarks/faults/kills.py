@@ -1,11 +1,11 @@
 """Kills of the whole pipeline at random moments, each followed by the same plain command until it ends by itself.
 
 A tiny pipeline runs once without a fault, then again and again from nothing, in lives: in each, `snakemake --cores all`
-is hit a few times at random moments, by SIGKILL to Snakemake alone, to one process below it, or to all of them at once,
-or by SIGTERM or SIGINT. At a life's end these are compared with the first run bit for bit: weights, curves without
-their seconds, probabilities and labels of every prediction, scores without their seconds. A dry run must have nothing
-to do, `dvc status` must be clean, MLflow must hold one finished run with one nested run a protocol. Processes of a
-killed command that are still alive after `SECONDS_TO_END` are counted as orphans.
+is hit a few times, at random moments or while a stage starts, by SIGKILL to Snakemake alone, to one process below it,
+or to all of them at once, or by SIGTERM or SIGINT. At a life's end these are compared with the first run bit for bit:
+weights, curves without their seconds, probabilities and labels of every prediction, scores without their seconds. A dry
+run must have nothing to do, `dvc status` must be clean, MLflow must hold one finished run with one nested run a
+protocol. Processes of a killed command that are still alive after `SECONDS_TO_END` are counted as orphans.
 """
 
 import argparse
@@ -35,6 +35,8 @@ PARAMS = power_cuts.PARAMS | {
 }
 HITS = ("kill snakemake", "kill a process", "kill all", "terminate snakemake", "interrupt all")
 HITS_A_LIFE = 8
+MOST_STAGES_LET_BY = 5  # before one is hit while it starts
+SECONDS_OF_A_START = 3.0  # interpreter and imports
 SECONDS_TO_END = 20.0
 TIMES = ("seconds", "images_per_second", "train_seconds", "finished", "hardware")
 
@@ -44,6 +46,7 @@ class Tally:
     """What became of the kills."""
 
     hits: Counter[str] = field(default_factory=Counter)
+    starts: Counter[str] = field(default_factory=Counter)  # of stages that were hit while they started
     lives: int = 0
     faults: list[str] = field(default_factory=list)
     orphans: int = 0
@@ -99,6 +102,35 @@ def hit(process: "subprocess.Popen[bytes]", how: str, chance: random.Random) -> 
     return found
 
 
+def starting_stage(process: "subprocess.Popen[bytes]", chance: random.Random) -> str:
+    """Waits until one of the next stages starts, and for a part of its start; its name, empty if the command ended."""
+    known = {stage.pid for stage in family(process)}
+    let_by = chance.randint(0, MOST_STAGES_LET_BY)
+    while process.poll() is None:
+        for each in family(process):
+            with suppress(psutil.NoSuchProcess):
+                named = next((word for word in each.cmdline() if word.startswith("ilsvrc.stages.")), "")
+                if named and each.pid not in known:
+                    known.add(each.pid)
+                    let_by -= 1
+                    if let_by < 0:
+                        time.sleep(chance.uniform(0, SECONDS_OF_A_START))
+                        return named.rpartition(".")[2]
+        time.sleep(0.02)
+    return ""
+
+
+def has_ended(process: "subprocess.Popen[bytes]", seconds: float, chance: random.Random, tally: Tally) -> bool:
+    """Waits for a moment to hit the command, half of them while a stage starts; True if it has ended before."""
+    if chance.random() < 0.5:
+        stage = starting_stage(process, chance)
+        tally.starts[stage] += bool(stage) and process.poll() is None
+    else:
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=chance.uniform(0, seconds))
+    return process.poll() is not None
+
+
 def outcome(folder: Path) -> dict[str, str]:
     """Hashes of what a pipeline comes to, without times."""
     found = {}
@@ -146,16 +178,15 @@ def live(folder: Path, source: Path, words: list[str], seconds: float, chance: r
     left: list[psutil.Process] = []
     for attempt in range(HITS_A_LIFE + 1):
         process = start(folder, source, words)
-        try:
-            status = process.wait(timeout=chance.uniform(0, seconds) if attempt < HITS_A_LIFE else 600)
-        except subprocess.TimeoutExpired:
+        if attempt == HITS_A_LIFE or has_ended(process, seconds, chance, tally):
+            status = process.wait(timeout=600)
+            if not status:
+                return 0
+        else:
             how = chance.choice(HITS)
             left = hit(process, how, chance)
             tally.hits[how] += 1
-            process.wait(timeout=120)
-        else:
-            if not status:
-                return 0
+            status = process.wait(timeout=120)
         if chance.random() < 0.5:  # else the next command begins while the last one's jobs end
             tally.orphans += len(psutil.wait_procs(left, timeout=SECONDS_TO_END)[1])
     return status
@@ -199,6 +230,7 @@ def main() -> None:
     args = parser.parse_args()
     tally = attack(args.source.resolve(), args.kills, random.Random(args.seed), args.processes)
     print(", ".join(f"{how}: {count}" for how, count in sorted(tally.hits.items())))
+    print("while a stage started: " + ", ".join(f"{stage}: {count}" for stage, count in sorted(tally.starts.items())))
     print(f"kills {tally.hits.total()}, lives {tally.lives}, faults {len(tally.faults)}, orphans {tally.orphans}")
     print("\n".join(tally.faults))
     sys.exit(bool(tally.faults or tally.orphans))

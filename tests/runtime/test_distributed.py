@@ -49,6 +49,11 @@ def test_history_is_over_the_images_of_both(both):
             assert row[name] == pytest.approx(expected[name], rel=10 * limit)
 
 
+def test_plain_values_are_gathered_by_rank(both):
+    assert both[1]["gathered"] == [[0, "é"], [1, "éé"]]
+    assert World().all_gather({"a": [1, 2.5, None]}) == [{"a": [1, 2.5, None]}]
+
+
 @pytest.mark.parametrize(
     ("place", "num_processes", "gpus", "numbers"),
     [(0, 1, 1, [0]), (2, 4, 4, [2]), (0, 1, 2, [0, 1]), (1, 2, 4, [2, 3])],

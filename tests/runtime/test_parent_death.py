@@ -40,6 +40,16 @@ def test_a_stage_whose_parent_has_ended_before_its_first_line_ends_at_once(stage
     assert done.stderr == f"process {dead}, which started this one, has ended; so does this one\n"
 
 
+def test_another_program_ends_with_its_parent_too(dead):
+    command = [sys.executable, "-m", "ilsvrc.runtime.parent_death", "dvc", "--version"]
+    alive, orphan = (
+        subprocess.run(command, env=os.environ | {parent_death.PARENT: str(parent)}, capture_output=True, text=True)
+        for parent in (os.getpid(), dead)
+    )
+    assert (alive.returncode, orphan.returncode, orphan.stdout) == (0, 1, "")
+    assert alive.stdout[0].isdigit()
+
+
 @pytest.mark.parametrize("stage", ["pack", "cost"])  # cost starts itself again
 def test_a_stage_whose_parent_is_killed_while_it_starts_does_nothing(stage):
     launcher = subprocess.Popen(

@@ -92,13 +92,16 @@ def train(beton: Path, batch_size: int, precision: str, steps: int) -> dict[str,
         )
         progress, seen = Progress(), tiny.Watched(opened)
         loop.train(training, seen, lambda: watched, progress, tiny.Listener())
-        gathered = [seen.indices]
-        if world.size > 1:
-            gathered = [None] * world.size
-            torch.distributed.all_gather_object(gathered, seen.indices)
+        gathered, plain = world.all_gather(seen.indices), world.all_gather([world.rank, "é" * (world.rank + 1)])
         opened.close(), watched.close()
     images = [sorted(chain.from_iterable(parts)) for parts in zip(*gathered, strict=True)]
-    return {"weights": network.state_dict(), "history": progress.history, "images": images, "shares": gathered}
+    return {
+        "weights": network.state_dict(),
+        "history": progress.history,
+        "images": images,
+        "shares": gathered,
+        "gathered": plain,
+    }
 
 
 if __name__ == "__main__":

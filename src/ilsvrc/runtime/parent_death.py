@@ -1,7 +1,11 @@
-"""Processes that end with their parent, however it ends. Never imports torch."""
+"""Processes that end with their parent, however it ends. Never imports torch.
+
+`python -m ilsvrc.runtime.parent_death <module> ...` is `python -m <module> ...` for a program that is not ours.
+"""
 
 import ctypes
 import os
+import runpy
 import signal
 import sys
 import time
@@ -47,3 +51,9 @@ def _is_above(process: int) -> bool:
     import psutil  # takes a moment, and a stage of Snakemake's needs none
 
     return process in [each.pid for each in psutil.Process().parents()]
+
+
+if __name__ == "__main__":
+    die_with_parent()
+    del sys.argv[0]
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)

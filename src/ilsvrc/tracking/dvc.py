@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from ilsvrc.runtime import files
+from ilsvrc.runtime import files, parent_death
 
 MARKER = Path("work/recorded.json")
 
@@ -61,7 +61,9 @@ def run_dvc(*words: str) -> None:
     Raises:
         ValueError: it failed; the message repeats DVC's.
     """
-    done = subprocess.run([sys.executable, "-m", "dvc", *words], capture_output=True, text=True)
+    command = [sys.executable, "-m", "ilsvrc.runtime.parent_death", "dvc", *words]
+    own = os.environ | {parent_death.PARENT: str(os.getpid())}
+    done = subprocess.run(command, env=own, capture_output=True, text=True)
     if done.returncode:
         raise ValueError(f"`dvc {' '.join(words)}` failed:\n{done.stderr.strip() or done.stdout.strip()}")
 

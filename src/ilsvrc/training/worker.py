@@ -101,7 +101,7 @@ def require_one_start(work: Path, so_far: Progress, world: World) -> None:
     Raises:
         ValueError: names the folder.
     """
-    starts = sorted(set(world.all_gather((len(so_far.history), so_far.step))))
+    starts = sorted(set(map(tuple, world.all_gather([len(so_far.history), so_far.step]))))
     if len(starts) > 1:
         listed = ", ".join(f"{epochs} epochs and {step} steps" for epochs, step in starts)
         raise ValueError(f"processes found checkpoints after {listed} in {work}; let all nodes see the same folder")
