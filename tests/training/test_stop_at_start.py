@@ -1,5 +1,6 @@
 """Signals that come while a training starts: status 75 and one line, as later on."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 import small_training
 
-from ilsvrc.runtime.worker_processes import Workers
+from ilsvrc.runtime.worker_processes import Workers, meeting_on_this_machine
 
 SIGNALS = str(Path(small_training.__file__).with_name("signals_at_imports"))
 RUN = small_training.run("wrn_10_1_cifar")
@@ -58,6 +59,29 @@ def test_a_process_that_waits_for_others_to_start_ends_at_once(tmp_path):
     time.sleep(0.5)
     waits.terminate()
     assert waits.communicate(timeout=5) == ("", None)
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSPC])
+def test_processes_meet_elsewhere_where_the_work_folder_has_no_locks_or_no_room(number, tmp_path, monkeypatch):
+    def fails(file, how):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("ilsvrc.runtime.worker_processes.fcntl.flock", fails)
+    with meeting_on_this_machine(tmp_path) as variables:
+        place = Path(variables["ILSVRC_MEETING_FILE"])
+        assert place.parent.is_dir() and place.parent != tmp_path
+    assert not place.parent.exists() and not list(tmp_path.iterdir())
+
+
+def test_each_start_has_a_new_file_to_meet_and_messages_go_over_the_loopback(tmp_path, monkeypatch):
+    monkeypatch.setenv("NCCL_SOCKET_IFNAME", "a person's")
+    monkeypatch.delenv("GLOO_SOCKET_IFNAME", raising=False)
+    (tmp_path / f"meeting.{os.getpid()}.part").write_text("of a killed process with the same number")
+    with meeting_on_this_machine(tmp_path) as variables:
+        place = Path(variables["ILSVRC_MEETING_FILE"])
+        assert place.parent == tmp_path and place.read_bytes() == b""
+    assert not list(tmp_path.iterdir())
+    assert variables["GLOO_SOCKET_IFNAME"] == "lo" and variables["NCCL_SOCKET_IFNAME"] == "a person's"
 
 
 def script(body: str) -> list[str]:

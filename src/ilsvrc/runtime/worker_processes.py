@@ -18,6 +18,7 @@ INTERFACES = ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME", "TP_SOCKET_IFNAME")  #
 SECONDS_TO_END = 10.0  # for the others, after one that failed
 SECONDS_TO_STOP = 600.0  # for the others, after one that stopped: the main one may still write a checkpoint
 SECONDS_BETWEEN_LOOKS = 0.05
+BYTES_OF_A_MEETING = 1 << 16  # more than a hundred processes write to its file
 
 
 class Workers:
@@ -78,12 +79,13 @@ class Workers:
 def meeting_on_this_machine(folder: Path) -> Iterator[dict[str, str]]:
     """Environment variables of processes that meet by a new file in `folder`, and talk over the loopback alone.
 
-    What a person set stays. A file system without locks, which torch needs, is passed over for a temporary folder.
+    What a person set stays. A file system without locks, which torch needs, or without room gives way to a temporary
+    folder.
     """
     variables = {name: os.environ.get(name) or loopback() for name in INTERFACES}
     path = files.temporary_name(folder / "meeting")
     with ExitStack() as stack:
-        if not _has_locks(path):
+        if not _can_be_written(path):
             path = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ilsvrc"))) / path.name
         stack.callback(path.unlink, missing_ok=True)
         yield variables | {MEETING_FILE: str(path.absolute())}
@@ -95,14 +97,16 @@ def loopback() -> str:
     return next((name for name in ("lo", "lo0") if name in names), "lo")
 
 
-def _has_locks(path: Path) -> bool:
-    """False if the file system of `path`, which is made where it is not there, has no locks."""
-    with path.open("a") as file:
-        try:
+def _can_be_written(path: Path) -> bool:
+    """False if the file system of `path`, which is made where it is not there, has no locks or no room."""
+    try:
+        with path.open("wb") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
-        except OSError as error:
-            if error.errno not in locks.NO_LOCKS:
-                raise
-            path.unlink()
-            return False
+            file.write(bytes(BYTES_OF_A_MEETING))
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        if error.errno not in locks.NO_LOCKS and not files.is_of_full_disk(error):
+            raise
+        return False
+    path.write_bytes(b"")  # as torch takes it
     return True
