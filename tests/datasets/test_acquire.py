@@ -1,6 +1,7 @@
 import csv
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from ilsvrc.datasets import _index
 from ilsvrc.datasets._acquire import AcquireJob, acquire
 from ilsvrc.datasets._card import Card, Sample
 from ilsvrc.datasets._census import Census, describe
+from ilsvrc.runtime import locks
 
 
 def run(folder: Path, spec: SourceSpec) -> tuple[dict, list[dict[str, str]]]:
@@ -65,6 +67,7 @@ def test_nothing_but_source_index_and_its_hash_is_left(tmp_path):
         "index.csv",
         "index.csv.sha256",
         "source.json",
+        "source.lock",
     ]
 
 
@@ -107,3 +110,18 @@ def counted(*samples: tuple[str, str]) -> Census:
 def test_counts_are_checked_against_the_card(card: Card, message: str):
     with pytest.raises(ValueError, match=message):
         describe(SourceSpec(dataset="t"), card, counted(("train", "a"), ("train", "b")))
+
+
+def test_what_another_process_acquired_meanwhile_is_not_acquired_again(tmp_path, capsys):
+    """Two clones that share their data."""
+    spec, raw = SourceSpec(dataset="folder", options={"path": str(images(tmp_path / "mine"))}), tmp_path / "raw"
+    run(raw, spec)
+    before = (raw / "index.csv").stat().st_ino
+    held = locks.try_lock(raw / "source.lock")
+    with ThreadPoolExecutor(1) as other:
+        waiting = other.submit(acquire, AcquireJob(spec, raw / "source.json", raw / "index.csv"))
+        while "waiting for it" not in capsys.readouterr().err:
+            assert not waiting.done()
+        held.release()
+        assert waiting.result() == "acquired folder: another process did, just now"
+    assert (raw / "index.csv").stat().st_ino == before

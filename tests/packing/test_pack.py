@@ -1,8 +1,10 @@
 import csv
 import json
 import re
+import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from PIL import Image
 from ilsvrc.config.specs import FormSpec, PackSpec, SourceSpec, specification
 from ilsvrc.datasets._acquire import AcquireJob, acquire
 from ilsvrc.packing.beton import content_sha256, open_packed
+from ilsvrc.runtime import locks
 from ilsvrc.runtime.files import DamagedError
 from ilsvrc.stages import pack
 
@@ -108,10 +111,31 @@ def test_images_are_listed_by_their_place_in_the_file(val):
     assert {(row["width"], row["height"]) for row in images} == {("91", "91")}
 
 
+@pytest.mark.parametrize("same", [True, False])
+def test_what_another_process_packed_meanwhile_is_not_packed_again(raw, val, tmp_path, capsys, same: bool):
+    """Two clones that share their data."""
+    held = locks.try_lock(tmp_path / "x.lock")
+    (tmp_path / "x.lock").write_text("4711")
+    with ThreadPoolExecutor(1) as other:
+        waiting = other.submit(
+            run, raw, tmp_path, form=DIGITS if same else DIGITS.model_copy(update={"order": "shuffled"})
+        )
+        while "waiting for it" not in (said := capsys.readouterr().err):
+            assert not waiting.done()
+        for path in val[0].glob("x.*[!k]"):
+            shutil.copy(path, tmp_path)
+        before = (tmp_path / "x.beton").stat().st_ino
+        held.release()
+        waiting.result()
+    assert f"process 4711 makes {tmp_path}/x.beton: waiting for it" in said
+    assert ("packed val: another process did, just now" in capsys.readouterr().err) == same
+    assert ((tmp_path / "x.beton").stat().st_ino == before) == same
+
+
 def test_every_output_is_the_same_at_another_place_with_more_workers(raw, val, tmp_path):
     out = val[0]
     run(raw, tmp_path, workers=3)
-    names = ["x.beton", "x.checksums.npz", "x.images.csv", "x.manifest.json", "x.mean_image.npy"]
+    names = ["x.beton", "x.checksums.npz", "x.images.csv", "x.lock", "x.manifest.json", "x.mean_image.npy"]
     assert sorted(path.name for path in tmp_path.iterdir()) == names
     for path in tmp_path.iterdir():
         assert path.read_bytes() == (out / path.name).read_bytes()
@@ -146,7 +170,7 @@ def test_a_broken_image_ends_the_stage_with_its_name(tmp_path):
     assert ended.returncode == 1
     assert "error: 2 of 2 images cannot be packed:\n  val/a/3.jpg: not a picture" in ended.stderr
     assert "Traceback" not in ended.stderr
-    assert not list(tmp_path.glob("x.*"))
+    assert [path.name for path in tmp_path.glob("x.*")] == ["x.lock"]
 
 
 def test_skipped_images_are_in_the_manifest(tmp_path):

@@ -85,7 +85,7 @@ def describe(spec: SourceSpec, card: Card, census: Census) -> Source:
     classes = sorted({label_name for _, label_name in counted})
     _check(spec.dataset, card, classes, {split: census.num_images(split) for split in SPLITS})
     return Source(
-        spec=_portable(spec),
+        spec=portable(spec),
         classes=classes,
         counts={split: {name: counted[split, name] for name in classes} for split in SPLITS},
         num_images=census.counts.total(),
@@ -122,7 +122,7 @@ def _remedy(dataset: str, card: Card) -> str:
     return f"remove data/raw/{dataset} and its files in data/downloads and run again"
 
 
-def _portable(spec: SourceSpec) -> dict[str, Any]:
+def portable(spec: SourceSpec) -> dict[str, Any]:
     """The specification less the folders above the data set, which differ from machine to machine."""
     values = spec.model_dump(mode="json", exclude_defaults=True)
     if spec.options.path:

@@ -6,13 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
+from ilsvrc.artifacts.manifest import Manifest
 from ilsvrc.config.specs import FormSpec, PackSpec
 from ilsvrc.datasets import _index
 from ilsvrc.datasets._census import Census, Source
 from ilsvrc.datasets._index import Index
 from ilsvrc.packing import manifest
+from ilsvrc.packing.beton import open_packed
 from ilsvrc.packing.writer import Packing, pack
-from ilsvrc.runtime import counter_rng
+from ilsvrc.runtime import counter_rng, locks
 
 
 @dataclass(frozen=True)
@@ -33,16 +35,24 @@ class PackJob:
 def pack_split(job: PackJob) -> str:
     """Writes `job.beton`, then the list of images and the mean image, then the manifest; returns a closing line.
 
+    One process at a time: what another one packed while this one waited for it is not packed again.
+
     Raises:
         files.DamagedError: the index is not of the images that source.json tells of.
         ValueError: images are broken and the form does not skip them, or too little space is free.
         OSError: the disk is full, a file cannot be read, or a worker was killed.
     """
     form = FormSpec(**job.spec.model_dump(exclude={"compare"}))
-    source = Source.read(job.source)
-    census = Census()
-    samples = _ordered(_index.read(job.index, job.split, census.counting), form)
-    census.check(source, job.index)
+    with locks.one_maker(job.beton.with_suffix(".lock"), str(job.beton)) as made_meanwhile:
+        source, census = Source.read(job.source), Census()
+        samples = _ordered(_index.read(job.index, job.split, census.counting), form)
+        census.check(source, job.index)
+        if made_meanwhile and _is_packed(job, form, source, len(samples)):
+            return f"packed {job.split}: another process did, just now"
+        return _pack(job, form, source, samples)
+
+
+def _pack(job: PackJob, form: FormSpec, source: Source, samples: Index) -> str:
     labels = {name: label for label, name in enumerate(manifest.label_names(source))}
     started = time.perf_counter()
     packing = pack(samples, labels, job.index.parent, form, job.beton, job.workers, compare=job.spec.compare)
@@ -51,6 +61,18 @@ def pack_split(job: PackJob) -> str:
     manifest.write_mean_image(job.mean_image, packing)
     manifest.describe(form, job.split, source.classes, packing, samples, source.label_sets).write(job.manifest)
     return _closing_line(job.split, packing, seconds)
+
+
+def _is_packed(job: PackJob, form: FormSpec, source: Source, num_images: int) -> bool:
+    """True if all outputs are there, of this form and of as many images of the same classes."""
+    try:
+        found = Manifest.read(job.manifest)
+        whole = open_packed(job.beton).num_images == found.num_images
+    except (OSError, ValueError):
+        return False
+    of_these = found.num_images + len(found.bad_images) == num_images and found.classes == source.classes
+    made_so = (found.spec, found.split) == (form, job.split)
+    return whole and of_these and made_so and job.images.exists() and job.mean_image.exists()
 
 
 def _ordered(samples: Index, form: FormSpec) -> Index:

@@ -50,6 +50,22 @@ def locked(path: Path, waits: Callable[[str], None] = lambda process: None) -> I
         lock.release()
 
 
+@contextmanager
+def one_maker(path: Path, what: str) -> Iterator[bool]:
+    """Holds the lock at `path` for the making of `what`; True where another process made something meanwhile.
+
+    Clones that share a folder of data wait here for each other, and then need not make the same once more.
+    """
+    waited = []
+
+    def waits(process: str) -> None:
+        say(f"process {process} makes {what}: waiting for it")
+        waited.append(process)
+
+    with locked(path, waits):
+        yield bool(waited)
+
+
 def holder(path: Path) -> str:
     """The id of the process that has the lock at `path`, for a message."""
     with suppress(OSError):
