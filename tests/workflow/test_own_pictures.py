@@ -18,9 +18,9 @@ def flowers(tmp_path_factory, shared_data) -> Checkout:
         "params.yaml",
         **BOOK,
         costs=False,
-        data={"path": str(shared_data / "flowers17.tar"), "short_side_px": 96},
+        data={"path": str(shared_data / "flowers17.tar"), "short_side_px": 64},
         architectures=["resnet18_b"],
-        training={"epochs": 1, "warmup_epochs": 0, "crop": "area_aspect", "crop_px": 80, "learning_rate": 0.01},
+        training={"epochs": 1, "warmup_epochs": 0, "crop": "area_aspect", "crop_px": 48, "learning_rate": 0.01},
     )
     checkout.snakemake()
     return checkout
