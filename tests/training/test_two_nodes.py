@@ -8,10 +8,12 @@ import subprocess
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 import small_training
 import torch
 from safetensors.torch import load_file
+from sockets import listening
 
 from ilsvrc.artifacts import run_files
 from ilsvrc.config import runs, specs
@@ -44,21 +46,25 @@ def one(run, packed, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def two(run, packed, tmp_path_factory) -> tuple[Path, list[tuple[int, str]], bool]:
-    """The folder of two nodes, how their launchers ended and what they said, and whether the second one wrote alone."""
+def two(run, packed, tmp_path_factory) -> tuple[Path, list[tuple[int, str]], bool, set[str]]:
+    """The folder of two nodes, how their launchers ended and what they said, whether the second one wrote alone, and
+    the addresses where somebody listens at the port where they meet.
+    """
     at = tmp_path_factory.mktemp("two")
-    place = f"127.0.0.1:{free_port()}"
+    port = free_port()
+    place = f"127.0.0.1:{port}"
     second = node(run, packed, at, 1, place)
     time.sleep(2)
     wrote = (work(at, run) / "lock").exists()
     first = node(run, packed, at, 0, place)
     wait_for_checkpoint(work(at, run), first)
+    heard = {each.address for each in listening(psutil.Process().children(recursive=True)) if each.port == port}
     second.send_signal(signal.SIGTERM)
     ended = [(launcher.communicate(timeout=90)[1], launcher.returncode) for launcher in (first, second)]
     place = f"127.0.0.1:{free_port()}"
     again = [node(run, packed, at, rank, place) for rank in (0, 1)]
     ended += [(launcher.communicate(timeout=90)[1], launcher.returncode) for launcher in again]
-    return at, [(code, said) for said, code in ended], wrote
+    return at, [(code, said) for said, code in ended], wrote, heard
 
 
 def node(run: runs.Run, packed: Path, at: Path, rank: int, place: str) -> "subprocess.Popen[str]":
@@ -95,6 +101,10 @@ def measured(at: Path, run: runs.Run) -> list[dict[str, str]]:
 
 def test_the_second_node_waits_and_takes_no_lock(two):
     assert not two[2]
+
+
+def test_nodes_that_meet_at_an_address_listen_there_alone(two):
+    assert two[3] == {"127.0.0.1"}
 
 
 def test_a_signal_to_one_node_stops_both_and_the_first_says_where(two, run):
