@@ -215,7 +215,7 @@ def attack(source: Path, kills: int, chance: random.Random, processes: int) -> T
             tally.lives += 1
             print(f"life {tally.lives}: {tally.hits.total()} kills, {', '.join(found) or 'the same bits'}", flush=True)
             if found:
-                print((folder / "said.txt").read_text()[-3000:], flush=True)
+                print((folder / "said.txt").read_text()[-20_000:], flush=True)
             subprocess.run(["rm", "-rf", str(folder)], check=True)
     return tally
 

@@ -33,7 +33,7 @@ def end_at_once(message: str = "") -> None:
 
     def end(number: int, frame: FrameType | None) -> None:
         with suppress(OSError):
-            os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, message.encode())
+            os.write(2, message.encode())
         os._exit(os.EX_TEMPFAIL)  # in the middle of an import, where nothing has been done that is to be undone
 
     for number in SIGNALS:
