@@ -1,11 +1,12 @@
 import os
 import re
 import sys
+import time
 from functools import cache
 from pathlib import Path
 
 from ilsvrc.config import specs
-from ilsvrc.pipeline import lost_files, refused_predictions, wiring
+from ilsvrc.pipeline import file_times, lost_files, refused_predictions, wiring
 from ilsvrc.pipeline.commands import command
 from ilsvrc.runtime import disk, hardware, parent_death
 
@@ -92,8 +93,26 @@ def refused():
 
 
 @cache
+def settle_times():
+    """Says which files have times ahead of the clock, after it was set back; where jobs run, they get the time of now."""
+    if not workflow.is_main_process or workflow.touch:
+        return
+    folders, now_ns = file_times.folders(PIPELINE), time.time_ns()
+    found = file_times.ahead(folders, now_ns)
+    if found:
+        print(file_times.said(found, now_ns), file=sys.stderr)
+    if found and runs_jobs():
+        wiring.hold_the_lock()
+        try:
+            file_times.settle(found, now_ns)
+        except ValueError as error:
+            raise WorkflowError(str(error)) from None
+
+
+@cache
 def lost():
     """Files that a loss of power left empty or zeroed, each named in a line. Where jobs run, none is left."""
+    settle_times()
     found = lost_files.find(PIPELINE) if workflow.is_main_process and not workflow.touch else {}
     for line in lost_files.said(found):
         print(line, file=sys.stderr)
