@@ -2,14 +2,14 @@
 SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 CORES ?= all
 BESIDE := --numprocesses 2 --dist loadfile --no-loadscope-reorder  # tests of two files go side by side
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 unexport PYTHONDONTWRITEBYTECODE  # stages start sooner from compiled modules
 
-.PHONY: reproduce test test-all check setup report pull format lock help
+.PHONY: reproduce test test-all check setup report pull wheelhouse format lock help
 
 reproduce: setup  ## Set up, then run the whole pipeline on params.yaml.
 	snakemake --cores $(CORES)
@@ -42,6 +42,9 @@ pull: setup  ## In a clone: data, models and results from the DVC remote, checke
 	dvc pull
 	ilsvrc verify
 	snakemake --cores 1 --touch --forceall
+
+wheelhouse: setup  ## Every package of requirements.lock as a file, for `make setup` on a machine without a network.
+	pip download --no-deps --no-build-isolation --require-hashes --requirement requirements.lock --dest wheelhouse
 
 format: setup  ## Format the code.
 	ruff check --fix .

@@ -1,7 +1,10 @@
 """Settings, order and fixtures of all tests."""
 
 import os
+from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,6 +29,27 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Puts the longest files first."""
     places = {ROOT / "tests" / name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: places.get(item.path, len(places)))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Iterator[Any]:
+    """Skips where a fixture wants FFCV, which is not installed."""
+    return (yield from _skipped_without_ffcv())
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[Any]:
+    """Skips where a test wants FFCV, which is not installed."""
+    return (yield from _skipped_without_ffcv())
+
+
+def _skipped_without_ffcv() -> Iterator[Any]:
+    try:
+        return (yield)
+    except ValueError as error:
+        if type(error).__name__ == "LoaderMissingError" and find_spec("ffcv") is None:
+            pytest.skip("FFCV is not installed")
+        raise
 
 
 @pytest.fixture(scope="session")

@@ -30,7 +30,8 @@ def conda() -> dict[str, str]:
 
 def declared() -> set[str]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    return {canonical(re.match(r"[\w.-]+", line)[0]) for line in project["dependencies"]}
+    wanted = project["dependencies"] + project["optional-dependencies"]["ffcv"]
+    return {canonical(re.match(r"[\w.-]+", line)[0]) for line in wanted}
 
 
 def test_environment_yml_names_the_versions_of_the_lock(conda, locked):
@@ -40,6 +41,10 @@ def test_environment_yml_names_the_versions_of_the_lock(conda, locked):
 def test_lock_and_environment_yml_hold_every_declared_dependency(conda, locked):
     assert declared() <= set(locked)
     assert declared() - FROM_CONDA <= set(conda)
+
+
+def test_there_is_one_opencv(locked):
+    assert [name for name in locked if name.startswith("opencv")] == ["opencv-python-headless"]
 
 
 def test_lock_has_a_hash_for_every_package_and_no_address():

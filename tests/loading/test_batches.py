@@ -1,6 +1,7 @@
 import subprocess
 import sys
 import threading
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +10,13 @@ import torch
 from images import jpeg_bytes, photo
 from PIL import Image
 
-from ilsvrc.loading import batches, ffcv_loader, views
+from ilsvrc.loading import batches, contract, views
 from ilsvrc.loading.batches import open_testing, open_training
 from ilsvrc.loading.random_crops import CropPolicy
 from ilsvrc.packing import c_extension
 
 LOADERS = ("ffcv", "pillow")
+needs_ffcv = pytest.mark.skipif(find_spec("ffcv") is None, reason="FFCV is not installed")
 FIVE = [views.View(37, 32, anchor) for anchor in ((0, 0), (2, 0), (0, 2), (2, 2), (1, 1))]
 MANY = [*FIVE, views.View(48, 32, (2, 1), "rectangle"), views.View(32, 32), views.View(48, 32, (0, 1), "rectangle")]
 
@@ -224,7 +226,7 @@ def test_the_last_partial_batch_is_dropped_in_training(jpeg_beton):
         ({"subset": np.array([1, 1])}, "names each image once"),
         ({"subset": np.array([53])}, "names each image once, 0 to 52"),
         ({"repeats": 5}, "batch_size = 12 is not a multiple of repeats = 5"),
-        ({"loader": "webdataset"}, "there is no loader 'webdataset', only ffcv, pillow, synthetic"),
+        ({"loader": "webdataset"}, "there is no loader 'webdataset', only auto, ffcv, pillow, synthetic"),
     ],
 )
 def test_what_cannot_be_loaded_says_why(jpeg_beton, options: dict[str, object], message: str):
@@ -285,13 +287,32 @@ def test_pillow_names_an_image_that_it_cannot_decode(jpeg_beton, tmp_path, worke
         predict("pillow", path, workers=workers)
 
 
+@needs_ffcv
 def test_without_the_compiled_kernels_ffcv_says_what_to_do(jpeg_beton, monkeypatch):
     monkeypatch.setattr(c_extension, "function", lambda name, *arguments: None)
-    with pytest.raises(ValueError, match=r"kernels in C are not compiled.*`make setup`.*loader=pillow"):
+    with pytest.raises(contract.LoaderMissingError, match=r"kernels in C are not compiled.*`make setup`"):
         train("ffcv", jpeg_beton)
 
 
+@needs_ffcv
+def test_auto_is_ffcv_where_it_can_be_used_and_else_pillow_which_is_said_once(jpeg_beton, monkeypatch, capsys):
+    sources = [open_training("auto", jpeg_beton, crop="patch", crop_px=32, flip=True, batch_size=12, seed=0)]
+    monkeypatch.setattr(c_extension, "function", lambda name, *arguments: None)
+    contract._tell_once.cache_clear()
+    for _ in range(2):
+        sources.append(open_training("auto", jpeg_beton, crop="patch", crop_px=32, flip=True, batch_size=12, seed=0))
+    first, second = (next(opened.epoch(0)).images for opened in sources[:2])
+    assert [type(opened.source).__name__ for opened in sources] == ["FfcvSource", "PillowSource", "PillowSource"]
+    assert torch.equal(first, second)
+    assert capsys.readouterr().err.count("The Pillow loader reads the same files") == 1
+    for opened in sources:
+        opened.close()
+
+
+@needs_ffcv
 def test_an_error_in_ffcvs_thread_reaches_the_caller(jpeg_beton, monkeypatch):
+    from ilsvrc.loading import ffcv_loader
+
     def fails(*arguments):
         raise RuntimeError("from the thread")
 
@@ -366,6 +387,7 @@ def stock(jpeg_beton, raw_beton, tmp_path_factory) -> dict[str, Path]:
     return found
 
 
+@needs_ffcv
 @pytest.mark.parametrize("form", ["jpeg_beton", "raw_beton"])
 def test_ffcvs_own_loader_and_decoders_read_the_file(request, stock, form: str):
     images, labels = torch.load(stock[form])
@@ -382,7 +404,7 @@ sys.modules["numba"] = None
 from ilsvrc.loading import batches
 from ilsvrc.packing import writer
 options = dict(crop="patch", crop_px=32, flip=True, batch_size=12, seed=0)
-opened = batches.open_training("pillow", sys.argv[1], **options)
+opened = batches.open_training("auto", sys.argv[1], **options)
 print(next(opened.epoch(0)).images.shape)
 try:
     batches.open_training("ffcv", sys.argv[1], **options)
@@ -394,5 +416,4 @@ except ValueError as error:
 def test_without_ffcv_and_numba_pillow_reads_and_ffcv_says_what_to_do(jpeg_beton):
     run = subprocess.run([sys.executable, "-c", WITHOUT, str(jpeg_beton)], capture_output=True, text=True, check=True)
     assert "torch.Size([12, 32, 32, 3])" in run.stdout
-    assert "`make setup`" in run.stdout
-    assert "--set-resources train:loader=pillow predict:loader=pillow" in run.stdout
+    assert "`make setup` or `pip install 'ilsvrc[ffcv]'`" in run.stdout

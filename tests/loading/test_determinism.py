@@ -22,7 +22,7 @@ options = {
 }
 found = {}
 for name, asked in options.items():
-    opened = open_training("ffcv", beton, **asked, batch_size=12, seed=5, **share)
+    opened = open_training("auto", beton, **asked, batch_size=12, seed=5, **share)
     if start_step == 0:
         next(opened.epoch(2))  # left in the middle
     found[name] = [tuple(batch) for batch in opened.epoch(3, start_step)]

@@ -33,7 +33,7 @@ MACHINE = {
     "gpu": min(1, GPUS),  # 0: on the CPU
     "processes": 0,  # 0: one for each GPU
     "precision": "auto",
-    "loader": "ffcv",
+    "loader": "auto",  # FFCV where it is installed, else Pillow: the same pixels
     "accumulate": 1,  # micro-batches of a step
     "compile": "auto",
 }

@@ -27,7 +27,7 @@ def json_option(command: Command) -> Command:
 def machine_options(command: Command) -> Command:
     """The options of verbs that start a training: threads, GPUs and the dataloader."""
     for option in (
-        click.option("--loader", type=click.Choice(["ffcv", "pillow"]), default="ffcv", help="The dataloader."),
+        click.option("--loader", type=click.Choice(["auto", "ffcv", "pillow"]), default="auto", help="The dataloader."),
         click.option("--gpus", type=click.IntRange(0, 1), help="GPUs to use.  [default: 1 where there is one]"),
         click.option(
             "--threads", type=click.IntRange(1), default=hardware.num_cores, show_default="all", help="CPU threads."

@@ -51,7 +51,7 @@ class PredictJob:
     threads: int = 1
     gpus: int = 0
     precision: str = "auto"
-    loader: str = "ffcv"
+    loader: str = "auto"
     log: Path | None = None
 
     @property

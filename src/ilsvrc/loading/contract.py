@@ -1,8 +1,10 @@
 """The contract of loaders: requests, batches and sources."""
 
 import importlib
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -10,8 +12,10 @@ import torch
 
 from ilsvrc.loading import random_crops
 from ilsvrc.packing.beton import Packed
+from ilsvrc.runtime import messages
 
 LOADERS = {"ffcv": "ffcv_loader", "pillow": "pillow_loader", "synthetic": "synthetic_loader"}
+AUTO = "auto"  # ffcv where it can be used, else pillow
 
 
 class Batch(NamedTuple):
@@ -58,13 +62,31 @@ class Source(Protocol):
         """Ends threads and processes."""
 
 
+class LoaderMissingError(ValueError):
+    """A loader cannot be used on this machine; the message says why and what to do."""
+
+
 def open_source(loader: str, request: Request) -> Source:
-    """A loader by its name.
+    """A loader by its name; "auto" is FFCV's where it can be used, else Pillow's, whose pixels are the same.
 
     Raises:
-        ValueError: there is none of this name, or it cannot be used here.
+        ValueError: there is none of this name.
+        LoaderMissingError: it cannot be used here.
     """
+    if loader == AUTO:
+        try:
+            return open_source("ffcv", request)
+        except LoaderMissingError as error:
+            _tell_once(str(error))
+            return open_source("pillow", request)
     if loader not in LOADERS:
-        raise ValueError(f"there is no loader {loader!r}, only {', '.join(LOADERS)}; the profile's resources name it")
+        named = ", ".join((AUTO, *LOADERS))
+        raise ValueError(f"there is no loader {loader!r}, only {named}; the profile's resources name it")
     source: Source = importlib.import_module(f"ilsvrc.loading.{LOADERS[loader]}").open_source(request)
     return source
+
+
+@cache
+def _tell_once(why: str) -> None:
+    if os.environ.get("RANK", "0") == "0":
+        messages.say(f"{why}. The Pillow loader reads the same files: the same pixels, at about a third of the speed")

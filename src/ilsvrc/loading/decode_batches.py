@@ -4,13 +4,14 @@ Training decodes only the rows and columns of a JPEG that a crop needs; damage i
 """
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
 import numpy as np
 
+from ilsvrc.loading.contract import LoaderMissingError
 from ilsvrc.loading.random_crops import CropBoxes, Padding
 from ilsvrc.loading.view_layout import ViewLayout
 from ilsvrc.packing import c_extension, checksums
@@ -54,16 +55,15 @@ class BatchDecoder:
     """Threads that share the images of a batch.
 
     Raises:
-        ValueError: the kernels are not compiled here.
+        LoaderMissingError: the kernels are not compiled here.
     """
 
     def __init__(self, threads: int) -> None:
         crops, views = (c_extension.function(f"ilsvrc_show_{what}", _place, _place) for what in ("crops", "views"))
         if crops is None or views is None:
-            raise ValueError(
-                "loader ffcv cannot be used: the kernels in C are not compiled here (that takes a C compiler and the"
-                " headers of libjpeg-turbo). Compile them with `make setup`, or read the same files without them:"
-                " `--set-resources train:loader=pillow predict:loader=pillow`"
+            raise LoaderMissingError(
+                "FFCV cannot be used here (the kernels in C are not compiled); with a C compiler and the headers of"
+                " libjpeg-turbo, `make setup` or `pip install 'ilsvrc[ffcv]'` compiles them"
             )
         self.crops, self.views = crops, views
         self.threads = threads
@@ -102,9 +102,7 @@ class BatchDecoder:
         pointers = map(_pointer, (*kept, following, status))
         batch = _Batch(content.ctypes.data, len(status), *pointers, shown.ctypes.data)
         arguments = ctypes.addressof(batch), ctypes.addressof(wanted)
-        pool = self._pool()
-        for done in [pool.submit(function, *arguments) for _ in range(min(self.threads, len(status)))]:
-            done.result()
+        list(self._map(lambda _: function(*arguments), range(min(self.threads, len(status)))))
         if (status == NO_MEMORY).any():
             raise MemoryError("too little memory to decode a batch")
         return status
@@ -112,13 +110,15 @@ class BatchDecoder:
     def crc32_each(self, content: np.ndarray, offsets: np.ndarray, sizes: np.ndarray) -> np.ndarray:
         """`checksums.crc32_each`, shared out among the threads."""
         parts = (np.array_split(column, self.threads) for column in (offsets, sizes))
-        return np.concatenate([*self._pool().map(partial(checksums.crc32_each, content), *parts)])
+        return np.concatenate([*self._map(partial(checksums.crc32_each, content), *parts)])
 
-    def _pool(self) -> ThreadPoolExecutor:
-        """The threads, started where they do not run."""
+    def _map(self, function: Callable[..., Any], *parts: Iterable[Any]) -> Iterator[Any]:
+        """`map` by the threads, which are started where they do not run; a single one is the caller's."""
+        if self.threads == 1:
+            return map(function, *parts)
         if self.pool is None:
             self.pool = ThreadPoolExecutor(self.threads, thread_name_prefix="decode")
-        return self.pool
+        return self.pool.map(function, *parts)
 
     def close(self) -> None:
         """Ends the threads; the next batch starts others."""

@@ -14,7 +14,7 @@ from unittest.mock import patch
 import numpy as np
 import torch
 
-from ilsvrc.loading.contract import Batch, BoxesOf, Request
+from ilsvrc.loading.contract import Batch, BoxesOf, LoaderMissingError, Request
 from ilsvrc.loading.readahead import announced
 from ilsvrc.packing import beton_layout
 from ilsvrc.packing.beton import Packed
@@ -34,9 +34,8 @@ try:
 
     from ilsvrc.loading.ffcv_decoders import CropDecoder, ViewsDecoder
 except (ImportError, OSError, AttributeError) as error:
-    raise ValueError(
-        f"loader ffcv cannot be used: {error}. Build FFCV with `make setup`, or read the same files without it:"
-        " `--set-resources train:loader=pillow predict:loader=pillow`"
+    raise LoaderMissingError(
+        f"FFCV cannot be used here ({error}); `make setup` or `pip install 'ilsvrc[ffcv]'` builds it"
     ) from error
 finally:
     torch.set_num_threads(threads_of_torch)  # importing ffcv sets it to 1

@@ -91,12 +91,11 @@ def _scaled_colours(opened: Image.Image, content: bytes) -> Image.Image | None:
     opened.load()
     if stored not in COLOUR_PNG_OF_16_BITS:
         return None
-    import cv2  # here, since hardly an image needs it
+    import png  # here, since hardly an image needs it
 
-    found = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
-    if found is None or found.ndim != 3 or found.dtype != np.uint16:
-        return None
-    values = found[:, :, 2::-1].astype(np.int64)  # OpenCV's order is blue, green, red, alpha
+    width, height, rows, info = png.Reader(bytes=content).read()
+    planes = np.array([*rows], np.int64).reshape(height, width, info["planes"])
+    values = planes[:, :, [0, 0, 0] if info["greyscale"] else [0, 1, 2]]
     same = np.array_equal(values >> 8, np.asarray(opened)[:, :, :3])
     return Image.fromarray(_eight_bits(values)) if same else None
 

@@ -40,7 +40,7 @@ class Rate:
 
 @dataclass(frozen=True)
 class Machine:
-    """The means that a training has here: CPU threads, GPUs (0 or 1), and `loader`, ffcv or pillow."""
+    """The means that a training has here: CPU threads, GPUs (0 or 1), and `loader`: auto, ffcv or pillow."""
 
     threads: int
     gpus: int

@@ -27,7 +27,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--pictures", type=Path, required=True, help="folder beside it, to write pictures to")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
     parser.add_argument("--gpus", type=int, default=0, help="GPUs, 0 for the CPU")
-    parser.add_argument("--loader", default="ffcv", help="ffcv or pillow")
+    parser.add_argument("--loader", default="auto", help="auto, ffcv or pillow")
     return parser
 
 

@@ -37,7 +37,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--val", type=Path, required=True, help="packed test split")
     parser.add_argument("--output", type=Path, required=True, help="JSON to write")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
-    parser.add_argument("--loader", default="ffcv", help="ffcv or pillow")
+    parser.add_argument("--loader", default="auto", help="auto, ffcv or pillow")
     return parser
 
 

@@ -26,7 +26,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=int, default=1, help="CPU threads, over all processes")
     parser.add_argument("--gpus", type=int, default=0, help="GPUs, 0 for the CPU")
     parser.add_argument("--precision", default="auto", help="auto, float32, bfloat16 or float64")
-    parser.add_argument("--loader", default="ffcv", help="ffcv, pillow or synthetic")
+    parser.add_argument("--loader", default="auto", help="auto, ffcv, pillow or synthetic")
     return parser
 
 

@@ -42,7 +42,7 @@ class Resources:
     threads: int = 1
     gpus: int = 0  # 0: the CPU
     precision: str = "auto"
-    loader: str = "ffcv"
+    loader: str = "auto"
     accumulate: int = 1  # micro-batches of a process's shard of a batch
     compile: str = "auto"
 

@@ -85,7 +85,10 @@ def resources_of(job: TrainJob) -> Resources:
     Processes and GPUs are those of all nodes: how many nodes they stand on changes no bit.
     """
     requested, began = requested_resources(job), first_resources(job.work)
-    if began is None or began == requested:
+    if began is None:
+        return requested
+    began = replace(began, loader=requested.loader)  # each loader gives the same pixels
+    if began == requested:
         return requested
     places = {name: getattr(requested, name) for name in PLACEMENT}
     if not job.resources.processes:

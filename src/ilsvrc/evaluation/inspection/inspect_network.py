@@ -45,7 +45,7 @@ class InspectJob:
     train: Path | None = None
     threads: int = 1
     gpus: int = 0
-    loader: str = "ffcv"
+    loader: str = "auto"
 
 
 class InspectedNetwork(NamedTuple):

@@ -25,7 +25,7 @@ class CheckRecipeJob:
     seconds: float = 30.0  # for each run
     threads: int = 1  # on a CPU
     gpus: int = 0  # 0 or 1
-    loader: str = "ffcv"
+    loader: str = "auto"
 
 
 class RecipeFinding(NamedTuple):
