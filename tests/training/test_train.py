@@ -255,7 +255,7 @@ def test_a_truncated_file_is_named_once_by_two_processes(run, broken, tmp_path):
     lines = done.stderr.splitlines()
     assert len(lines) == 1, done.stderr
     line = lines[0]
-    assert line.startswith(f"error: {broken}/train.beton is damaged or no packed file: it is truncated at ")
+    assert line.startswith(f"error: {broken}/train.beton is damaged or no packed file: its tables are not")
     log = (tmp_path / "at" / "train.log").read_text()
     assert log.count("Traceback") >= 2  # each worker's
 
