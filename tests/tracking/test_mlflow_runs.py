@@ -48,6 +48,23 @@ def steps(id_file: Path) -> list[int]:
     return [metric.step for metric in client.get_metric_history(id_file.read_text(), "train_loss")]
 
 
+def test_a_database_that_was_half_made_when_its_process_ended_is_not_used(tmp_path, monkeypatch):
+    """MLflow changes its tables step by step, and cannot open those that it left in between."""
+    monkeypatch.chdir(tmp_path)
+    made = []
+
+    def killed(tracking_uri):
+        made.append(Path(tracking_uri.removeprefix("sqlite:///")))
+        made[0].write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mlflow.tracking.MlflowClient", killed)
+    with pytest.raises(KeyboardInterrupt):
+        mlflow_runs.connect()
+    assert made[0].parent == tmp_path and made[0].name != "mlflow.db"
+    assert not (tmp_path / "mlflow.db").exists()
+
+
 def test_a_run_has_its_name_parameters_tags_and_curves(id_file, capfd):
     first = tracker(id_file)
     first.open()

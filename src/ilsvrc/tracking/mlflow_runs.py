@@ -203,11 +203,16 @@ _CONNECTED: dict[str, tuple[Any, str]] = {}
 
 def connect() -> tuple[Any, str]:
     """A client, and the experiment's id. One process at a time creates the database: two at once would crash."""
-    store = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{DATABASE.absolute()}"
+    store = os.environ.get("MLFLOW_TRACKING_URI") or own_store()
     if store not in _CONNECTED:
         with locks.locked(LOCK):
             _CONNECTED[store] = _connect(store)
     return _CONNECTED[store]
+
+
+def own_store() -> str:
+    """Address of the working folder's database."""
+    return f"sqlite:///{DATABASE.absolute()}"
 
 
 def _connect(store: str) -> tuple[Any, str]:
@@ -217,6 +222,10 @@ def _connect(store: str) -> tuple[Any, str]:
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # else it tells of every table that it makes
     from mlflow.tracking import MlflowClient
 
+    if store == own_store() and not DATABASE.exists():
+        with files.atomically(DATABASE) as unfinished:  # a process that is killed here leaves no half database
+            unfinished.with_name(f"{unfinished.name}-journal").unlink(missing_ok=True)  # of one with the same number
+            MlflowClient(tracking_uri=f"sqlite:///{unfinished.absolute()}").search_experiments()
     client = MlflowClient(tracking_uri=store)  # an absolute address: MLflow keeps what it opened by it
     experiment = client.get_experiment_by_name(EXPERIMENT)
     if experiment is not None:
