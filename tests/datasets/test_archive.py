@@ -1,6 +1,7 @@
 import gzip
 import io
 import os
+import random
 import tarfile
 import zipfile
 import zlib
@@ -276,6 +277,17 @@ def test_a_flipped_bit_in_a_zip_is_seen_by_its_crc(tmp_path, method: int):
     assert content(member._replace(kind=member.kind.rpartition(":")[0] if method else "")) != b""  # of earlier indexes
 
 
+def test_a_zip_whose_directory_lies_about_its_place_is_refused(tmp_path):
+    path = tmp_path / "it.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a/1.jpg", b"one")
+    data = bytearray(path.read_bytes())
+    data[-6:-2] = (1 << 20).to_bytes(4, "little")
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=r"it\.zip is not a whole zip .*: a/1\.jpg is not where the directory says"):
+        list(members(path))
+
+
 @pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK])
 def test_a_header_that_declares_gigabytes_is_refused_before_it_is_read(tmp_path, kind: bytes):
     info = tarfile.TarInfo("header")
@@ -330,3 +342,24 @@ def test_a_file_that_the_archive_lacks_is_named(tmp_path):
     archive = tar(tmp_path / "it.tar", {"x/a.bin": b"a"})
     with pytest.raises(ValueError, match=r"it.tar lacks x/c.bin; it is not the archive that it should be"):
         extract(archive, ["x/a.bin", "x/c.bin"], tmp_path / "out")
+
+
+@pytest.mark.parametrize("suffix", [".zip", ".tar"])
+def test_no_damage_raises_anything_but_the_reason(tmp_path, suffix: str):
+    path, chosen = tmp_path / f"it{suffix}", random.Random(0)
+    if suffix == ".tar":
+        whole = tar(path, FILES | {f"{'long/' * 40}x.jpg": b"deep"}).read_bytes()
+    else:
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, data in FILES.items():
+                archive.writestr(name, data)
+        whole = path.read_bytes()
+    for _ in range(300):
+        damaged = bytearray(whole)
+        for _ in range(chosen.randint(1, 3)):
+            damaged[chosen.randrange(len(damaged))] = chosen.randrange(256)
+        path.write_bytes(damaged[: chosen.choice((len(damaged), chosen.randrange(len(damaged))))])
+        try:
+            read(path)
+        except ValueError as error:
+            assert str(error)

@@ -205,9 +205,9 @@ def _zip_member(archive: Path, file: IO[bytes], info: zipfile.ZipInfo, size: int
         raise ValueError(f"{archive}: {info.filename} is {how}; store or deflate its images without a password")
     if stat.S_ISLNK(info.external_attr >> 16) and not hidden(info.filename):
         raise ValueError(f"{archive}: {info.filename} is a symbolic link: write it by zip without --symlinks")
-    file.seek(info.header_offset)
+    file.seek(max(0, info.header_offset))  # a damaged directory gives a negative one
     header = file.read(30)
-    if len(header) < 30 or not header.startswith(LOCAL_HEADER):
+    if info.header_offset < 0 or len(header) < 30 or not header.startswith(LOCAL_HEADER):
         raise zipfile.BadZipFile(f"{info.filename} is not where the directory says")
     offset = info.header_offset + 30 + sum(struct.unpack("<HH", header[26:30]))
     if offset + info.compress_size > size:
