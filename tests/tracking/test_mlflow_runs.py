@@ -4,6 +4,7 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -58,7 +59,7 @@ def test_a_database_that_was_half_made_when_its_process_ended_is_not_used(tmp_pa
         made[0].write_bytes(b"half")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("mlflow.tracking.MlflowClient", killed)
+    monkeypatch.setitem(sys.modules, "mlflow.tracking", SimpleNamespace(MlflowClient=killed))
     with pytest.raises(KeyboardInterrupt):
         mlflow_runs.connect()
     assert made[0].parent == tmp_path and made[0].name != "mlflow.db"
