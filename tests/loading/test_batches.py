@@ -270,6 +270,7 @@ def damaged(beton: Path, folder: Path, index: int) -> Path:
     return path
 
 
+@needs_ffcv
 def test_a_damaged_image_is_named_and_nothing_hangs(jpeg_beton, tmp_path):
     with pytest.raises(ValueError, match=r"damaged\.beton is damaged: image 17: libjpeg-turbo cannot decode it"):
         predict("ffcv", damaged(jpeg_beton, tmp_path, 17))

@@ -193,7 +193,8 @@ OTHERWISE = {
     "runtime/http.py",  # parts of downloads, which files.move names
     "runtime/download.py",
     "packing/writer.py",  # writes to the durable writer's temporary name
-    "runtime/locks.py",  # notes for people and for processes that run
+    "runtime/locks.py",
+    "runtime/worker_processes.py",  # the file where processes meet  # notes for people and for processes that run
     "evaluation/multiprocess.py",
     "evaluation/predict_split.py",
     "training/worker.py",
