@@ -96,3 +96,10 @@ def test_another_place_of_an_image_is_seen_by_the_indexs_own_hash(tmp_path, chan
     index.write_text(change(index.read_text(errors="surrogateescape")), errors="surrogateescape")
     with pytest.raises(DamagedError, match="is not as it was written"):
         checked(index)
+
+
+@pytest.mark.parametrize("content", ["", "\0" * 65, "no hash"])
+def test_a_hash_that_was_lost_is_passed_over(tmp_path, content: str):
+    index = signed(tmp_path)
+    (tmp_path / "index.csv.sha256").write_text(content)
+    assert checked(index) == SAMPLES[:3]

@@ -151,3 +151,14 @@ def test_checksums_come_back_as_they_were_written(tmp_path):
     Checksums.of(np.array([1, 2**32 - 1], np.uint32), "a", "b").write(tmp_path / "x.checksums.npz")
     found = checksums.find(tmp_path / "x.beton", "b")
     assert (found.payloads.tolist(), found.tables_sha256, found.content_sha256) == ([1, 2**32 - 1], "a", "b")
+
+
+def test_flipped_bits_of_the_checksums_accuse_no_packed_file(tmp_path):
+    path, payloads = tmp_path / "x.checksums.npz", np.arange(24, dtype=np.uint32)
+    Checksums.of(payloads, "a", "b").write(path)
+    whole = path.read_bytes()
+    for place in range(0, 8 * len(whole), 37):
+        flip(path, place // 8, place % 8)
+        found = checksums.find(tmp_path / "x.beton", "")
+        assert found is None or (found.payloads.tolist(), found.tables_sha256) == (payloads.tolist(), "a")
+        path.write_bytes(whole)

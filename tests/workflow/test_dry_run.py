@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,20 @@ def test_a_protocol_added_later_is_predicted_by_the_same_rule(checkout):
 def test_predictions_can_be_forced_whatever_is_there(checkout):
     complete(checkout)
     assert checkout.jobs("--forcerun", "predict")["predict"] == 3
+
+
+def test_times_ahead_of_the_clock_are_said_and_settled_where_jobs_run(checkout):
+    complete(checkout)
+    manifests = [*(checkout.folder / "data/packed").rglob("*.manifest.json")]
+    for path in manifests:
+        os.utime(path, (time.time() + 3600,) * 2)
+    dry = checkout.snakemake("--dry-run", "data").stderr
+    assert f"the clock was set back: {len(manifests)} files have times ahead of it" in dry
+    assert all(path.stat().st_mtime > time.time() + 3000 for path in manifests)
+
+    assert "Nothing to be done" in checkout.snakemake("data").stderr
+    assert all(path.stat().st_mtime <= time.time() for path in manifests)
+    assert "the clock was set back" not in checkout.snakemake("--dry-run", "data").stderr
 
 
 def damaged_prediction(checkout: Checkout) -> Path:

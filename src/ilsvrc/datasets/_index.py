@@ -1,6 +1,7 @@
 """Index of a data set's images and the places of their bytes: a million of them in a hundred megabytes."""
 
 import csv
+import re
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -9,6 +10,7 @@ from pathlib import Path
 from ilsvrc.datasets._card import Sample
 from ilsvrc.runtime import files
 
+SHA256 = re.compile("[0-9a-f]{64}")
 COLUMNS = ("split", "label_name", "name", "file", "offset", "size", "kind")
 
 
@@ -73,9 +75,7 @@ def read(path: Path, split: str, counted: Callable[[Iterable[Sample]], Iterable[
         files.DamagedError: it is no such CSV, or not as `sign` found it; those of earlier releases are not signed.
         ValueError: it has none.
     """
-    signed = ""
-    with suppress(OSError, ValueError):
-        signed = _signature(path).read_text().strip()
+    signed = _signed(path)
     if signed and signed != files.file_sha256(path):
         raise files.DamagedError(path, "is not as it was written")
     with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
@@ -86,6 +86,14 @@ def read(path: Path, split: str, counted: Callable[[Iterable[Sample]], Iterable[
     if not found:
         raise ValueError(f"{path} lists no images of the split {split!r}")
     return found
+
+
+def _signed(path: Path) -> str:
+    """SHA-256 that `sign` wrote; empty where it did not, or where the file is lost."""
+    with suppress(OSError, ValueError):
+        if SHA256.fullmatch(signed := _signature(path).read_text().strip()):
+            return signed
+    return ""
 
 
 def _signature(path: Path) -> Path:
