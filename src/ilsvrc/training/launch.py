@@ -27,6 +27,7 @@ ENVIRONMENT = {
     "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1),
     "OMP_WAIT_POLICY": "PASSIVE",
 }
+ENDED_BY_NCCL = "TORCH_NCCL_ASYNC_ERROR_HANDLING", "1"  # a process that waits in vain, as torchrun has it
 COMPILED = "TORCHINDUCTOR_CACHE_DIR"  # where torch keeps compiled programs for the next time
 LIKELY_CAUSES = {"SIGKILL": " (no memory left?)", "SIGABRT": " (a GPU that no longer answers?)"}
 
@@ -157,6 +158,7 @@ def run_workers(job: TrainJob, resources: Resources, devices: list[str], workers
 def worker_environment(job: TrainJob, resources: Resources, devices: list[str]) -> dict[str, str]:
     """Environment variables of the workers."""
     environment = os.environ | ENVIRONMENT | {"OMP_NUM_THREADS": str(resources.threads)}
+    environment.setdefault(*ENDED_BY_NCCL)
     environment.setdefault(COMPILED, str(job.work.absolute().parent / "compiled"))
     if job.resources.gpus:
         environment["CUDA_VISIBLE_DEVICES"] = ",".join(devices)
