@@ -30,11 +30,11 @@ class Section(BaseModel):
     def _one_is_a_list_of_one(cls, given: Any) -> Any:
         if not isinstance(given, Mapping):
             return given
-        return {key: (value,) if key in _lists(cls) and _is_one(value) else value for key, value in given.items()}
+        return {key: (value,) if key in lists(cls) and _is_one(value) else value for key, value in given.items()}
 
 
 @cache
-def _lists(model: type[BaseModel]) -> frozenset[str]:
+def lists(model: type[BaseModel]) -> frozenset[str]:
     """Fields of `model` that take a list of any length."""
     return frozenset(name for name, field in model.model_fields.items() if _is_list(field.annotation))
 
