@@ -97,7 +97,7 @@ def pack(raw: Path) -> None:
 
     form = specification(FormSpec(data="many", encoding="raw"))
     sources = ["--source", str(raw / "source.json"), "--index", str(raw / "index.csv"), "--split", "train"]
-    names = {"--beton": "x.beton", "--manifest": "x.json", "--images": "x.csv"}
+    names = {"--beton": "x.beton", "--manifest": "x.json", "--images": "x.csv", "--mean-image": "x.npy"}
     files = [word for option, name in names.items() for word in (option, str(raw / name))]
     pack.main(pack.arguments().parse_args(["--spec", form, *sources, *files, "--workers", "2"]))
 
