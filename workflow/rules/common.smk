@@ -16,6 +16,7 @@ else:
     BOOK = "params.yaml"
 try:
     PIPELINE = wiring.read(config, where=BOOK, read_from=workflow.configfiles)
+    PIPELINE.check_pictures()
 except ValueError as error:
     raise WorkflowError(str(error)) from None
 wiring.find_own_programs()

@@ -50,6 +50,6 @@ def main() -> None:
 
 for verb in (
     architectures.describe, architectures.check, architectures.bottleneck,
-    results.classify, results.export, results.report, results.verify, results.prune, results.remeasure,
+    results.classify, results.export, results.plan, results.report, results.verify, results.prune, results.remeasure,
 ):  # fmt: skip
     main.add_command(verb)

@@ -113,6 +113,25 @@ def remeasure(architectures: tuple[str, ...], params: Path, dry_run: bool) -> No
     sys.exit(remeasure.remeasure(remeasure.RemeasureJob(architectures, params, dry_run), follow=click.echo))
 
 
+@click.command(short_help="State of each run of params.yaml.")
+@params_option
+@json_option
+def plan(params: Path, in_json: bool) -> None:
+    """Say of each run of params.yaml whether it is done, resumes, failed or is new, and what is still to be made.
+
+    Nothing runs, and no file is checked beyond that it is there: `ilsvrc verify` compares contents.
+
+    \b
+    Examples:
+      ilsvrc plan
+      ilsvrc plan --params presets/googlenet.yaml
+    """
+    from ilsvrc.pipeline import plan
+
+    found = plan.plan(plan.PlanJob(params))
+    return print_json(plan.as_json(found)) if in_json else click.echo(plan.as_text(found))
+
+
 @click.command(short_help="Results that params.yaml no longer names.")
 @params_option
 @click.option("--remove", is_flag=True, help="Remove what is listed.")

@@ -69,6 +69,16 @@ class Pipeline:
         fingerprint = data_set.fingerprint(self.params.data.model_dump())
         return specs.specification(packed_formats.source_spec(self.params, fingerprint))
 
+    def check_pictures(self) -> None:
+        """Refuses pictures that are not there, unless they were acquired before.
+
+        Raises:
+            ValueError: `data.path` names nothing.
+        """
+        path = self.params.data.path
+        if path and not Path(path).exists() and not Path(self.raw, "source.json").exists():
+            raise ValueError(f"data: path: {path} is not there (seen from {Path.cwd()}); no folder, archive or table")
+
     @property
     def archives(self) -> list[str]:
         """Archives that acquiring leaves in the raw folder."""
