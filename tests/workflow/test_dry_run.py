@@ -86,7 +86,7 @@ def test_missing_folder_of_pictures_is_named(checkout):
     checkout.edit(dataset="folder", data={"path": "no/such/pictures"})
     done = checkout.snakemake("--dry-run", check=False)
     assert done.returncode == 1
-    assert "data: path: no/such/pictures is not there" in done.stderr
+    assert "data: path: no/such/pictures is not there" in done.stdout + done.stderr
 
 
 def test_configfile_replaces_the_book_and_is_not_recorded(checkout):
