@@ -247,7 +247,7 @@ def test_more_gpus_than_there_are_is_an_error_and_not_fewer_in_silence(checkout)
     done = checkout.snakemake(*words, check=False, CUDA_VISIBLE_DEVICES="0,1")
     assert done.returncode == 1
     assert "train:gpu=4 is asked for, but the limit here is 2" in done.stderr + done.stdout
-    assert checkout.run(*words, CUDA_VISIBLE_DEVICES="0,1,2,3").returncode == 0
+    assert checkout.snakemake(*words, CUDA_VISIBLE_DEVICES="0,1,2,3").returncode == 0
 
 
 def test_one_error_message_is_enough_for_a_misspelt_training_key(checkout):
