@@ -124,7 +124,8 @@ def has_ended(process: "subprocess.Popen[bytes]", seconds: float, chance: random
     """Waits for a moment to hit the command, half of them while a stage starts; True if it has ended before."""
     if chance.random() < 0.5:
         stage = starting_stage(process, chance)
-        tally.starts[stage] += bool(stage) and process.poll() is None
+        if stage and process.poll() is None:
+            tally.starts[stage] += 1
     else:
         with suppress(subprocess.TimeoutExpired):
             process.wait(timeout=chance.uniform(0, seconds))
