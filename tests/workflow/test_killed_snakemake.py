@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -33,7 +34,8 @@ def stage_of(snakemake: "subprocess.Popen[bytes]") -> psutil.Process:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and snakemake.poll() is None:
         for child in psutil.Process(snakemake.pid).children():
-            if "ilsvrc.stages.acquire" in child.cmdline():
-                return child
+            with suppress(psutil.Error):  # of one that has just ended
+                if "ilsvrc.stages.acquire" in child.cmdline():
+                    return child
         time.sleep(0.005)
     raise AssertionError("snakemake started no stage")
