@@ -76,16 +76,75 @@ def test_without_a_split_a_fifth_is_for_the_test(tmp_path):
         ([*ROWS, '"a/1.jpg,cat', *["x" * 1000] * 200], r"field larger than .* \(is a quote not closed\?\)"),
         ([*ROWS, f"{'x' * 5000},cat,train"], "line 6: there is no file .*xxx"),
         (["file,label,label", "a/1.jpg,cat,cat"], "each should have a name of its own"),
-        ([row.replace(",", ";") for row in ROWS], "has the columns file;label;split; .* separated by commas"),
+        ([row.replace(",", "|") for row in ROWS], r"has the columns file\|label\|split; .* separated by commas"),
         ([*ROWS[:3], ROWS[4]], "one of them has none of 'dog'"),
-        ([*ROWS, "images.csv, cat,train"], "one of them has none of ' cat'"),
-        (["file,label", "a/1.jpg,cat"], "one of them has none of 'cat' .*without a column split, a fifth"),
+        ([*ROWS, "images.csv, ,train"], "line 6: file or label is empty"),
+        ([*ROWS, "images.csv,cow,train"], "one of them has none of 'cow'"),
+        (["file,label", "a/1.jpg,cat"], "one of them has none of 'cat' .*without a column split, .* two images"),
         (["file,label"], "one of them has none of nothing"),
     ],
 )
 def test_a_wrong_table_is_named(tmp_path, rows: list[str], message: str):
     with pytest.raises(ValueError, match=message):
         listed(table(tmp_path, rows), tmp_path)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [row.replace(",", ";") for row in ROWS],
+        [row.replace(",", "\t") for row in ROWS],
+        [row.replace(",", ", ") for row in ROWS],
+        [row.replace(",cat,", ",cat ,") for row in ROWS[:2]] + ROWS[2:],
+    ],
+    ids=["semicolons", "tabs", "spaces", "a space behind one label"],
+)
+def test_separators_and_spaces_make_no_other_classes(tmp_path, rows: list[str]):
+    path = table(tmp_path)
+    path.write_text("\n".join([*rows, ""]))
+    assert listed(path, tmp_path / "raw") == EXPECTED
+
+
+def test_a_fingerprint_sees_the_files_of_a_table_with_semicolons(tmp_path):
+    path = table(tmp_path)
+    path.write_text("\n".join(ROWS).replace(",", "; "))
+    before = folder.fingerprint({"path": str(path)})
+    (tmp_path / "a/1.jpg").write_bytes(b"longer than it was before")
+    assert folder.fingerprint({"path": str(path)}) != before
+
+
+def test_a_third_split_is_left_out_as_a_folders_is(tmp_path):
+    (tmp_path / "c.jpg").touch()
+    rows = [row.replace(",test", ",val") for row in ROWS] + ["c.jpg,cat,test"]
+    assert listed(table(tmp_path, rows), tmp_path / "raw") == EXPECTED
+    with pytest.raises(ValueError, match="one of them has none of 'dog'"):
+        listed(table(tmp_path, rows), tmp_path / "raw", test_split="test")
+
+
+def test_without_a_split_small_classes_have_an_image_in_each(tmp_path):
+    rows = ["file,label"]
+    for number in range(39):
+        (tmp_path / f"{number}.jpg").touch()
+        rows.append(f"{number}.jpg,{('daffodil', 'iris', 'tulip')[number % 3]}")
+    for number in range(2):
+        (tmp_path / f"few{number}.jpg").touch()
+        rows.append(f"few{number}.jpg,few")
+    found = listed(table(tmp_path, rows), tmp_path / "raw")
+    of_test = [label for split, label, _ in found if split == "val"]
+    assert {label: of_test.count(label) for label in of_test} == {"daffodil": 2, "few": 1, "iris": 2, "tulip": 2}
+    assert found == listed(table(tmp_path, rows[:1] + rows[:0:-1]), tmp_path / "raw")
+
+
+def test_a_class_in_two_forms_of_unicode_is_one(tmp_path):
+    rows = [row.replace("cat,train", "Lo\u0308we,train").replace("cat,test", "L\u00f6we,test") for row in ROWS]
+    found = listed(table(tmp_path, rows), tmp_path / "raw")
+    assert {label for _, label, _ in found} == {"L\u00f6we", "dog"}
+
+
+def test_a_table_in_latin_1_is_named(tmp_path):
+    rows = [*ROWS[:1], *(row.replace("cat", "Schl\u00fcssel") for row in ROWS[1:])]
+    with pytest.raises(ValueError, match=r"line 2: b'Schl\\xfcssel' is not UTF-8 \(Latin-1\?\): save the table as CSV"):
+        listed(table(tmp_path, rows, encoding="latin-1"), tmp_path / "raw")
 
 
 def test_a_table_in_utf_16_is_named(tmp_path):

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from ilsvrc.artifacts.json_record import JsonRecord, Name
 from ilsvrc.config.specs import SourceSpec
 from ilsvrc.datasets._card import SPLITS, Card, Sample, split_classes
+from ilsvrc.datasets._readers import class_names
 from ilsvrc.runtime import files
 
 UNWRITABLE = frozenset("\r\0")
@@ -39,11 +40,14 @@ class Census:
         """The same images, counted as they are read.
 
         Raises:
-            ValueError: a name would not come out of the index as it went in.
+            ValueError: a name would not come out of the index as it went in, or is none for a class.
         """
         for sample in samples:
             if not UNWRITABLE.isdisjoint(sample.name + sample.file):
                 raise ValueError(f"{sample.name!r} has a carriage return or a null byte in its name: rename the image")
+            if (sample.split, sample.label_name) not in self.counts:
+                for name in split_classes(sample.label_name) if sample.multilabel else [sample.label_name]:
+                    class_names.check(name)
             self.counts[sample.split, sample.label_name] += 1
             self.multilabel = sample.multilabel
             line = f"{sample.split},{sample.label_name},{sample.name},{sample.size}\n"

@@ -7,10 +7,11 @@ a class is taken for an image. A folder's links are followed, and a tar's hard l
 place (symbolic links, sparse files, other compression, a password) is an error, as is a folder of a class without a
 image.
 
-A CSV has the columns `file` (relative to its own folder, or absolute), `label` and, if you like, `split`; without the
-last, a fifth of each class is the test split, chosen by a hash of the file's name. Where it has the column `labels` in
-the place of `label`, an image has several classes or none: their names stand in one cell, separated by `;`, `|` or `,`
-(one of them in the whole table) or else by spaces, or in several rows of the same file.
+A CSV, separated by commas, semicolons or tabs, has the columns `file` (relative to its own folder, or absolute),
+`label` and, if you like, `split`; without the last, a fifth of the images is the test split, chosen by a hash of the
+file's name, or a fifth of each class and at least one where that leaves a class without an image in a split. Where it
+has the column `labels` in the place of `label`, an image has several classes or none: their names stand in one cell,
+separated by `;`, `|` or `,` (one of them in the whole table) or else by spaces, or in several rows of the same file.
 """
 
 from collections.abc import Iterator, Mapping

@@ -1,7 +1,6 @@
 """Images that a CSV lists: `file`, `label` (one class) or `labels` (several), and perhaps `split`."""
 
 import csv
-import errno
 import hashlib
 import os
 from collections.abc import Iterator
@@ -12,12 +11,9 @@ from sys import intern
 from typing import NamedTuple
 
 from ilsvrc.datasets._card import SPLITS, Sample, join_classes, split_classes
-from ilsvrc.datasets._readers import multilabel_csv
-from ilsvrc.datasets._readers.folder_tree import TEST_SPLITS, listed
-
-ONE, SEVERAL = "label", "labels"  # columns
-UTF_16 = (b"\xff\xfe", b"\xfe\xff")
-TEST_PART = 5  # without a column `split`, one in so many
+from ilsvrc.datasets._readers import class_names, csv_splits, multilabel_csv
+from ilsvrc.datasets._readers.csv_lines import ONE, SEVERAL, image_file, lines, table_of
+from ilsvrc.datasets._readers.folder_tree import listed
 
 
 class Row(NamedTuple):
@@ -42,9 +38,9 @@ def fingerprint(path: Path) -> str:
     digest = hashlib.sha256(path.read_bytes())
     text = path.open(newline="", encoding="utf-8-sig", errors="surrogateescape")
     with text as file, suppress(csv.Error):  # `check` says what is wrong
-        for row in csv.DictReader(file):
-            image = path.parent / (row.get("file") or "")
-            digest.update(f"{image.stat().st_size if _is_file(image) else 'missing'},".encode())
+        for row in table_of(file):
+            image = image_file(path, row.get("file") or "")
+            digest.update(f"{image.stat().st_size if image else 'missing'},".encode())
     return digest.hexdigest()[:16]
 
 
@@ -70,20 +66,41 @@ def _rows(path: Path, train: str | None, test: str | None) -> list[Row]:
     if not path.is_file():
         raise ValueError(f"data.path = {str(path)!r} in params.yaml: there is no such table")
     columns: list[str] = []
-    found: set[str | None] = set()
+    found: set[str] = set()
     parting = multilabel_csv.Separator(path)
-    for number, line in _lines(path):
+    for number, line in lines(path):
         columns = columns or list(line)
-        found.add(line.get("split"))
+        found.add(line.get("split", "").strip())
         parting.see(number, line.get(SEVERAL, ""))
-    ours = _splits(path, found, train, test) if "split" in columns else None
+    ours = csv_splits.named(path, found, train, test) if "split" in columns else None
     if SEVERAL in columns:
-        rows = [_row(path, number, line, ours, parting.name(line[SEVERAL]), True) for number, line in _lines(path)]
-        return _united(path, rows)
-    rows = [_row(path, number, line, ours, line[ONE], False) for number, line in _lines(path)]
+        return _united(path, list(_kept(path, ours, parting)))
+    rows = _of_one_class(list(_kept(path, ours, None)))
     _check_once(path, [row.file for row in rows])
+    if ours is None and _missing(rows):
+        rows = _of_each_class(rows)
     _check_classes(path, rows)
     return rows
+
+
+def _kept(path: Path, ours: dict[str, str] | None, parting: multilabel_csv.Separator | None) -> Iterator[Row]:
+    """The rows of the two splits; `parting` is of a table whose images may have several classes."""
+    for number, line in lines(path):
+        if ours is None or line["split"].strip() in ours:
+            label = parting.name(line[SEVERAL]) if parting else line[ONE].strip()
+            yield _row(path, number, line, ours, label, parting is not None)
+
+
+def _of_one_class(rows: list[Row]) -> list[Row]:
+    """The rows, with one name for a class that is written in several ways."""
+    one = class_names.united(row.label for row in rows)
+    return [row._replace(label=intern(one[row.label])) for row in rows] if one else rows
+
+
+def _of_each_class(rows: list[Row]) -> list[Row]:
+    """The rows, with a fifth of each class in the test split."""
+    test = csv_splits.fifth_of_each((row.label, row.file) for row in rows)
+    return [row._replace(split=SPLITS[row.file in test]) for row in rows]
 
 
 def _united(path: Path, rows: list[Row]) -> list[Row]:
@@ -103,74 +120,22 @@ def _united(path: Path, rows: list[Row]) -> list[Row]:
     return list(images.values())
 
 
-def _lines(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """Each line with its number; gone through twice, so that a million need not be kept."""
-    with path.open("rb") as start:
-        if start.read(2) in UTF_16:
-            raise ValueError(f"{path} is text in UTF-16: save it as CSV in UTF-8")
-    with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
-        table = csv.DictReader(file)
-        try:
-            _check_columns(path, list(table.fieldnames or []))
-            for line in table:
-                if None in line or None in line.values():
-                    raise ValueError(
-                        f"{path}, line {table.line_num}: there should be a value for each of"
-                        f" {','.join(table.fieldnames or [])}; one with a comma in it stands in quotes"
-                    )
-                yield table.line_num, line
-        except csv.Error as error:
-            raise ValueError(f"{path}, line {table.line_num}: {error} (is a quote not closed?)") from None
-
-
-def _check_columns(path: Path, columns: list[str]) -> None:
-    if "file" not in columns or len({ONE, SEVERAL} & set(columns)) != 1:
-        raise ValueError(
-            f"{path} has the columns {', '.join(columns)}; it should have file,label (or file,labels where an image"
-            " has several), and split if you like, named in its first line and separated by commas"
-        )
-    if len(set(columns)) < len(columns):
-        raise ValueError(f"{path} has the columns {', '.join(columns)}; each should have a name of its own")
-
-
 def _row(
     path: Path, number: int, line: dict[str, str], ours: dict[str, str] | None, label: str, multilabel: bool
 ) -> Row:
-    file = line["file"]
-    if not file or not (label or multilabel):
+    if not line["file"].strip() or not (label or multilabel):
         raise ValueError(f"{path}, line {number}: file or label is empty")
-    image = path.parent / file
-    if not _is_file(image):
-        raise ValueError(f"{path}, line {number}: there is no file {image}")
-    split = ours[line["split"]] if ours else _split(file)
+    image = image_file(path, line["file"])
+    for cell in (label, "" if image else line["file"]):
+        if not class_names.is_utf8(cell):
+            raise ValueError(
+                f"{path}, line {number}: {os.fsencode(cell)!r} is not UTF-8 (Latin-1?): save the table as CSV in UTF-8"
+            )
+    if image is None:
+        raise ValueError(f"{path}, line {number}: there is no file {path.parent / line['file']}")
+    file = line["file"] if image == path.parent / line["file"] else line["file"].strip()
+    split = ours[line["split"].strip()] if ours else csv_splits.hashed(file)
     return Row(split, intern(label), file, image.stat().st_size, multilabel)
-
-
-def _is_file(image: Path) -> bool:
-    """True if the file exists; a name that no file can have is that of none."""
-    try:
-        return image.is_file()
-    except OSError as error:
-        if error.errno != errno.ENAMETOOLONG:
-            raise
-        return False
-
-
-def _split(file: str) -> str:
-    number = int.from_bytes(hashlib.sha256(file.encode(errors="surrogateescape")).digest()[:8], "big")
-    return SPLITS[number % TEST_PART == 0]
-
-
-def _splits(path: Path, found: set[str | None], train: str | None, test: str | None) -> dict[str, str]:
-    """The table's names of the splits -> train and val."""
-    train = train or "train"
-    test = test or next((name for name in TEST_SPLITS if name in found), "val")
-    if found != {train, test} or train == test:
-        raise ValueError(
-            f"{path} has the splits {listed(repr(name or '') for name in found)}; they should be {train!r} and one of"
-            f" {', '.join(TEST_SPLITS)}, or those that data.train_split and data.test_split in params.yaml name"
-        )
-    return {train: "train", test: "val"}
 
 
 def _check_once(path: Path, files: list[str]) -> None:
@@ -181,11 +146,16 @@ def _check_once(path: Path, files: list[str]) -> None:
         raise ValueError(f"{path} lists {listed(twice)} more than once")
 
 
-def _check_classes(path: Path, rows: list[Row]) -> None:
+def _missing(rows: list[Row]) -> set[str]:
+    """The classes that only one of the splits has."""
     classes = {split: {row.label for row in rows if row.split == split} for split in SPLITS}
-    missing = classes["train"] ^ classes["val"]
+    return classes["train"] ^ classes["val"]
+
+
+def _check_classes(path: Path, rows: list[Row]) -> None:
+    missing = _missing(rows)
     if missing or not rows:
         raise ValueError(
             f"{path}: both splits need images of every class; one of them has none of {listed(map(repr, missing))}"
-            " (without a column split, a fifth of each class is for the test: give it one, or more images)"
+            " (without a column split, a fifth of each class is for the test, so each needs two images at least)"
         )
