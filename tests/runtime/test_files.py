@@ -194,6 +194,8 @@ OTHERWISE = {
     "runtime/download.py",
     "packing/writer.py",  # writes to the durable writer's temporary name
     "runtime/locks.py",
+    "runtime/unrecorded.py",
+    "config/json_schema.py",  # a developer's command
     "runtime/worker_processes.py",  # the file where processes meet  # notes for people and for processes that run
     "evaluation/multiprocess.py",
     "evaluation/predict_split.py",

@@ -8,7 +8,7 @@ from pathlib import Path
 from ilsvrc.config import specs
 from ilsvrc.pipeline import file_times, lost_files, refused_predictions, wiring
 from ilsvrc.pipeline.commands import command
-from ilsvrc.runtime import disk, hardware, parent_death
+from ilsvrc.runtime import disk, hardware, parent_death, unrecorded
 
 if workflow.overwrite_configfiles:
     BOOK = " and ".join(os.path.relpath(path) for path in workflow.overwrite_configfiles)
@@ -111,8 +111,19 @@ def settle_times():
 
 
 @cache
+def bring_back():
+    """Brings back results that `dvc exp run` removed before DVC had recorded them, and says so."""
+    if not workflow.is_main_process or workflow.touch or not runs_jobs():
+        return
+    wiring.hold_the_lock()
+    for folder, number in unrecorded.settle().items():
+        print(f"{folder}: {number} files that DVC removed before they were recorded are back", file=sys.stderr)
+
+
+@cache
 def lost():
     """Files that a loss of power left empty or zeroed, each named in a line. Where jobs run, none is left."""
+    bring_back()
     settle_times()
     found = lost_files.find(PIPELINE) if workflow.is_main_process and not workflow.touch else {}
     for line in lost_files.said(found):

@@ -15,7 +15,7 @@ from ilsvrc.config import packed_formats, runs
 from ilsvrc.config.params import Params, load
 from ilsvrc.evaluation import prediction_file
 from ilsvrc.pipeline import wiring
-from ilsvrc.runtime import files
+from ilsvrc.runtime import files, unrecorded
 
 WORK = Path("work")
 QUIET_S = 3600
@@ -123,6 +123,7 @@ def _runs(named: dict[str, runs.Run], protocols: tuple[str, ...]) -> Iterator[Pa
 
 def remove(path: Path) -> None:
     """Removes a file or folder, and the folders above it that it leaves empty."""
+    unrecorded.forget(path)
     if path.is_dir():
         shutil.rmtree(path)
     else:

@@ -12,6 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from ilsvrc.runtime import unrecorded
+
 UNFINISHED = re.compile(r"(?P<name>.+)\.(?P<process>\d+)\.part")  # names of files that are being written
 NO_ROOM, FAILING = (errno.ENOSPC, errno.EDQUOT), (errno.EIO, errno.EFBIG)
 MADE_HERE, ASIDE = ("data", "results"), Path("work/damaged")
@@ -154,6 +156,7 @@ def move(source: Path, target: Path) -> None:
     """Gives a whole file of the same folder its final name, which lasts through a loss of power."""
     sync(source)
     source.replace(target)
+    unrecorded.keep(target)
     with suppress(OSError):  # some file systems cannot sync folders
         sync(target.parent)
 

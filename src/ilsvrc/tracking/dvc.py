@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from ilsvrc.runtime import files, parent_death
+from ilsvrc.runtime import files, parent_death, unrecorded
 
 MARKER = Path("work/recorded.json")
 
@@ -34,6 +34,7 @@ def record(job: RecordJob) -> str:
         for folder in job.folders:
             folder.mkdir(parents=True, exist_ok=True)
         run_dvc("commit", "--force", "--no-relink")
+        unrecorded.drop()
     mark(job.output, recorded=not reason, reason=reason)
     return reason
 

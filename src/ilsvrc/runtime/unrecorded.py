@@ -1,0 +1,108 @@
+"""Second names, in hidden folders, of results that DVC has not recorded yet, from which they are brought back.
+
+`dvc exp run` removes from the folders that `dvc.yaml` names all that `dvc.lock` does not: what a run made that was
+stopped before its record, or one of another configuration file. A second name (a hard link) costs no room and outlives
+that. The record drops them, since DVC's cache has the files then.
+"""
+
+import json
+import os
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+VERSIONED = ("data/raw", "data/packed", "results/runs", "results/predictions", "results/costs", "results/inspect")
+HIDDEN = ".unrecorded"
+DVC, SEEN = Path(".dvc"), Path("work/dvc_seen.json")
+LOCKS = ("tmp/lock", "tmp/rwlock")  # that each command of DVC writes
+
+
+def keep(path: Path) -> None:
+    """Gives a whole file of the versioned folders its second name, where the file system has hard links."""
+    hidden = _hidden(path)
+    if hidden is None or not DVC.is_dir():
+        return
+    with suppress(OSError):
+        hidden.parent.mkdir(parents=True, exist_ok=True)
+        hidden.unlink(missing_ok=True)
+        os.link(path, hidden)
+
+
+def settle() -> dict[Path, int]:
+    """Brings back the files that are missing since DVC ran; of others, which a person removed, the second name goes.
+
+    Returns:
+        Folder -> how many of its files were brought back.
+    """
+    if not DVC.is_dir():
+        return {}
+    removed_by_dvc, missing = _runs_of_dvc() != _seen(), list(_missing())
+    for path, hidden in missing:
+        if removed_by_dvc:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            os.link(hidden, path)
+        else:
+            hidden.unlink()
+    remember()
+    return Counter(path.parent for path, _ in missing) if removed_by_dvc else {}
+
+
+def remember() -> None:
+    """Notes that what DVC did so far has been seen."""
+    ran = _runs_of_dvc()
+    if ran != _seen():
+        SEEN.parent.mkdir(exist_ok=True)
+        SEEN.write_text(json.dumps(ran))
+
+
+def forget(path: Path) -> None:
+    """Drops the second name of a file, or those of a folder's files."""
+    hidden = _hidden(path)
+    if hidden is None:
+        return
+    if hidden.is_dir():
+        shutil.rmtree(hidden)
+    else:
+        hidden.unlink(missing_ok=True)
+
+
+def drop() -> None:
+    """Drops all second names: DVC has recorded the files."""
+    for top in {Path(each).parts[0] for each in VERSIONED}:
+        shutil.rmtree(Path(top, HIDDEN), ignore_errors=True)
+    remember()
+
+
+def _hidden(path: Path) -> Path | None:
+    """The second name of a file or folder, None outside of the versioned folders."""
+    try:
+        top, *rest = path.absolute().relative_to(Path.cwd()).parts
+    except ValueError:
+        return None
+    return Path(top, HIDDEN, *rest) if rest and f"{top}/{rest[0]}" in VERSIONED else None
+
+
+def _missing() -> Iterator[tuple[Path, Path]]:
+    """Files that are not there, and their second names."""
+    for versioned in VERSIONED:
+        top, name = versioned.split("/")
+        folder = Path(top, HIDDEN, name)
+        for hidden in sorted(folder.rglob("*")):
+            path = Path(versioned) / hidden.relative_to(folder)
+            if hidden.is_file() and not path.exists():
+                yield path, hidden
+
+
+def _runs_of_dvc() -> list[int]:
+    """Times of DVC's last commands."""
+    return [(DVC / name).stat().st_mtime_ns if (DVC / name).exists() else 0 for name in LOCKS]
+
+
+def _seen() -> list[int] | None:
+    try:
+        seen: list[int] = json.loads(SEEN.read_text())
+    except (OSError, ValueError):
+        return None
+    return seen
