@@ -60,7 +60,16 @@ def test_the_second_name_is_of_the_newest_file(project: Path) -> None:
     assert WEIGHTS.read_text() == "newer"
 
 
+def test_dvc_does_not_look_at_them(project: Path) -> None:
+    files.write_text(Path("data/raw/a set/#1 [new]!.csv"), "")
+    files.write_text(PACKED, "again")
+    lines = Path("data/.dvcignore").read_text().splitlines()
+    assert lines == ["/packed/digits/raw/train.beton", r"/raw/a\ set/\#1\ \[new\]\!.csv"]
+
+
 def test_a_record_drops_the_second_names(project: Path) -> None:
+    unrecorded.show()
+    assert not Path("data/.dvcignore").exists()
     unrecorded.drop()
     assert PACKED.stat().st_nlink == WEIGHTS.stat().st_nlink == 1
     assert not Path("data/.unrecorded").exists() and not Path("results/.unrecorded").exists()

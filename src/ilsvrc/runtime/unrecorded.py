@@ -1,12 +1,14 @@
-"""Second names, in hidden folders, of results that DVC has not recorded yet, from which they are brought back.
+"""Results that DVC has not recorded yet, kept from being removed by it.
 
 `dvc exp run` removes from the folders that `dvc.yaml` names all that `dvc.lock` does not: what a run made that was
-stopped before its record, or one of another configuration file. A second name (a hard link) costs no room and outlives
-that. The record drops them, since DVC's cache has the files then.
+stopped before its record, or one of another configuration file. So DVC is told not to look at these files (in
+`data/.dvcignore` and `results/.dvcignore`), and since it removes a folder that it never recorded all the same, each file
+has a second name, a hard link in a hidden folder, from which it is brought back. The record drops both.
 """
 
 import json
 import os
+import re
 import shutil
 from collections import Counter
 from collections.abc import Iterator
@@ -14,17 +16,21 @@ from contextlib import suppress
 from pathlib import Path
 
 VERSIONED = ("data/raw", "data/packed", "results/runs", "results/predictions", "results/costs", "results/inspect")
-HIDDEN = ".unrecorded"
+TOPS = ("data", "results")
+HIDDEN, IGNORED = ".unrecorded", ".dvcignore"
+SPECIAL = re.compile(r"[\\*?\[\]!# ]")  # in a pattern of DVC's, as of git's
 DVC, SEEN = Path(".dvc"), Path("work/dvc_seen.json")
 LOCKS = ("tmp/lock", "tmp/rwlock")  # that each command of DVC writes
 
 
 def keep(path: Path) -> None:
-    """Gives a whole file of the versioned folders its second name, where the file system has hard links."""
+    """Keeps a whole file of the versioned folders; without a second name where the file system has no hard links."""
     hidden = _hidden(path)
     if hidden is None or not DVC.is_dir():
         return
     with suppress(OSError):
+        if not hidden.exists():
+            _ignore(hidden)
         hidden.parent.mkdir(parents=True, exist_ok=True)
         hidden.unlink(missing_ok=True)
         os.link(path, hidden)
@@ -68,11 +74,24 @@ def forget(path: Path) -> None:
         hidden.unlink(missing_ok=True)
 
 
+def show() -> None:
+    """Lets DVC look at the files, for it is about to record them."""
+    for top in TOPS:
+        Path(top, IGNORED).unlink(missing_ok=True)
+
+
 def drop() -> None:
     """Drops all second names: DVC has recorded the files."""
-    for top in {Path(each).parts[0] for each in VERSIONED}:
+    for top in TOPS:
         shutil.rmtree(Path(top, HIDDEN), ignore_errors=True)
     remember()
+
+
+def _ignore(hidden: Path) -> None:
+    """Adds a line to the file of what DVC does not look at; short enough for several processes to write at once."""
+    top, _, *inside = hidden.parts
+    with Path(top, IGNORED).open("a", encoding="utf-8") as file:
+        file.write(SPECIAL.sub(r"\\\g<0>", "/" + "/".join(inside)) + "\n")
 
 
 def _hidden(path: Path) -> Path | None:

@@ -29,6 +29,8 @@ def record(job: RecordJob) -> str:
         ValueError: DVC failed.
     """
     reason = job.skip or left_to_dvc()
+    if not job.skip:
+        unrecorded.show()
     if not reason:
         prepare()
         for folder in job.folders:
