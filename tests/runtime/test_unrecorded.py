@@ -60,11 +60,14 @@ def test_the_second_name_is_of_the_newest_file(project: Path) -> None:
     assert WEIGHTS.read_text() == "newer"
 
 
-def test_dvc_does_not_look_at_them(project: Path) -> None:
+def test_dvc_does_not_look_at_those_of_another_configuration(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not Path("data/.dvcignore").exists()
+    monkeypatch.setenv(unrecorded.OTHER_CONFIGURATION, "1")
+    unrecorded.forget(PACKED)
     files.write_text(Path("data/raw/a set/#1 [new]!.csv"), "")
     files.write_text(PACKED, "again")
     lines = Path("data/.dvcignore").read_text().splitlines()
-    assert lines == ["/packed/digits/raw/train.beton", r"/raw/a\ set/\#1\ \[new\]\!.csv"]
+    assert lines == [r"/raw/a\ set/\#1\ \[new\]\!.csv", "/packed/digits/raw/train.beton"]
 
 
 def test_a_record_drops_the_second_names(project: Path) -> None:

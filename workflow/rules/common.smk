@@ -143,6 +143,8 @@ def training_threads():
 
 def not_recorded():
     """Reason why DVC cannot record this run, empty where it can: it reads params.yaml, not the command line."""
+    if not Path("dvc.yaml").exists():
+        return "there is no dvc.yaml in this folder"
     changed = workflow.overwrite_configfiles or workflow.config_settings.config
     return "the configuration came from the command line, not from params.yaml" if changed else ""
 
@@ -154,5 +156,7 @@ def print_results():
         print("Runs:   mlflow ui", file=sys.stderr)
 
 
+if not_recorded():
+    os.environ[unrecorded.OTHER_CONFIGURATION] = "1"
 refuse_too_many_gpus()
 print_remarks()

@@ -1,9 +1,9 @@
 """Results that DVC has not recorded yet, kept from being removed by it.
 
 `dvc exp run` removes from the folders that `dvc.yaml` names all that `dvc.lock` does not: what a run made that was
-stopped before its record, or one of another configuration file. So DVC is told not to look at these files (in
-`data/.dvcignore` and `results/.dvcignore`), and since it removes a folder that it never recorded all the same, each file
-has a second name, a hard link in a hidden folder, from which it is brought back. The record drops both.
+stopped before its record, or one of another configuration file. So each file has a second name, a hard link in a
+hidden folder, from which the next run of Snakemake brings it back; the record drops these names. What is of another
+configuration, and will not be recorded, DVC is told not to look at (`data/.dvcignore`, `results/.dvcignore`).
 """
 
 import json
@@ -20,6 +20,7 @@ TOPS = ("data", "results")
 HIDDEN, IGNORED = ".unrecorded", ".dvcignore"
 SPECIAL = re.compile(r"[\\*?\[\]!# ]")  # in a pattern of DVC's, as of git's
 DVC, SEEN = Path(".dvc"), Path("work/dvc_seen.json")
+OTHER_CONFIGURATION = "ILSVRC_UNRECORDED"  # set in jobs whose results are not recorded
 LOCKS = ("tmp/lock", "tmp/rwlock")  # that each command of DVC writes
 
 
@@ -29,7 +30,7 @@ def keep(path: Path) -> None:
     if hidden is None or not DVC.is_dir():
         return
     with suppress(OSError):
-        if not hidden.exists():
+        if os.environ.get(OTHER_CONFIGURATION) and not hidden.exists():
             _ignore(hidden)
         hidden.parent.mkdir(parents=True, exist_ok=True)
         hidden.unlink(missing_ok=True)
