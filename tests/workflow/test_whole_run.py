@@ -172,8 +172,13 @@ def test_snakemakes_own_report_has_each_figure_with_its_numbers_and_a_caption(do
 
 
 def test_dvc_runs_an_experiment_and_shows_what_changed(edited):
+    unrecorded = Path("results/runs/digits/vgg_a/quick/seed=0-00000000/weights.json")
+    code = "from ilsvrc.runtime import files; from pathlib import Path; files.write_text(Path({!r}), '1')"
+    edited.run("python", "-c", code.format(str(unrecorded)))
     edited.run("dvc", "exp", "run", "--set-param", "protocols=[single_crop,ten_crop,whole]", PATH=ON_PATH)
     assert edited.jobs() == {}
+    assert (edited.folder / unrecorded).read_text() == "1"
+    shutil.rmtree(edited.folder / unrecorded.parents[2])
     assert len(rows(edited.folder / "results/scores.csv")) == 3
     assert "whole" in edited.run("dvc", "metrics", "diff").stdout
     assert "protocols" in edited.run("dvc", "exp", "show", "--csv").stdout
