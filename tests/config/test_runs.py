@@ -76,6 +76,12 @@ def test_a_folder_is_named_by_its_archive_unless_the_user_names_it():
     assert label(path="/somewhere/flowers17.tar") == "flowers17"
     assert label(path="/somewhere/pictures/") == "pictures"
     assert label(path="/somewhere/flowers17.tar", name="flowers") == "flowers"
+    assert label(path="/somewhere/my Bl\u00fcten, 2") == "my Bl\u00fcten, 2"
+    assert label(path="/somewhere/flowers {v2}") == "flowers _v2_"
+    assert label(path="/somewhere/Schl\udcfcssel") == "Schl_ssel"
+    for path in ("/", ".pictures", "x" * 201):
+        with pytest.raises(ValueError, match=r"data\.path = .* give the images a name by data\.name"):
+            label(path=path)
 
 
 def test_imagenet_keeps_its_name_wherever_it_is():

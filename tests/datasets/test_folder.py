@@ -264,3 +264,34 @@ def test_of_two_members_of_one_name_the_last_counts(tmp_path):
         tar.add(tmp_path / "p/train/cat/a.jpg", arcname="train/cat/a.jpg")
     found = [s for s in folder.samples(tmp_path, {"path": str(path)}) if s.name == "cat/a.jpg"]
     assert [sample.size for sample in found] == [5]
+
+
+def test_a_class_in_two_forms_of_unicode_is_one(tmp_path):
+    names = [name.replace("cat", "Lo\u0308we" if "train" in name else "L\u00f6we") for name in TREE]
+    found = listed(plant(tmp_path / "images", names), tmp_path)
+    assert {label for _, label, _ in found} == {"L\u00f6we", "dog"}
+    assert ("val", "L\u00f6we", "L\u00f6we/d.jpg") in found
+
+
+def test_two_folders_of_a_split_with_one_name_are_named(tmp_path):
+    path = plant(tmp_path / "images", [*TREE, "train/cat /z.jpg"])
+    with pytest.raises(ValueError, match="in train are one name to the eye"):
+        listed(path, tmp_path)
+
+
+def test_a_zip_with_backslashes_is_read(tmp_path):
+    with zipfile.ZipFile(tmp_path / "images.zip", "w") as archive:
+        for name in TREE:
+            archive.writestr("images\\" + name.replace("/", "\\"), name)
+    found = listed(tmp_path / "images.zip", tmp_path)
+    assert [name for split, _, name in found if split == "val"] == ["cat/d.jpg", "dog/e.jpg"]
+
+
+@pytest.mark.parametrize("form", ["folder", "tar"])
+def test_a_hidden_folder_beside_the_classes_is_said(tmp_path, form: str, caplog):
+    root = plant(tmp_path / "images", [*TREE, "train/.net/a.jpg", "train/.ipynb_checkpoints/a.jpg"])
+    path = root if form == "folder" else packed_tar(root, tmp_path / "images.tar")
+    with caplog.at_level("INFO", "ilsvrc"):
+        folder.acquire(tmp_path / "raw", {"path": str(path)})
+    assert "train: .net is passed over, as hidden files are" in caplog.text
+    assert "ipynb" not in caplog.text

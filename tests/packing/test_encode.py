@@ -226,7 +226,7 @@ BROKEN_IMAGES = {
     # name: (bytes, the reason that is named, whether a JPEG's structure alone shows it)
     "zero bytes": (b"", "empty file", True),
     "text": (b"a picture of a cat", "not a picture", True),
-    "a web page": (b"<html><body>404</body></html>", "not a picture", True),
+    "a web page": (b"<html><body>404</body></html>", "not a picture .* HTML, as a failed download leaves", True),
     "a JPEG's start": (jpeg_bytes(photo(0))[:2], "truncated|not a picture", True),
     "JPEG cut in its head": (jpeg_bytes(photo(0))[:300], "(?i)truncated", True),
     "JPEG cut in its scan": (jpeg_bytes(photo(0))[:-300], "damaged JPEG|truncated", True),
@@ -240,8 +240,10 @@ BROKEN_IMAGES = {
     "JPEG damaged in its middle": (damaged_middle(), "damaged JPEG", False),
     "PNG cut": (encoded(photo(0), "PNG")[:-200], "truncated|broken|incomplete", True),
     "floating point": (encoded(Image.new("F", (4, 4), 0.5), "TIFF"), "floating point", True),
-    "HEIC": (HEIC, "not a picture", True),
-    "SVG": (SVG, "not a picture", True),
+    "HEIC": (HEIC, "not a picture .* HEIC/HEIF, .* convert it to JPEG", True),
+    "a film": (b"\0\0\0 ftypisom" + bytes(20), "not a picture .* a film", True),
+    "JPEG XL": (b"\xff\x0a" + bytes(20), "not a picture .* JPEG XL", True),
+    "SVG": (SVG, "not a picture .* SVG", True),
     "PostScript": (encoded(flat("RGB", RED), "EPS"), "not a picture", True),  # a program, which Pillow has run
     "12-bit JPEG": (TWELVE_BITS, "not a picture", True),
     "JPEG bomb": (sized(red_jpeg(), 60000, 60000), "60000 x 60000 pixels.* bomb", True),

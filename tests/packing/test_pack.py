@@ -182,3 +182,13 @@ def test_skipped_images_are_in_the_manifest(tmp_path):
     assert [row["name"] for row in images] == ["a/3.jpg"]
     assert manifest["counts"] == {"a": 1, "b": 0}
     assert list(manifest["bad_images"]) == ["b/4.jpg"]
+
+
+def test_a_class_without_an_image_to_train_on_is_refused(tmp_path):
+    raw, mine = broken_folder(tmp_path)
+    Image.new("RGB", (20, 10)).save(mine / "train/a/1.jpg")
+    spec = SourceSpec(dataset="folder", options={"path": str(mine)})
+    acquire(AcquireJob(spec, raw / "source.json", raw / "index.csv"))
+    with pytest.raises(ValueError, match=r"train: no image of 'b' can be read, .*b/2\.jpg .*: not a picture"):
+        run(raw, tmp_path, form=FormSpec(data="mine", on_bad_image="skip"), split="train")
+    assert not (tmp_path / "x.beton").exists()

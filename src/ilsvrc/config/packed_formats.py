@@ -1,5 +1,6 @@
 """The packed forms that params.yaml asks for: of the training images, and of the test images where it differs."""
 
+import re
 from pathlib import Path
 
 from ilsvrc.config import registry
@@ -11,15 +12,24 @@ FORM_OPTIONS = {
 }  # fmt: skip
 
 
+UNSAFE = re.compile("[{}\\x00-\\x1f\\x7f\\ud800-\\udfff]")  # Snakemake's wildcards, control characters, no UTF-8
+MAX_LABEL_BYTES = 200  # file systems take 255 with what is added
+
+
 def data_label(params: Params) -> str:
     """The data set's name in paths: its own, or the folder's (the archive's stem).
 
     Raises:
-        ValueError: the folder is called like a data set that ilsvrc knows.
+        ValueError: the folder is called like a data set that ilsvrc knows, or its name is none for a folder of ours.
     """
     if params.data.path is None or params.dataset != "folder":
         return params.dataset
-    label = params.data.name or Path(params.data.path).name.split(".")[0]
+    label = params.data.name or UNSAFE.sub("_", Path(params.data.path).name.split(".")[0])
+    if not label.strip() or len(label.encode()) > MAX_LABEL_BYTES:
+        raise ValueError(
+            f"data.path = {params.data.path!r} ends in a name that is empty before its first point, or longer than"
+            f" {MAX_LABEL_BYTES} bytes: give the images a name by data.name in params.yaml"
+        )
     if label in registry.names("datasets"):
         raise ValueError(
             f"{label} is a data set of its own; call the images at {params.data.path} otherwise: data.name"

@@ -9,6 +9,7 @@ import numpy as np
 from ilsvrc.artifacts.manifest import Manifest
 from ilsvrc.config.specs import FormSpec, PackSpec
 from ilsvrc.datasets import _index
+from ilsvrc.datasets._card import split_classes
 from ilsvrc.datasets._census import Census, Source
 from ilsvrc.datasets._index import Index
 from ilsvrc.packing import manifest
@@ -39,7 +40,7 @@ def pack_split(job: PackJob) -> str:
 
     Raises:
         files.DamagedError: the index is not of the images that source.json tells of.
-        ValueError: images are broken and the form does not skip them, or too little space is free.
+        ValueError: images are broken and the form does not skip them, or all of a class, or too little space is free.
         OSError: the disk is full, a file cannot be read, or a worker was killed.
     """
     form = FormSpec(**job.spec.model_dump(exclude={"compare"}))
@@ -57,10 +58,26 @@ def _pack(job: PackJob, form: FormSpec, source: Source, samples: Index) -> str:
     started = time.perf_counter()
     packing = pack(samples, labels, job.index.parent, form, job.beton, job.workers, compare=job.spec.compare)
     seconds = time.perf_counter() - started
+    made = manifest.describe(form, job.split, source.classes, packing, samples, source.label_sets)
+    if job.split == "train":
+        _refuse_lost(made, job, source, {samples[place].label_name for place in packing.bad})
     manifest.write_images(job.images, packing, samples)
     manifest.write_mean_image(job.mean_image, packing)
-    manifest.describe(form, job.split, source.classes, packing, samples, source.label_sets).write(job.manifest)
+    made.write(job.manifest)
     return _closing_line(job.split, packing, seconds)
+
+
+def _refuse_lost(made: Manifest, job: PackJob, source: Source, of_bad: set[str]) -> None:
+    """Refuses a class whose images were all left out: a network would have an output for it that nothing trains."""
+    skipped = of_bad if source.label_sets is None else {name for one in of_bad for name in split_classes(one)}
+    lost = sorted(name for name in skipped if not made.counts[name])
+    if lost:
+        job.beton.unlink()
+        name, why = next(iter(made.bad_images.items()))
+        raise ValueError(
+            f"{job.split}: no image of {', '.join(map(repr, lost[:10]))} can be read, and all were left out; mend"
+            f" images of the class or remove it from the data set ({name} is one that was left out: {why})"
+        )
 
 
 def _is_packed(job: PackJob, form: FormSpec, source: Source, num_images: int) -> bool:

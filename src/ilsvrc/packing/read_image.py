@@ -19,6 +19,22 @@ SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 COLOUR_PNG_OF_16_BITS = ("RGB;16B", "RGBA;16B", "LA;16B")  # Pillow's names of how samples lie
 MAX_PIXELS = 178_956_970  # beyond it Pillow takes a file for a bomb
 RUN_AS_PROGRAMS = {"EPS"}  # by Ghostscript
+UNREAD = {  # how a file begins -> what it is, and the way out
+    b"\xff\x0a": "JPEG XL: convert it to JPEG or PNG (djxl in.jxl out.png)",
+    b"\0\0\0\x0cJXL ": "JPEG XL: convert it to JPEG or PNG (djxl in.jxl out.png)",
+    b"%PDF": "PDF: convert its pages to PNG (pdftoppm -png in.pdf out)",
+    b"<svg": "SVG, a drawing: convert it to PNG (rsvg-convert in.svg -o out.png)",
+    b"<html": "a page of HTML, as a failed download leaves: download the image again",
+    b"<!doctype": "a page of HTML, as a failed download leaves: download the image again",
+    b"version https://git-lfs": "a pointer of Git LFS: fetch the image (git lfs pull)",
+}
+HEIF = "HEIC/HEIF, as telephones write it: convert it to JPEG (heif-convert in.heic out.jpg)"
+BRANDS = {  # of ISO media files, behind `ftyp`
+    **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"), HEIF),
+    **dict.fromkeys((b"avif", b"avis"), "AVIF: convert it to JPEG or PNG (avifdec in.avif out.png)"),
+    b"crx ": "CR3, a camera's raw file: develop it to JPEG or TIFF",
+}
+FILM = "a film: take images out of it (ffmpeg -i in.mp4 out%06d.png)"
 
 
 def pixels(content: bytes, upright: bool) -> np.ndarray:
@@ -52,6 +68,16 @@ def refuse_bomb(width: int, height: int) -> None:
         raise ValueError(f"{width} x {height} pixels; more than {MAX_PIXELS} are taken for a decompression bomb")
 
 
+def _unread(content: bytes) -> str:
+    """What a file is that Pillow does not read, and the way out; empty where its beginning tells nothing."""
+    if content[4:8] == b"ftyp":
+        return BRANDS.get(content[8:12], FILM)
+    start = content[:1024].lstrip().lower()
+    if start.startswith(b"<?xml"):
+        start = start[max(0, start.find(b"<svg")) :]
+    return next((what for begins, what in UNREAD.items() if start.startswith(begins.lower())), "")
+
+
 @contextmanager
 def _opened(content: bytes) -> Iterator[Image.Image]:
     try:
@@ -60,7 +86,9 @@ def _opened(content: bytes) -> Iterator[Image.Image]:
             with Image.open(io.BytesIO(content), formats=_formats()) as opened:
                 yield opened
     except UnidentifiedImageError:
-        raise ValueError(f"not a picture (it begins with {content[:12]!r})") from None
+        what = _unread(content)
+        told = f" that can be read: {what}" if what else f" (it begins with {content[:12]!r})"
+        raise ValueError(f"not a picture{told}") from None
     except (MemoryError, ValueError):  # too little memory is no fault of the image's
         raise
     except Exception as error:  # on damaged files Pillow's readers raise anything, such as TypeError

@@ -187,6 +187,8 @@ def _zip_members(archive: Path) -> Iterator[Member]:
             listed.NameToInfo.clear()
             while left:  # a million entries, each let go as it is read
                 info = left.pop()
+                if "/" not in info.filename:  # Windows PowerShell 5 writes backslashes
+                    info.filename = info.filename.replace("\\", "/")
                 if not info.is_dir():
                     yield _zip_member(archive, file, info, size)
     except (zipfile.BadZipFile, UnicodeDecodeError) as error:

@@ -7,9 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from ilsvrc.datasets._card import Sample
+from ilsvrc.datasets._readers import class_names
 from ilsvrc.datasets._readers.archive import Member, hidden, members
+from ilsvrc.runtime.messages import say
 
 TEST_SPLITS = ("val", "validation", "valid", "test")
+HIDDEN_LITTER = {".ipynb_checkpoints", ".git", ".dvc", ".cache", ".thumbnails", ".trash"}
 Parts = tuple[str, ...]
 
 
@@ -57,7 +60,22 @@ def check(path: Path, train_split: str | None = None, test_split: str | None = N
     Raises:
         ValueError: the path is missing or empty, or a split or a class is.
     """
-    _splits(path, _tree(path), train_split, test_split)
+    passed_over: set[Parts] = set()
+    splits = _splits(path, _tree(path, passed_over), train_split, test_split)
+    for classes in splits.values():
+        _say_hidden(path, next(iter(classes.values()))[:-1], passed_over)
+
+
+def _say_hidden(path: Path, split: Parts, passed_over: set[Parts]) -> None:
+    """Says which hidden folders beside the classes are taken for none."""
+    if path.is_dir():
+        here = {entry.name for entry in path.joinpath(*split).iterdir() if entry.is_dir()}
+    else:
+        depth = len(split)
+        here = {parts[depth] for parts in passed_over if parts[:depth] == split and len(parts) > depth}
+    if names := [name for name in here if name.startswith(".") and name not in HIDDEN_LITTER]:
+        where = "/".join((str(path), *split))
+        say(f"{where}: {listed(names)} is passed over, as hidden files are; rename it where it is a class")
 
 
 def files(folder: Path) -> Iterator[Member]:
@@ -95,13 +113,17 @@ def _status(entry: os.DirEntry[str]) -> os.stat_result:
         raise ValueError(f"{entry.path} is a link that leads nowhere ({error.strerror}): mend or remove it") from None
 
 
-def _tree(path: Path) -> Tree:
+def _tree(path: Path, passed_over: set[Parts] | None = None) -> Tree:
+    """The files that are not hidden; `passed_over` gets the folders of an archive's hidden ones."""
     if not path.exists():
         raise ValueError(f"data.path = {str(path)!r} in params.yaml: there is no such folder or tar archive")
-    found = files(path) if path.is_dir() else (m for m in members(path) if not hidden(m.name))
     tree: dict[Parts, FolderFiles] = {}
-    for member in found:
+    for member in files(path) if path.is_dir() else members(path):
         *folder, name = PurePosixPath(member.name).parts
+        if hidden(member.name):
+            if passed_over is not None:
+                passed_over.add(tuple(folder))
+            continue
         tree.setdefault(tuple(folder), FolderFiles()).add(name, member)
     if not tree:
         raise ValueError(f"{path} is empty (hidden files are passed over); it should hold <split>/<class>/<image>")
@@ -120,8 +142,23 @@ def _splits(path: Path, tree: Tree, train: str | None, test: str | None) -> dict
     if test == train:
         raise ValueError(f"data.train_split and data.test_split in params.yaml are both {train!r}")
     splits = {ours: _classes(path, tree, (*root, theirs)) for ours, theirs in (("train", train), ("val", test))}
+    one = class_names.united(name for classes in splits.values() for name in classes)
+    splits = {ours: _united(path, classes, one) for ours, classes in splits.items()}
     _same_classes(path, splits)
     return splits
+
+
+def _united(path: Path, classes: Split, one: Mapping[str, str]) -> Split:
+    """The folder of each class by the one name that it has."""
+    folders: Split = {}
+    for name, parts in classes.items():
+        other = folders.setdefault(one.get(name, name), parts)
+        if other != parts:
+            raise ValueError(
+                f"{path}: {other[-1]!r} and {name!r} in {'/'.join(parts[:-1])} are one name to the eye: put the images"
+                " into one folder"
+            )
+    return folders
 
 
 def _root(path: Path, tree: Tree, train: str) -> Parts:
