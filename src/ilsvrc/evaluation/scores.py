@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ilsvrc.artifacts import spreadsheet
 from ilsvrc.artifacts.run_info import RunInfo
 from ilsvrc.evaluation import metrics, multilabel_scores
 from ilsvrc.evaluation.predictions import Prediction
@@ -199,4 +200,4 @@ def _identity(run: RunInfo) -> Row:
 def _cell(value: Any) -> Any:
     if isinstance(value, float) and math.isnan(value):
         return ""
-    return "-".join(map(str, value)) if isinstance(value, (list, tuple)) else value
+    return spreadsheet.escaped("-".join(map(str, value)) if isinstance(value, (list, tuple)) else value)

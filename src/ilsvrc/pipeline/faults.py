@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from ilsvrc.artifacts import run_files
+from ilsvrc.artifacts import run_files, spreadsheet
 from ilsvrc.artifacts.json_record import JsonRecord, RunRecord
 from ilsvrc.artifacts.manifest import Manifest
 from ilsvrc.artifacts.run_info import RunInfo
@@ -156,7 +156,7 @@ def summary_faults(flow: wiring.Pipeline) -> Iterator[Fault]:
     if not scores.exists():
         return
     with scores.open(newline="") as file:
-        scored = [(row["run"], row["protocol"]) for row in csv.DictReader(file)]
+        scored = [(spreadsheet.plain(row["run"]), spreadsheet.plain(row["protocol"])) for row in csv.DictReader(file)]
     expected = [(run, protocol) for run in flow.runs for protocol in flow.params.protocols]
     for ensemble in flow.ensembles:
         expected += [(f"{ENSEMBLE}{ensemble.name}", "+".join(protocols)) for protocols in ensemble.protocols]

@@ -10,7 +10,7 @@ import pandas as pd
 
 from ilsvrc.config import registry
 from ilsvrc.profiling.cost_files import CostFile, Int8File
-from ilsvrc.reporting import error_vs_cost, figures
+from ilsvrc.reporting import csv_tables, error_vs_cost, figures
 from ilsvrc.reporting.report_data import run_names
 from ilsvrc.runtime.files import write_text
 
@@ -40,13 +40,13 @@ class CostTableJob:
 def write(job: CostTableJob) -> int:
     """Writes the table, the points and the figure; the number of networks."""
     networks = {run: path.stem for run, path in job.runs.items()}
-    table, scores = read_costs(job, networks), pd.read_csv(job.scores)
+    table, scores = read_costs(job, networks), csv_tables.read(job.scores)
     protocol = fewest_views(job.protocols)
     points = error_vs_cost.points(table, scores, networks, protocol)
     runs = scores[scores["run"].isin(points["run"])].drop_duplicates("run")
     drawn = figures.styles(run_names(runs, []), list(runs["architecture"]))
-    write_text(job.table, table.to_csv(index=False, lineterminator="\n"))
-    write_text(job.points, points.assign(protocol=protocol).to_csv(index=False, lineterminator="\n"))
+    write_text(job.table, csv_tables.as_csv(table))
+    write_text(job.points, csv_tables.as_csv(points.assign(protocol=protocol)))
     write_text(job.figure, error_vs_cost.error_against(points, drawn))
     return int(table["network"].nunique())
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from ilsvrc.evaluation import headline_metric, metrics
+from ilsvrc.reporting import csv_tables
 
 
 class Published(NamedTuple):
@@ -24,7 +25,7 @@ class Published(NamedTuple):
 
 def read_scores(path: Path) -> pd.DataFrame:
     """scores.csv; an ensemble has no seed, which leaves the others whole numbers."""
-    scores = pd.read_csv(path, keep_default_na=False, na_values=[""])
+    scores = csv_tables.read(path, missing=False)
     seeds = [None if pd.isna(seed) else int(seed) for seed in scores["seed"]]
     return scores.assign(seed=pd.Series(seeds, dtype=object, index=scores.index))
 
@@ -33,7 +34,7 @@ def read_table(path: Path) -> pd.DataFrame:
     """A table behind the errors: names of classes stay text, whatever they look like."""
     columns = pd.read_csv(path, nrows=0).columns
     names = {name: str for name in columns if name.startswith(("class", "label", "guess", "image"))}
-    return pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=names)
+    return csv_tables.read(path, missing=False, dtype=names)
 
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ from ilsvrc.evaluation import breakdown, headline_metric
 from ilsvrc.evaluation.score_runs import ResultsSpec
 from ilsvrc.models.common import reference_counts
 from ilsvrc.reporting import (
+    csv_tables,
     error_figures,
     error_table,
     error_vs_size,
@@ -67,7 +68,7 @@ def gather(job: ReportJob) -> ReportData:
     return ReportData(
         data_set=data_set,
         errors=errors,
-        curves=pd.read_csv(job.curves),
+        curves=csv_tables.read(job.curves),
         run_infos=infos,
         swept=spec.swept,
         breakdown=tables,
@@ -94,7 +95,7 @@ def read_costs(paths: Sequence[Path]) -> tuple[pd.DataFrame, pd.DataFrame] | Non
     tables = {path.stem: path for path in paths if path.suffix == ".csv" and path.exists()}
     if len(tables) < 2:
         return None
-    return pd.read_csv(tables["costs"]), pd.read_csv(tables["error_against_costs"])
+    return csv_tables.read(tables["costs"]), csv_tables.read(tables["error_against_costs"])
 
 
 def hardest_images_of(errors: pd.DataFrame, hardest: pd.DataFrame, packed: Path) -> Mapping[str, str]:

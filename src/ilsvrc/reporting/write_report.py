@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from ilsvrc.evaluation import register_models
-from ilsvrc.reporting import close_ups, page, paper_tables
+from ilsvrc.reporting import close_ups, csv_tables, page, paper_tables
 from ilsvrc.reporting.gather import ReportJob, gather
 from ilsvrc.reporting.report_data import ReportData
 from ilsvrc.runtime.files import write_text
@@ -29,7 +29,7 @@ def write_report(job: ReportJob) -> Reported:
     data = gather(job)
     html = page.render(data)
     for name, table in tables_of(data).items():
-        write_text(job.tables / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
+        write_text(job.tables / f"{name}.csv", csv_tables.as_csv(table))
     for name, svg in close_ups.as_files(data).items():
         write_text(job.figures / f"{name}.svg", svg)
     write_text(job.report, html)
