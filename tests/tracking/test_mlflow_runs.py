@@ -145,6 +145,92 @@ def test_a_protocol_is_a_nested_run_that_is_found_again(id_file):
     assert client.get_run(parent).data.metrics == both
 
 
+class Killed(BaseException):
+    """Ends a process in the middle of a call, as SIGKILL would."""
+
+
+def killed_at(monkeypatch, name: str) -> None:
+    """The next call of the client's method `name` is the last one of its process."""
+    client, _ = mlflow_runs.connect()
+
+    def dies(self, *args, **kwargs):
+        raise Killed
+
+    monkeypatch.setattr(type(client), name, dies)
+
+
+@pytest.mark.parametrize("call", ["log_batch", "update_run"])
+def test_a_run_whose_process_was_killed_while_it_began_is_gone_on_with(call, id_file, monkeypatch):
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        killed_at(patch, call)
+        tracker(id_file).open()
+    again = tracker(id_file)
+    again.finish(ROWS, {})
+    client, experiment = mlflow_runs.connect()
+    of_this = client.search_runs([experiment], f"tags.{mlflow_runs.WORK} = '{again._work}'")
+    assert [run.info.status for run in of_this] == ["FINISHED"]
+    assert of_this[0].data.params["learning_rate"] == "0.1" and steps(id_file) == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("call", ["log_batch", "set_terminated"])
+def test_a_protocol_whose_process_was_killed_while_it_was_logged_is_whole_the_next_time(call, id_file, monkeypatch):
+    tracker(id_file).open()
+    parent, scores = id_file.read_text(), ("ten_crop", {"top1_error_percent": 3.5}, {})
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        killed_at(patch, call)
+        mlflow_runs.log_protocol(parent, *scores)
+    mlflow_runs.log_protocol(parent, *scores)
+    client, experiment = mlflow_runs.connect()
+    (nested,) = client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{parent}'")
+    assert (nested.info.status, nested.data.metrics) == ("FINISHED", {"top1_error_percent": 3.5})
+    assert client.get_run(parent).data.metrics == {"ten_crop/top1_error_percent": 3.5}
+
+
+def test_protocols_go_where_their_run_is_and_an_experiment_in_the_bin_is_named(id_file, monkeypatch, capfd):
+    tracker(id_file).open()
+    client, experiment = mlflow_runs.connect()
+    client.rename_experiment(experiment, "mine")
+    monkeypatch.setattr(mlflow_runs, "_CONNECTED", {})
+    try:
+        mlflow_runs.log_protocol(id_file.read_text(), "ten_crop", {"top1_error_percent": 3.5}, {})
+        nested = client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{id_file.read_text()}'")
+        assert [run.info.run_name for run in nested] == ["ten_crop"]
+        other = client.get_experiment_by_name(mlflow_runs.EXPERIMENT).experiment_id
+        client.delete_experiment(other)
+        monkeypatch.setattr(mlflow_runs, "_CONNECTED", {})
+        tracker(id_file.with_name("other")).open()
+        said = capfd.readouterr().err
+        assert f"is in the bin; `mlflow experiments restore --experiment-id {other}`" in said
+    finally:
+        client.restore_experiment(other)
+        client.rename_experiment(other, "another")
+        client.rename_experiment(experiment, mlflow_runs.EXPERIMENT)
+
+
+def test_a_database_that_cannot_be_opened_is_one_line_and_no_wait(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    mlflow_runs.DATABASE.write_bytes(b"no database at all, but some other file of a person's" * 99)
+    start = time.perf_counter()
+    Path("work").mkdir()
+    tracker(tmp_path / "id").open()
+    assert time.perf_counter() - start < 10 and mlflow_runs.MISSED.exists()
+    assert "not logged to MLflow (DatabaseError: file is not a database)" in capfd.readouterr().err
+    assert not mlflow_runs.answers()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", NOWHERE)
+    assert not mlflow_runs.answers()
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    mlflow_runs.DATABASE.unlink()
+    assert mlflow_runs.answers()
+
+
+def test_another_process_that_connects_for_ever_is_not_waited_for_for_ever(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(mlflow_runs, "SECONDS_FOR_OTHERS", 0.2)
+    with mlflow_runs.locks.locked(mlflow_runs.LOCK):
+        tracker(tmp_path / "id").open()
+    assert "not logged to MLflow (Timeout" in capfd.readouterr().err
+
+
 def test_a_protocol_of_a_run_from_elsewhere_is_left_out(id_file, capfd):
     mlflow_runs.log_protocol(None, "ten_crop", {"top1_error_percent": 1.0}, {})
     mlflow_runs.log_protocol("0" * 32, "ten_crop", {"top1_error_percent": 1.0}, {})

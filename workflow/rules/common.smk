@@ -9,6 +9,7 @@ from ilsvrc.config import specs
 from ilsvrc.pipeline import file_times, lost_files, refused_predictions, wiring
 from ilsvrc.pipeline.commands import command
 from ilsvrc.runtime import disk, hardware, parent_death, unrecorded
+from ilsvrc.tracking import mlflow_runs
 
 if workflow.overwrite_configfiles:
     BOOK = " and ".join(os.path.relpath(path) for path in workflow.overwrite_configfiles)
@@ -121,9 +122,19 @@ def bring_back():
 
 
 @cache
+def log_again():
+    """Lets scores be written again where MLflow was away: what it does not know is logged then."""
+    if runs_jobs() and mlflow_runs.MISSED.exists() and mlflow_runs.answers():
+        wiring.hold_the_lock()
+        mlflow_runs.MISSED.unlink()
+        Path("results/scores.csv").unlink(missing_ok=True)
+
+
+@cache
 def lost():
     """Files that a loss of power left empty or zeroed, each named in a line. Where jobs run, none is left."""
     bring_back()
+    log_again()
     settle_times()
     found = lost_files.find(PIPELINE) if workflow.is_main_process and not workflow.touch else {}
     for line in lost_files.said(found):

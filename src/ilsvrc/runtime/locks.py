@@ -18,6 +18,7 @@ from ilsvrc.runtime.messages import say
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
+FOREVER = -1.0  # filelock's
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
@@ -31,19 +32,25 @@ def try_lock(path: Path) -> "BaseFileLock | None":
         return None
 
 
-def wait_for_lock(path: Path, waits: Callable[[str], None] = lambda process: None) -> "BaseFileLock":
-    """The lock at `path`; where another process has it, `waits` is called once with the id of that process."""
+def wait_for_lock(
+    path: Path, waits: Callable[[str], None] = lambda process: None, limit_s: float = FOREVER
+) -> "BaseFileLock":
+    """The lock at `path`; where another process has it, `waits` is called once with the id of that process.
+
+    Raises:
+        filelock.Timeout: that process still has it after `limit_s` seconds.
+    """
     lock = try_lock(path)
     if lock is None:
         waits(holder(path))
-        lock = _acquired(path, blocking=True)
+        lock = _acquired(path, blocking=True, limit_s=limit_s)
     return lock
 
 
 @contextmanager
-def locked(path: Path, waits: Callable[[str], None] = lambda process: None) -> Iterator[None]:
+def locked(path: Path, waits: Callable[[str], None] = lambda process: None, limit_s: float = FOREVER) -> Iterator[None]:
     """Holds the lock at `path`, as `wait_for_lock` gets it."""
-    lock = wait_for_lock(path, waits)
+    lock = wait_for_lock(path, waits, limit_s)
     try:
         yield
     finally:
@@ -73,24 +80,24 @@ def holder(path: Path) -> str:
     return "unknown"
 
 
-def _acquired(path: Path, blocking: bool) -> "BaseFileLock":
+def _acquired(path: Path, blocking: bool, limit_s: float = FOREVER) -> "BaseFileLock":
     """The lock at `path`, once this process has it; any thread may release it.
 
     Raises:
-        filelock.Timeout: another process has it, and the call does not block.
+        filelock.Timeout: another process has it, and the call does not block, or not longer.
     """
     from filelock import FileLock, SoftFileLock  # take a moment, and a dry run, which imports this module, needs none
 
     path.parent.mkdir(parents=True, exist_ok=True)
     lock: BaseFileLock = FileLock(path, thread_local=False, fallback_to_soft=False)
     try:
-        lock.acquire(blocking=blocking)
+        lock.acquire(limit_s, blocking=blocking)
     except OSError as error:
         if error.errno not in NO_LOCKS:
             raise
         _say_once(path.parent, os.strerror(error.errno))
         lock = SoftFileLock(f"{path}.held", thread_local=False)
-        lock.acquire(blocking=blocking)
+        lock.acquire(limit_s, blocking=blocking)
     with suppress(OSError):  # a full disk: nobody learns who has it
         path.write_text(str(os.getpid()))
     return lock

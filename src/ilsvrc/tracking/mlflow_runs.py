@@ -4,20 +4,29 @@ import hashlib
 import json
 import math
 import os
+import platform
+import socket
+import sqlite3
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
 from functools import wraps
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from ilsvrc.runtime import files, locks, messages
 
 DATABASE = Path("mlflow.db")  # where a plain `mlflow ui` looks
 LOCK = Path("work/mlflow.lock")
+MISSED = Path("work/mlflow_missed")  # there where something could not be logged: scores are written and logged again
 ARTIFACTS = Path("mlartifacts")  # a folder named mlruns would make the UI ignore the database
 EXPERIMENT = "ilsvrc"
 UNKNOWN = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # what a store says of an id that it does not know
 SECONDS_BETWEEN_TRIES = 60.0
+PORTS, SECONDS_TO_ANSWER = {"http": 80, "https": 443}, 2.0
+SECONDS_FOR_OTHERS = 30.0  # that another process may take to connect
+WORK = "work_folder"  # tag of a training's run, by which it is found where its id was not kept
 COMPARED = ("top1_error_percent", "f2_percent")  # of a protocol's metrics, what its training's run has too
 
 _LEFT_ALONE = {"until": 0.0}  # after a failure
@@ -39,6 +48,8 @@ def never_stops_training(function: Callable[..., Any]) -> Callable[..., Any]:
             not_installed = isinstance(error, ImportError)
             _LEFT_ALONE["until"] = math.inf if not_installed else time.monotonic() + SECONDS_BETWEEN_TRIES
             why = next(iter(str(error).splitlines()), "")[:200]
+            if MISSED.parent.is_dir() and not not_installed:
+                MISSED.touch()
             messages.say(f"not logged to MLflow ({type(error).__name__}: {why}); training goes on")
             return None
 
@@ -93,26 +104,44 @@ class Tracker:
         """A client whose store holds this run."""
         client, experiment = connect()
         if self.run_id is None:
-            self.run_id = self._found(client) or self._created(client, experiment)
+            self.run_id = self._found(client, experiment) or self._created(client, experiment)
+            files.write_text(self.id_file, self.run_id)
             client.update_run(self.run_id, status="RUNNING")
         return client
 
-    def _found(self, client: Any) -> str | None:
+    def _found(self, client: Any, experiment: str) -> str | None:
         run_id = kept_id(self.id_file)
         if run_id is None or not knows(client, run_id):
-            return None
-        history = client.get_metric_history(run_id, "train_loss")
-        self.logged = max((metric.step for metric in history), default=0)
+            run_id = self._begun(client, experiment)
+        if run_id is not None:
+            history = client.get_metric_history(run_id, "train_loss")
+            self.logged = max((metric.step for metric in history), default=0)
         return run_id
 
+    def _begun(self, client: Any, experiment: str) -> str | None:
+        """The run that a process began for this work folder before it was killed, without its id having been kept."""
+        wanted = f"tags.{WORK} = '{self._work}' and attributes.status = 'RUNNING'"
+        found = client.search_runs([experiment], wanted, max_results=1)
+        if not found:
+            return None
+        self._log_parameters(client, found[0].info.run_id, found[0].data.params)
+        return str(found[0].info.run_id)
+
     def _created(self, client: Any, experiment: str) -> str:
+        run = client.create_run(experiment, run_name=self.name, tags={**self.tags, WORK: self._work})
+        self._log_parameters(client, run.info.run_id, known={})
+        return str(run.info.run_id)
+
+    def _log_parameters(self, client: Any, run_id: str, known: Mapping[str, str]) -> None:
         from mlflow.entities import Param
 
-        run = client.create_run(experiment, run_name=self.name, tags=dict(self.tags))
-        parameters = [Param(key, str(value)) for key, value in self.parameters.items()]
-        client.log_batch(run.info.run_id, params=parameters)
-        files.write_text(self.id_file, run.info.run_id)
-        return str(run.info.run_id)
+        missing = [Param(key, str(value)) for key, value in self.parameters.items() if key not in known]
+        client.log_batch(run_id, params=missing)
+
+    @property
+    def _work(self) -> str:
+        """Hash of the machine's name and of the work folder, which one training has at a time."""
+        return hashlib.sha256(f"{platform.node()}:{self.id_file.parent.absolute()}".encode()).hexdigest()[:16]
 
 
 @never_stops_training
@@ -135,21 +164,24 @@ def log_protocol(parent: str | None, protocol: str, metrics: Mapping[str, float]
     """
     if parent is None:
         return
-    client, experiment = connect()
+    client, _ = connect()
     if not knows(client, parent):
         return
+    above = client.get_run(parent)
+    experiment = above.info.experiment_id  # which a person may have renamed
     nested = f"tags.`mlflow.parentRunId` = '{parent}' and attributes.run_name = '{protocol}'"
     found = client.search_runs([experiment], nested, max_results=1)
     wanted = {key: float(value) for key, value in metrics.items()}
-    if found and found[0].data.metrics == wanted:
+    compared = {f"{protocol}/{key}": wanted[key] for key in COMPARED if key in wanted}
+    known = found and found[0].data.metrics == wanted and found[0].info.status == "FINISHED"
+    if known and compared.items() <= above.data.metrics.items():
         return
     run = found[0] if found else client.create_run(
         experiment, run_name=protocol, tags={"mlflow.parentRunId": parent, "protocol": protocol, **tags}
     )  # fmt: skip
     client.log_batch(run.info.run_id, metrics=_metrics(wanted, 0))
-    client.set_terminated(run.info.run_id)
-    compared = {f"{protocol}/{key}": wanted[key] for key in COMPARED if key in wanted}
     client.log_batch(parent, metrics=_metrics(compared, 0))
+    client.set_terminated(run.info.run_id)
 
 
 @never_stops_training
@@ -205,8 +237,14 @@ def connect() -> tuple[Any, str]:
     """A client, and the experiment's id. One process at a time creates the database: two at once would crash."""
     store = os.environ.get("MLFLOW_TRACKING_URI") or own_store()
     if store not in _CONNECTED:
-        with locks.locked(LOCK):
-            _CONNECTED[store] = _connect(store)
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # a server that is down must not hold up training
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+        os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+        os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # else it tells of every table that it makes
+        from mlflow.tracking import MlflowClient  # before the lock: others would wait for it meanwhile
+
+        with locks.locked(LOCK, limit_s=SECONDS_FOR_OTHERS):
+            _CONNECTED[store] = _connect(store, MlflowClient)
     return _CONNECTED[store]
 
 
@@ -215,24 +253,52 @@ def own_store() -> str:
     return f"sqlite:///{DATABASE.absolute()}"
 
 
-def _connect(store: str) -> tuple[Any, str]:
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # a server that is down must not hold up training
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
-    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # else it tells of every table that it makes
-    from mlflow.tracking import MlflowClient
-
-    if store == own_store() and not DATABASE.exists():
+def _connect(store: str, opened: Callable[..., Any]) -> tuple[Any, str]:
+    if store == own_store() and DATABASE.exists():
+        _check(DATABASE)
+    elif store == own_store():
         with files.atomically(DATABASE) as unfinished:  # a process that is killed here leaves no half database
             unfinished.with_name(f"{unfinished.name}-journal").unlink(missing_ok=True)  # of one with the same number
-            MlflowClient(tracking_uri=f"sqlite:///{unfinished.absolute()}").search_experiments()
-    client = MlflowClient(tracking_uri=store)  # an absolute address: MLflow keeps what it opened by it
+            opened(tracking_uri=f"sqlite:///{unfinished.absolute()}").search_experiments()
+    client = opened(tracking_uri=store)  # an absolute address: MLflow keeps what it opened by it
     experiment = client.get_experiment_by_name(EXPERIMENT)
+    if experiment is not None and experiment.lifecycle_stage != "active":
+        number = experiment.experiment_id
+        raise ValueError(
+            f"the experiment {EXPERIMENT} is in the bin; `mlflow experiments restore --experiment-id {number}` brings"
+            " it back, and the next run of snakemake logs what is missing"
+        )
     if experiment is not None:
         return client, experiment.experiment_id
     location = ARTIFACTS.absolute().as_uri() if store.startswith("sqlite") else None
     shown_as = {"mlflow.experimentKind": "custom_model_development"}  # the UI opens at training runs
     return client, client.create_experiment(EXPERIMENT, artifact_location=location, tags=shown_as)
+
+
+def answers() -> bool:
+    """True if the store seems to be there; MLflow is not imported for it."""
+    store = os.environ.get("MLFLOW_TRACKING_URI") or own_store()
+    address = urlsplit(store)
+    try:
+        if store == own_store() and DATABASE.exists():
+            _check(DATABASE)
+        elif address.scheme in PORTS:
+            port = address.port or PORTS[address.scheme]
+            socket.create_connection((address.hostname or "", port), SECONDS_TO_ANSWER).close()
+    except (OSError, sqlite3.Error):
+        return False
+    return True
+
+
+def _check(database: Path) -> None:
+    """Opens a database once: MLflow would try for 100 seconds.
+
+    Raises:
+        OSError: it cannot be opened.
+        sqlite3.Error: it is none.
+    """
+    with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=rw", uri=True)) as opened:
+        opened.execute("PRAGMA schema_version").fetchone()
 
 
 def _metrics(row: Mapping[str, float | None], step: int) -> list[Any]:
