@@ -10,7 +10,7 @@ rule acquire:
     conda:
         "../../environment.yml"
     params:
-        spec=PIPELINE.source_spec,
+        spec=source_spec,
     shell:
         command("acquire")
 

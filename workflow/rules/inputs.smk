@@ -12,6 +12,11 @@ def run_weights():
     return {"weights": ancient(RUN_FILES["weights"]), "weights_info": RUN_FILES["weights_info"]}
 
 
+def source_spec(wildcards):
+    """Specification of `acquire`; by a function, since Snakemake takes braces in other text for wildcards."""
+    return PIPELINE.source_spec
+
+
 def pack_spec(wildcards):
     """Specification of the packed form that a job writes."""
     return PIPELINE.pack_specs[wildcards.form]
