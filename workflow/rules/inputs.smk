@@ -17,6 +17,11 @@ def source_spec(wildcards):
     return PIPELINE.source_spec
 
 
+def whole_spec(wildcards):
+    """Specification of `record`; a function for the same reason."""
+    return PIPELINE.whole_spec
+
+
 def pack_spec(wildcards):
     """Specification of the packed form that a job writes."""
     return PIPELINE.pack_specs[wildcards.form]

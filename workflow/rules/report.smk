@@ -70,7 +70,7 @@ rule record:
     conda:
         "../../environment.yml"
     params:
-        spec=PIPELINE.whole_spec,
+        spec=whole_spec,
         skip=not_recorded(),
     shell:
         command("record")
