@@ -14,7 +14,7 @@ from urllib.parse import quote
 import pytest
 from chromium import Browser
 
-from ilsvrc.tracking import mlflow_runs
+from ilsvrc.tracking import mlflow_runs, mlflow_store
 
 ERRORS = {("googlenet", 0.05): 5.0, ("resnet18", 0.01): 12.5, ("resnet18", 0.02): 3.5, ("resnet18", 0.05): 30.75}
 BY_ERROR = ["resnet18 rate=0.02", "googlenet rate=0.05", "resnet18 rate=0.01", "resnet18 rate=0.05"]
@@ -35,7 +35,7 @@ class Store:
             self.runs[name] = (folder / name).read_text()
             for protocol, more in (("single_crop", 1.0), ("ten_crop", 0.0)):
                 mlflow_runs.log_protocol(self.runs[name], protocol, {"top1_error_percent": error + more}, {})
-        self.experiment = mlflow_runs.connect()[1]
+        self.experiment = mlflow_store.connect()[1]
         self.address = ""
 
 
@@ -46,7 +46,7 @@ def store(tmp_path_factory: pytest.TempPathFactory, started: Browser) -> Iterato
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        patch.setattr(mlflow_runs, "_CONNECTED", {})
+        patch.setattr(mlflow_store, "_CONNECTED", {})
         patch.setattr(mlflow_runs, "_LEFT_ALONE", {"until": 0.0})
         made = Store(folder)
     with socket.socket() as free:

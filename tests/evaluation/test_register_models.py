@@ -17,7 +17,7 @@ from ilsvrc.config.registry import architecture
 from ilsvrc.evaluation import classify, prediction_file, predictions, register_models, served_model
 from ilsvrc.runtime.files import read_json
 from ilsvrc.stages import report, score
-from ilsvrc.tracking import mlflow_runs, registry
+from ilsvrc.tracking import mlflow_runs, mlflow_store, registry
 
 NAME = "digits.resnet20_cifar"
 PROTOCOLS = {"single_crop": "0 1", "ten_crop": ""}
@@ -29,7 +29,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("project")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setattr(mlflow_runs, "_CONNECTED", {})
+        patch.setattr(mlflow_store, "_CONNECTED", {})
         patch.setattr(mlflow_runs, "_LEFT_ALONE", {"until": 0.0})
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         for seed, wrong in enumerate(([0, 1], [0])):
@@ -98,19 +98,19 @@ def run_report(given: list[str]) -> None:
 
 def versions() -> dict[str, str]:
     """Run of each version."""
-    client, _ = mlflow_runs.connect()
+    client, _ = mlflow_store.connect()
     return {str(v.version): v.tags["run"] for v in client.search_model_versions(f"name = '{NAME}'")}
 
 
 def best() -> str:
-    client, _ = mlflow_runs.connect()
+    client, _ = mlflow_store.connect()
     return client.get_model_version_by_alias(NAME, registry.BEST).tags["run"]
 
 
 def test_a_version_a_run_and_the_alias_at_the_lowest_error() -> None:
     assert versions() == {"1": network(0).name, "2": network(1).name}
     assert best() == network(1).name  # 1 of 8 wrong by single_crop, the first protocol, not 2
-    client, _ = mlflow_runs.connect()
+    client, _ = mlflow_store.connect()
     version = client.get_model_version(NAME, "1")
     assert version.description == f"{network(0).name}: Top-1 error 25.00 % by single_crop, n = 8"
     assert version.run_id == register_models.mlflow_run(network(0).name)
@@ -188,7 +188,7 @@ def test_pictures_that_are_not_uint8_are_refused() -> None:
 
 
 def test_the_report_and_its_figures_are_artifacts_of_one_run() -> None:
-    client, experiment = mlflow_runs.connect()
+    client, experiment = mlflow_store.connect()
     (run,) = client.search_runs([experiment], "tags.kind = 'report'")
     assert (run.info.run_name, run.info.status) == ("report", "FINISHED")
     assert [file.path for file in client.list_artifacts(run.info.run_id)] == ["figures", "report.html"]
@@ -214,7 +214,7 @@ def test_weights_trained_anew_are_a_new_version_and_the_old_one_is_never_the_bes
     with pytest.raises(ValueError, match="holds other weights than those that were registered"):
         load()
     run_score(0, 1)
-    client, _ = mlflow_runs.connect()
+    client, _ = mlflow_store.connect()
     assert versions() == {"1": network(0).name, "2": network(1).name, "3": network(1).name}
     assert str(client.get_model_version_by_alias(NAME, registry.BEST).version) == "3"
     load()

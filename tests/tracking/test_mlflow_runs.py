@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from ilsvrc.tracking import mlflow_runs
+from ilsvrc.tracking import mlflow_runs, mlflow_store
 
 ROWS = [{"epoch": e, "train_loss": 1 / e, "validation_top5_error_percent": None} for e in (1, 2, 3, 4)]
 NOWHERE = "http://127.0.0.1:9"
@@ -17,7 +17,7 @@ NOWHERE = "http://127.0.0.1:9"
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch):
     """Nothing of what a test before this one connected to or found away."""
-    monkeypatch.setattr(mlflow_runs, "_CONNECTED", {})
+    monkeypatch.setattr(mlflow_store, "_CONNECTED", {})
     monkeypatch.setattr(mlflow_runs, "_LEFT_ALONE", {"until": 0.0})
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
 
@@ -40,12 +40,12 @@ def tracker(id_file: Path) -> mlflow_runs.Tracker:
 
 
 def stored(id_file: Path):
-    client, _ = mlflow_runs.connect()
+    client, _ = mlflow_store.connect()
     return client.get_run(id_file.read_text())
 
 
 def steps(id_file: Path) -> list[int]:
-    client, _ = mlflow_runs.connect()
+    client, _ = mlflow_store.connect()
     return [metric.step for metric in client.get_metric_history(id_file.read_text(), "train_loss")]
 
 
@@ -61,7 +61,7 @@ def test_a_database_that_was_half_made_when_its_process_ended_is_not_used(tmp_pa
 
     monkeypatch.setitem(sys.modules, "mlflow.tracking", SimpleNamespace(MlflowClient=killed))
     with pytest.raises(KeyboardInterrupt):
-        mlflow_runs.connect()
+        mlflow_store.connect()
     assert made[0].parent == tmp_path and made[0].name != "mlflow.db"
     assert not (tmp_path / "mlflow.db").exists()
 
@@ -107,7 +107,7 @@ def test_an_id_that_the_store_does_not_know_starts_a_new_run(unknown, id_file):
 def test_a_run_that_a_person_deleted_is_not_reopened(id_file):
     tracker(id_file).log_epochs(ROWS[:1])
     deleted = id_file.read_text()
-    mlflow_runs.connect()[0].delete_run(deleted)
+    mlflow_store.connect()[0].delete_run(deleted)
     tracker(id_file).log_epochs(ROWS[:1])
     assert id_file.read_text() != deleted
 
@@ -133,7 +133,7 @@ def test_a_protocol_is_a_nested_run_that_is_found_again(id_file):
     for error in (3.5, 3.5, 2.5):
         mlflow_runs.log_protocol(parent, "ten_crop", {"top1_error_percent": error}, {"num_images": "355"})
     mlflow_runs.log_protocol(parent, "single_crop", {"top1_error_percent": 4.0}, {})
-    client, experiment = mlflow_runs.connect()
+    client, experiment = mlflow_store.connect()
     nested = client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{parent}'")
     found = {run.info.run_name: run.data.metrics["top1_error_percent"] for run in nested}
     assert found == {"ten_crop": 2.5, "single_crop": 4.0}
@@ -151,7 +151,7 @@ class Killed(BaseException):
 
 def killed_at(monkeypatch, name: str) -> None:
     """The next call of the client's method `name` is the last one of its process."""
-    client, _ = mlflow_runs.connect()
+    client, _ = mlflow_store.connect()
 
     def dies(self, *args, **kwargs):
         raise Killed
@@ -166,7 +166,7 @@ def test_a_run_whose_process_was_killed_while_it_began_is_gone_on_with(call, id_
         tracker(id_file).open()
     again = tracker(id_file)
     again.finish(ROWS, {})
-    client, experiment = mlflow_runs.connect()
+    client, experiment = mlflow_store.connect()
     of_this = client.search_runs([experiment], f"tags.{mlflow_runs.WORK} = '{again._work}'")
     assert [run.info.status for run in of_this] == ["FINISHED"]
     assert of_this[0].data.params["learning_rate"] == "0.1" and steps(id_file) == [1, 2, 3, 4]
@@ -180,7 +180,7 @@ def test_a_protocol_whose_process_was_killed_while_it_was_logged_is_whole_the_ne
         killed_at(patch, call)
         mlflow_runs.log_protocol(parent, *scores)
     mlflow_runs.log_protocol(parent, *scores)
-    client, experiment = mlflow_runs.connect()
+    client, experiment = mlflow_store.connect()
     (nested,) = client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{parent}'")
     assert (nested.info.status, nested.data.metrics) == ("FINISHED", {"top1_error_percent": 3.5})
     assert client.get_run(parent).data.metrics == {"ten_crop/top1_error_percent": 3.5}
@@ -188,45 +188,45 @@ def test_a_protocol_whose_process_was_killed_while_it_was_logged_is_whole_the_ne
 
 def test_protocols_go_where_their_run_is_and_an_experiment_in_the_bin_is_named(id_file, monkeypatch, capfd):
     tracker(id_file).open()
-    client, experiment = mlflow_runs.connect()
+    client, experiment = mlflow_store.connect()
     client.rename_experiment(experiment, "mine")
-    monkeypatch.setattr(mlflow_runs, "_CONNECTED", {})
+    monkeypatch.setattr(mlflow_store, "_CONNECTED", {})
     try:
         mlflow_runs.log_protocol(id_file.read_text(), "ten_crop", {"top1_error_percent": 3.5}, {})
         nested = client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{id_file.read_text()}'")
         assert [run.info.run_name for run in nested] == ["ten_crop"]
-        other = client.get_experiment_by_name(mlflow_runs.EXPERIMENT).experiment_id
+        other = client.get_experiment_by_name(mlflow_store.EXPERIMENT).experiment_id
         client.delete_experiment(other)
-        monkeypatch.setattr(mlflow_runs, "_CONNECTED", {})
+        monkeypatch.setattr(mlflow_store, "_CONNECTED", {})
         tracker(id_file.with_name("other")).open()
         said = capfd.readouterr().err
         assert f"is in the bin; `mlflow experiments restore --experiment-id {other}`" in said
     finally:
         client.restore_experiment(other)
         client.rename_experiment(other, "another")
-        client.rename_experiment(experiment, mlflow_runs.EXPERIMENT)
+        client.rename_experiment(experiment, mlflow_store.EXPERIMENT)
 
 
 def test_a_database_that_cannot_be_opened_is_one_line_and_no_wait(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
-    mlflow_runs.DATABASE.write_bytes(b"no database at all, but some other file of a person's" * 99)
+    mlflow_store.DATABASE.write_bytes(b"no database at all, but some other file of a person's" * 99)
     start = time.perf_counter()
     Path("work").mkdir()
     tracker(tmp_path / "id").open()
     assert time.perf_counter() - start < 10 and mlflow_runs.MISSED.exists()
     assert "not logged to MLflow (DatabaseError: file is not a database)" in capfd.readouterr().err
-    assert not mlflow_runs.answers()
+    assert not mlflow_store.answers()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", NOWHERE)
-    assert not mlflow_runs.answers()
+    assert not mlflow_store.answers()
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
-    mlflow_runs.DATABASE.unlink()
-    assert mlflow_runs.answers()
+    mlflow_store.DATABASE.unlink()
+    assert mlflow_store.answers()
 
 
 def test_another_process_that_connects_for_ever_is_not_waited_for_for_ever(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(mlflow_runs, "SECONDS_FOR_OTHERS", 0.2)
-    with mlflow_runs.locks.locked(mlflow_runs.LOCK):
+    monkeypatch.setattr(mlflow_store, "SECONDS_FOR_OTHERS", 0.2)
+    with mlflow_store.locks.locked(mlflow_store.LOCK):
         tracker(tmp_path / "id").open()
     assert "not logged to MLflow (Timeout" in capfd.readouterr().err
 
@@ -234,7 +234,7 @@ def test_another_process_that_connects_for_ever_is_not_waited_for_for_ever(tmp_p
 def test_a_protocol_of_a_run_from_elsewhere_is_left_out(id_file, capfd):
     mlflow_runs.log_protocol(None, "ten_crop", {"top1_error_percent": 1.0}, {})
     mlflow_runs.log_protocol("0" * 32, "ten_crop", {"top1_error_percent": 1.0}, {})
-    client, experiment = mlflow_runs.connect()
+    client, experiment = mlflow_store.connect()
     assert not client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{'0' * 32}'")
     assert capfd.readouterr().err == ""
 
@@ -290,7 +290,7 @@ def test_training_goes_on_where_mlflow_is_not_installed(tmp_path, monkeypatch, c
 
 
 def test_four_processes_that_connect_first_at_once_all_succeed(tmp_path):
-    code = "from ilsvrc.tracking import mlflow_runs; print(mlflow_runs.connect()[1])"
+    code = "from ilsvrc.tracking import mlflow_store; print(mlflow_store.connect()[1])"
     start = [
         subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stdout=-1, stderr=-1, text=True) for _ in "1234"
     ]
@@ -304,6 +304,6 @@ def test_an_ensembles_run_is_found_again_by_its_name_and_members(id_file):
     first = mlflow_runs.open_ensemble("ensemble/five", tags)
     assert mlflow_runs.open_ensemble("ensemble/five", tags) == first
     assert mlflow_runs.open_ensemble("ensemble/five", {**tags, "members": "0a1b2c3d"}) != first
-    client, _ = mlflow_runs.connect()
+    client, _ = mlflow_store.connect()
     assert client.get_run(first).data.tags["kind"] == "ensemble"
     assert client.get_run(first).info.run_name == "ensemble/five"

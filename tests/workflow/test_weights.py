@@ -87,7 +87,7 @@ def test_the_report_marks_them_and_says_what_was_assumed(tested: Checkout) -> No
 
 def test_their_protocols_stand_under_a_run_in_mlflow(tested: Checkout) -> None:
     code = (
-        "from ilsvrc.tracking import mlflow_runs; client, experiment = mlflow_runs.connect();"
+        "from ilsvrc.tracking import mlflow_store; client, experiment = mlflow_store.connect();"
         "print(sorted((r.data.tags.get('source', ''), r.info.run_name, len(r.data.metrics) > 0)"
         " for r in client.search_runs([experiment])))"
     )

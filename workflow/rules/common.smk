@@ -9,7 +9,7 @@ from ilsvrc.config import specs
 from ilsvrc.pipeline import file_times, lost_files, refused_predictions, wiring
 from ilsvrc.pipeline.commands import command
 from ilsvrc.runtime import disk, hardware, parent_death, unrecorded
-from ilsvrc.tracking import mlflow_runs
+from ilsvrc.tracking import mlflow_runs, mlflow_store
 
 if workflow.overwrite_configfiles:
     BOOK = " and ".join(os.path.relpath(path) for path in workflow.overwrite_configfiles)
@@ -124,7 +124,7 @@ def bring_back():
 @cache
 def log_again():
     """Lets scores be written again where MLflow was away: what it does not know is logged then."""
-    if runs_jobs() and mlflow_runs.MISSED.exists() and mlflow_runs.answers():
+    if runs_jobs() and mlflow_runs.MISSED.exists() and mlflow_store.answers():
         wiring.hold_the_lock()
         mlflow_runs.MISSED.unlink()
         Path("results/scores.csv").unlink(missing_ok=True)

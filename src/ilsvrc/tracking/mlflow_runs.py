@@ -3,29 +3,19 @@
 import hashlib
 import json
 import math
-import os
 import platform
-import socket
-import sqlite3
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import closing
 from functools import wraps
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-from ilsvrc.runtime import files, locks, messages
+from ilsvrc.runtime import files, messages
+from ilsvrc.tracking import mlflow_store
 
-DATABASE = Path("mlflow.db")  # where a plain `mlflow ui` looks
-LOCK = Path("work/mlflow.lock")
 MISSED = Path("work/mlflow_missed")  # there where something could not be logged: scores are written and logged again
-ARTIFACTS = Path("mlartifacts")  # a folder named mlruns would make the UI ignore the database
-EXPERIMENT = "ilsvrc"
 UNKNOWN = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # what a store says of an id that it does not know
 SECONDS_BETWEEN_TRIES = 60.0
-PORTS, SECONDS_TO_ANSWER = {"http": 80, "https": 443}, 2.0
-SECONDS_FOR_OTHERS = 30.0  # that another process may take to connect
 WORK = "work_folder"  # tag of a training's run, by which it is found where its id was not kept
 COMPARED = ("top1_error_percent", "f2_percent")  # of a protocol's metrics, what its training's run has too
 
@@ -102,7 +92,7 @@ class Tracker:
 
     def _opened(self) -> Any:
         """A client whose store holds this run."""
-        client, experiment = connect()
+        client, experiment = mlflow_store.connect()
         if self.run_id is None:
             self.run_id = self._found(client, experiment) or self._created(client, experiment)
             files.write_text(self.id_file, self.run_id)
@@ -150,7 +140,7 @@ def stop(id_file: Path, status: str) -> None:
     run_id = kept_id(id_file)
     if run_id is None:
         return
-    client, _ = connect()
+    client, _ = mlflow_store.connect()
     if knows(client, run_id):
         client.set_terminated(run_id, status)
 
@@ -164,7 +154,7 @@ def log_protocol(parent: str | None, protocol: str, metrics: Mapping[str, float]
     """
     if parent is None:
         return
-    client, _ = connect()
+    client, _ = mlflow_store.connect()
     if not knows(client, parent):
         return
     above = client.get_run(parent)
@@ -187,7 +177,7 @@ def log_protocol(parent: str | None, protocol: str, metrics: Mapping[str, float]
 @never_stops_training
 def log_report(page: Path, figures: Iterable[Path]) -> None:
     """Keeps the page and its figures as artifacts of the run `report`, which every report uses again."""
-    client, experiment = connect()
+    client, experiment = mlflow_store.connect()
     found = client.search_runs([experiment], "tags.kind = 'report'", max_results=1)
     run = found[0] if found else client.create_run(experiment, run_name="report", tags={"kind": "report"})
     sha256 = hashlib.sha256(page.read_bytes()).hexdigest()
@@ -203,7 +193,7 @@ def log_report(page: Path, figures: Iterable[Path]) -> None:
 @never_stops_training
 def open_ensemble(name: str, tags: Mapping[str, str]) -> str | None:
     """The id of an ensemble's run: the one of this name and these members, or a new one."""
-    client, experiment = connect()
+    client, experiment = mlflow_store.connect()
     wanted = f"tags.kind = 'ensemble' and attributes.run_name = '{name}'"
     for run in client.search_runs([experiment], wanted):
         if run.data.tags.get("members") == tags["members"]:
@@ -228,77 +218,6 @@ def knows(client: Any, run_id: str) -> bool:
         if error.error_code in UNKNOWN:
             return False
         raise
-
-
-_CONNECTED: dict[str, tuple[Any, str]] = {}
-
-
-def connect() -> tuple[Any, str]:
-    """A client, and the experiment's id. One process at a time creates the database: two at once would crash."""
-    store = os.environ.get("MLFLOW_TRACKING_URI") or own_store()
-    if store not in _CONNECTED:
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # a server that is down must not hold up training
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-        os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
-        os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # else it tells of every table that it makes
-        from mlflow.tracking import MlflowClient  # before the lock: others would wait for it meanwhile
-
-        with locks.locked(LOCK, limit_s=SECONDS_FOR_OTHERS):
-            _CONNECTED[store] = _connect(store, MlflowClient)
-    return _CONNECTED[store]
-
-
-def own_store() -> str:
-    """Address of the working folder's database."""
-    return f"sqlite:///{DATABASE.absolute()}"
-
-
-def _connect(store: str, opened: Callable[..., Any]) -> tuple[Any, str]:
-    if store == own_store() and DATABASE.exists():
-        _check(DATABASE)
-    elif store == own_store():
-        with files.atomically(DATABASE) as unfinished:  # a process that is killed here leaves no half database
-            unfinished.with_name(f"{unfinished.name}-journal").unlink(missing_ok=True)  # of one with the same number
-            opened(tracking_uri=f"sqlite:///{unfinished.absolute()}").search_experiments()
-    client = opened(tracking_uri=store)  # an absolute address: MLflow keeps what it opened by it
-    experiment = client.get_experiment_by_name(EXPERIMENT)
-    if experiment is not None and experiment.lifecycle_stage != "active":
-        number = experiment.experiment_id
-        raise ValueError(
-            f"the experiment {EXPERIMENT} is in the bin; `mlflow experiments restore --experiment-id {number}` brings"
-            " it back, and the next run of snakemake logs what is missing"
-        )
-    if experiment is not None:
-        return client, experiment.experiment_id
-    location = ARTIFACTS.absolute().as_uri() if store.startswith("sqlite") else None
-    shown_as = {"mlflow.experimentKind": "custom_model_development"}  # the UI opens at training runs
-    return client, client.create_experiment(EXPERIMENT, artifact_location=location, tags=shown_as)
-
-
-def answers() -> bool:
-    """True if the store seems to be there; MLflow is not imported for it."""
-    store = os.environ.get("MLFLOW_TRACKING_URI") or own_store()
-    address = urlsplit(store)
-    try:
-        if store == own_store() and DATABASE.exists():
-            _check(DATABASE)
-        elif address.scheme in PORTS:
-            port = address.port or PORTS[address.scheme]
-            socket.create_connection((address.hostname or "", port), SECONDS_TO_ANSWER).close()
-    except (OSError, sqlite3.Error):
-        return False
-    return True
-
-
-def _check(database: Path) -> None:
-    """Opens a database once: MLflow would try for 100 seconds.
-
-    Raises:
-        OSError: it cannot be opened.
-        sqlite3.Error: it is none.
-    """
-    with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=rw", uri=True)) as opened:
-        opened.execute("PRAGMA schema_version").fetchone()
 
 
 def _metrics(row: Mapping[str, float | None], step: int) -> list[Any]:

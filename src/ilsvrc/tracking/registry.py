@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ilsvrc.tracking import mlflow_runs
+from ilsvrc.tracking import mlflow_runs, mlflow_store
 
 BEST = "best"
 POINTER = "pointer.json"
@@ -55,7 +55,7 @@ def register(
         highest_is_best: of the measure.
         is_there: true if the weights of a version's `folder` are still those of its `weights_sha256`.
     """
-    client, experiment = mlflow_runs.connect()
+    client, experiment = mlflow_store.connect()
     known = [model for model in models if mlflow_runs.knows(client, model.run_id)]
     for model in known:
         tags = {**model.tags, "value": repr(model.value)}
