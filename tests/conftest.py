@@ -19,9 +19,13 @@ LONGEST = (  # files that take minutes: begun first, so that no worker is left a
     "workflow/test_whole_run.py",
     "models/test_architectures.py",
     "training/test_train.py",
-    "loading/test_batches.py",
+    "workflow/test_own_pictures.py",
+    "workflow/test_weights.py",
+    "training/test_resume.py",
+    "workflow/test_several_classes.py",
     "workflow/test_dry_run.py",
-    "training/test_batch_norm.py",
+    "training/test_two_nodes.py",
+    "training/test_hang.py",
 )
 
 

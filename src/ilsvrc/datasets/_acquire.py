@@ -8,7 +8,7 @@ from ilsvrc.config import registry
 from ilsvrc.config.specs import SourceSpec
 from ilsvrc.datasets import _index
 from ilsvrc.datasets._card import SPLITS
-from ilsvrc.datasets._census import Census, Source, describe, portable
+from ilsvrc.datasets._census import Census, Source, describe, portable, with_names
 from ilsvrc.runtime import files, locks
 from ilsvrc.runtime.progress import track
 
@@ -48,7 +48,7 @@ def _acquire(job: AcquireJob, module: ModuleType) -> str:
     census = Census()
     unchecked = job.index.with_name(f"{job.index.name}.unchecked")
     try:
-        _index.write(unchecked, census.counting(track(module.samples(raw, options), f"index {dataset}")))
+        _index.write(unchecked, census.counting(with_names(track(module.samples(raw, options), f"index {dataset}"))))
         source = describe(job.spec, module.CARD, census)
         files.move(unchecked, job.index)
         _index.sign(job.index)

@@ -40,14 +40,11 @@ class Census:
         """The same images, counted as they are read.
 
         Raises:
-            ValueError: a name would not come out of the index as it went in, or is none for a class.
+            ValueError: a name would not come out of the index as it went in.
         """
         for sample in samples:
             if not UNWRITABLE.isdisjoint(sample.name + sample.file):
                 raise ValueError(f"{sample.name!r} has a carriage return or a null byte in its name: rename the image")
-            if (sample.split, sample.label_name) not in self.counts:
-                for name in split_classes(sample.label_name) if sample.multilabel else [sample.label_name]:
-                    class_names.check(name)
             self.counts[sample.split, sample.label_name] += 1
             self.multilabel = sample.multilabel
             line = f"{sample.split},{sample.label_name},{sample.name},{sample.size}\n"
@@ -64,6 +61,21 @@ class Census:
             raise files.DamagedError(index, f"lists {self.counts.total()} of {source.num_images} images")
         if self.digest.hexdigest() != source.content_sha256:
             raise files.DamagedError(index, "lists other images than source.json tells of")
+
+
+def with_names(samples: Iterable[Sample]) -> Iterator[Sample]:
+    """The same images, whose classes have names.
+
+    Raises:
+        ValueError: a name is none for a class.
+    """
+    known: set[str] = set()
+    for sample in samples:
+        if sample.label_name not in known:
+            for name in split_classes(sample.label_name) if sample.multilabel else [sample.label_name]:
+                class_names.check(name)
+            known.add(sample.label_name)
+        yield sample
 
 
 class Source(JsonRecord):
